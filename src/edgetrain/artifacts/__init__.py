@@ -1,0 +1,1 @@
+"""What lies on disk: how each file is written, read and checked."""

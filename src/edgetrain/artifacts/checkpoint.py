@@ -1,0 +1,109 @@
+"""model.pth: a trained model as plain data that loads without unpickling code."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ..config.model import ModelConfig
+from ..errors import InputError
+from .atomic import atomic_writer
+from .specs import Preprocessing, Task, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = "edgetrain.checkpoint"
+VERSION = 1
+
+
+@dataclass
+class Checkpoint:
+    """What a .pth file holds.
+
+    Attributes:
+        model: the model's name and arguments, complete enough to build it again.
+        state: parameters and buffers by fully qualified name.
+        input: shape without batch, and dtype.
+        training: state of an unfinished run (optimizer, random state, position); only in resumable files.
+    """
+
+    model: ModelConfig
+    state: dict[str, torch.Tensor]
+    input: TensorSpec
+    task: Task
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] | None = None
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint atomically, as plain data under `weights_only=True` rules."""
+    import torch
+
+    payload = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": checkpoint.model.model_dump(mode="json"),
+        "state_dict": {name: tensor.detach().cpu() for name, tensor in checkpoint.state.items()},
+        "input": checkpoint.input.model_dump(mode="json"),
+        "task": checkpoint.task.model_dump(mode="json"),
+        "preprocessing": checkpoint.preprocessing.model_dump(mode="json"),
+        "metrics": checkpoint.metrics,
+        "config": checkpoint.config,
+        "training": checkpoint.training,
+    }
+    with atomic_writer(path) as file:
+        torch.save(payload, file)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint. Nothing in the file is executed.
+
+    Raises:
+        InputError: the file is missing, damaged, or not an edgetrain checkpoint.
+    """
+    import torch
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; train a model first: edgetrain train -o {path}")
+    try:
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds Python objects that would run code when loaded; it is refused"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged or no PyTorch checkpoint ({_first_line(error)})") from error
+    if not isinstance(payload, dict) or payload.get("format") != FORMAT:
+        raise InputError(f"{path} is no edgetrain checkpoint; files of other kinds can't be used here")
+    if payload.get("version") != VERSION:
+        raise InputError(
+            f"{path} has checkpoint version {payload.get('version')}; this edgetrain reads version {VERSION}"
+        )
+    try:
+        state = payload["state_dict"]
+        if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
+            raise ValueError("state_dict must map names to tensors")
+        return Checkpoint(
+            model=ModelConfig.model_validate(payload["model"]),
+            state=state,
+            input=TensorSpec.model_validate(payload["input"]),
+            task=Task.model_validate(payload["task"]),
+            preprocessing=Preprocessing.model_validate(payload["preprocessing"]),
+            metrics=payload["metrics"],
+            config=payload["config"],
+            training=payload["training"],
+        )
+    except (KeyError, ValueError, ValidationError) as error:
+        raise InputError(f"{path} is no complete edgetrain checkpoint ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

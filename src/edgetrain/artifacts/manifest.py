@@ -1,0 +1,179 @@
+"""NAME.json: what a program is, what it was made from, and the hashes of its files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..config.model import ModelConfig
+from ..errors import InputError
+from .atomic import write_text
+from .specs import Preprocessing, Task, TensorSpec
+from .tensors import pairing_hash
+
+SCHEMA_VERSION = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FileRecord(_Record):
+    """A file beside the manifest."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class ArgumentRecord(_Record):
+    """An input or output of a method; `batch` stands for the dynamic dimension."""
+
+    name: str
+    shape: list[int | Literal["batch"]]
+    dtype: str
+
+
+class MethodRecord(_Record):
+    """One method. `arena_bytes`: planned memory for activations, then for the shared mutable weights."""
+
+    inputs: list[ArgumentRecord]
+    outputs: list[ArgumentRecord]
+    arena_bytes: list[int]
+    operators: list[str]
+
+
+class TensorRecord(_Record):
+    """One parameter or buffer. `arena_offset` is where a mutable one lies in the weights' arena [bytes],
+    `constant_index` which constant of the program a frozen one is (inline weights only)."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+    role: Literal["trainable", "frozen", "buffer"]
+    mutable: bool
+    arena_offset: int | None = None
+    constant_index: int | None = None
+
+
+class Verification(_Record):
+    """Largest relative errors against eager PyTorch, found in the written files."""
+
+    batches: int = Field(description="batches the program was run on")
+    loss: float
+    gradients: float
+    weights_after_steps: float
+    predict_after_steps: float
+    worst_gradient: str
+    tolerance: float
+    sensitivity: float = Field(
+        description="how far eager's own results move under changes of rounding size; errors below it mean nothing"
+    )
+
+
+class Manifest(_Record):
+    """The whole manifest."""
+
+    schema_version: int = SCHEMA_VERSION
+    edgetrain: str
+    torch: str
+    executorch: str
+    program: FileRecord
+    weights: FileRecord | None
+    pairing: str = Field(description="SHA-256 of the names, shapes and dtypes of the weights that fit")
+    model: ModelConfig
+    input: TensorSpec
+    task: Task
+    preprocessing: Preprocessing
+    max_batch_size: int
+    batch_norm: Literal["frozen", "train"]
+    dropout: bool = Field(description="whether `train` drops out activations at random")
+    methods: dict[str, MethodRecord]
+    tensors: list[TensorRecord]
+    gradients: list[str] = Field(description="parameters in the order `train` returns their gradients")
+    verification: Verification
+    config: dict[str, Any]
+
+    @property
+    def mutable(self) -> list[TensorRecord]:
+        """Tensors that training changes."""
+        return [t for t in self.tensors if t.mutable]
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes, where the model classifies."""
+        return len(self.task.classes) if self.task.classes else None
+
+
+def tensors_pairing(tensors: list[TensorRecord]) -> str:
+    """The pairing hash of a program's weights."""
+    return pairing_hash((t.name, tuple(t.shape), t.dtype) for t in tensors)
+
+
+def manifest_path(program: Path) -> Path:
+    """NAME.pte → NAME.json."""
+    return program.with_suffix(".json")
+
+
+def file_record(path: Path) -> FileRecord:
+    """Size and hash of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(path)
+    return FileRecord(name=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def _digest(path: Path) -> Any:
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            hasher.update(chunk)
+    return hasher
+
+
+def save_manifest(path: Path, manifest: Manifest) -> None:
+    """Writes the manifest atomically."""
+    write_text(path, manifest.model_dump_json(indent=2) + "\n")
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Reads a manifest.
+
+    Raises:
+        InputError: missing, damaged, or of another schema.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"can't read the manifest {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise InputError(
+            f"{path} is no manifest of this edgetrain ({where}: {problem['msg']}); export again"
+        ) from error
+
+
+def check_file(path: Path, record: FileRecord) -> None:
+    """Checks a file against its record.
+
+    Raises:
+        InputError: missing, cut short, or changed.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
+    size = path.stat().st_size
+    if size != record.bytes:
+        raise InputError(
+            f"{path} has {size} bytes, its manifest says {record.bytes}; copy or export it again"
+        )
+    if file_record(path).sha256 != record.sha256:
+        raise InputError(
+            f"{path} differs from what its manifest describes (SHA-256); copy or export it again"
+        )

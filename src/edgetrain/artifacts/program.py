@@ -1,0 +1,203 @@
+"""NAME.pte: the program with its manifest, and the two edits that are made to a finished one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .atomic import write_bytes
+from .manifest import Manifest, check_file, load_manifest, manifest_path, tensors_pairing
+from .tensors import TensorFile, read_tensors, replace_tensors
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS_ARENA = 2  # the planned buffer of mutable weights; 1 holds activations, 0 is reserved
+_MAGIC = b"ET12"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A checked program and the weights it runs with.
+
+    Attributes:
+        weights: the .ptd, or None where the weights are inside the program.
+    """
+
+    path: Path
+    manifest: Manifest
+    weights_path: Path | None
+    weights: TensorFile | None
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Copies of all parameters and buffers, by name."""
+        if self.weights is not None:
+            return self.weights.tensors()
+        return _inline_tensors(self.path.read_bytes(), self.manifest)
+
+    def save(self, path: Path, tensors: dict[str, torch.Tensor]) -> None:
+        """Writes new values of some tensors as a .ptd like this program's, or, with inline weights, as a
+        copy of the program and its manifest. Atomic."""
+        if self.weights is not None:
+            replace_tensors(self.weights, path, tensors)
+        else:
+            _save_inline(self, path, tensors)
+
+
+def load_program(path: Path, weights: Path | None = None) -> Program:
+    """Checks a program, its manifest and its weights against each other; runs nothing.
+
+    Args:
+        path: NAME.pte, with NAME.json beside it.
+        weights: a .ptd to use instead of the one the program was exported with.
+    Raises:
+        InputError: something is missing, damaged, or belongs to another program.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; export a program first: edgetrain export model.pth")
+    beside = manifest_path(path)
+    if not beside.is_file():
+        raise InputError(f"{path} has no manifest {beside.name} beside it; copy it along or export again")
+    manifest = load_manifest(beside)
+    check_file(path, manifest.program)
+    if path.read_bytes()[4:8] != _MAGIC:
+        raise InputError(f"{path} is no ExecuTorch program")
+    if manifest.weights is None:
+        if weights is not None:
+            raise InputError(f"{path} carries its weights inside; --weights needs a program exported without them")
+        return Program(path, manifest, None, None)
+    if weights is None:
+        weights = path.with_name(manifest.weights.name)
+        check_file(weights, manifest.weights)
+    tensors = read_tensors(weights)
+    check_pairing(weights, tensors, manifest)
+    return Program(path, manifest, weights, tensors)
+
+
+def check_pairing(path: Path, weights: TensorFile, manifest: Manifest) -> None:
+    """Checks that a .ptd has the tensors a program needs, no other ones, in the same layout.
+
+    Raises:
+        InputError: naming the first difference.
+    """
+    if weights.pairing == manifest.pairing == tensors_pairing(manifest.tensors):
+        return
+    expected = {t.name: (tuple(t.shape), t.dtype) for t in manifest.tensors}
+    found = {e.name: (e.shape, e.dtype) for e in weights.entries.values()}
+    differences = [
+        *(f"{name} is missing" for name in expected.keys() - found.keys()),
+        *(f"{name} is not part of the program" for name in found.keys() - expected.keys()),
+        *(
+            f"{name} is {list(found[name][0])} {found[name][1]}, the program's is "
+            f"{list(expected[name][0])} {expected[name][1]}"
+            for name in expected.keys() & found.keys()
+            if expected[name] != found[name]
+        ),
+    ]
+    what = min(differences) if differences else "its manifest was changed"
+    raise InputError(f"{path} belongs to another program than {manifest.program.name}: {what}")
+
+
+def without_dropout(program: bytes) -> bytes:
+    """The same program with the probability of every dropout set to 0.
+
+    Programs of edgetrain hold the probability in this one place (see `export.passes.dropout_as_mask`).
+    """
+    from executorch.exir.schema import Double, EValue
+
+    file = _deserialize(program)
+    for plan in file.program.execution_plan:
+        dropouts = {i for i, op in enumerate(plan.operators) if op.name == "aten::native_dropout"}
+        if not dropouts:
+            continue
+        # A probability may share its value with other arguments, so each gets a value of its own.
+        plan.values.append(EValue(Double(0.0)))
+        for call in _kernel_calls(plan):
+            if call.op_index in dropouts:
+                call.args[1] = len(plan.values) - 1
+    return _serialize(file)
+
+
+def locate_inline(program: bytes, frozen: dict[str, torch.Tensor]) -> dict[str, int]:
+    """Finds which constant of the program each frozen tensor became, by its bytes."""
+    constants = {bytes(b.storage): i for i, b in enumerate(_deserialize(program).program.constant_buffer)}
+    return {name: constants[t.contiguous().numpy().tobytes()] for name, t in frozen.items()}
+
+
+def _inline_tensors(program: bytes, manifest: Manifest) -> dict[str, torch.Tensor]:
+    import torch
+
+    file = _deserialize(program)
+    places = {offset: index for offset, (_, index) in _weight_values(file).items()}
+    tensors = {}
+    for record in manifest.tensors:
+        if record.arena_offset is not None:
+            raw = bytes(file.mutable_data[places[record.arena_offset]].storage)
+        elif record.constant_index is not None:
+            raw = bytes(file.program.constant_buffer[record.constant_index].storage)
+        else:
+            raise InputError(f"the manifest does not say where {record.name} lies in the program; export again")
+        dtype = getattr(torch, record.dtype)
+        size = int(torch.Size(record.shape).numel()) * dtype.itemsize
+        tensors[record.name] = torch.frombuffer(bytearray(raw[:size]), dtype=dtype).reshape(record.shape)
+    return tensors
+
+
+def _save_inline(program: Program, path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    from executorch.exir.schema import Buffer
+
+    from .manifest import file_record, save_manifest
+
+    file = _deserialize(program.path.read_bytes())
+    offsets = {t.name: t.arena_offset for t in program.manifest.mutable}
+    values = _weight_values(file)
+    for name, tensor in tensors.items():
+        # Weights that were equal at export share their bytes; each gets its own before it is changed.
+        file.mutable_data.append(Buffer(storage=tensor.detach().cpu().contiguous().numpy().tobytes()))
+        for value in values[offsets[name]][0]:
+            value.data_buffer_idx = len(file.mutable_data) - 1
+    write_bytes(path, _serialize(file))
+    manifest = program.manifest.model_copy(update={"program": file_record(path)})
+    save_manifest(manifest_path(path), manifest)
+
+
+def _weight_values(file: Any) -> dict[int, tuple[list[Any], int]]:
+    """Arena offset → (that weight's tensor value in every method, index of its initial bytes)."""
+    found: dict[int, tuple[list[Any], int]] = {}
+    for plan in file.program.execution_plan:
+        for value in plan.values:
+            place = getattr(value.val, "allocation_info", None)
+            if place is None or place.memory_id != WEIGHTS_ARENA or value.val.data_buffer_idx == 0:
+                continue
+            offset = place.memory_offset_low + (place.memory_offset_high << 32)
+            values, index = found.setdefault(offset, ([], value.val.data_buffer_idx))
+            values.append(value.val)
+            assert index == value.val.data_buffer_idx
+    return found
+
+
+def _kernel_calls(plan: Any) -> Iterator[Any]:
+    from executorch.exir.schema import KernelCall
+
+    for chain in plan.chains:
+        for instruction in chain.instructions:
+            if isinstance(instruction.instr_args, KernelCall):
+                yield instruction.instr_args
+
+
+def _deserialize(program: bytes) -> Any:
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    try:
+        return deserialize_pte_binary(program)
+    except Exception as error:  # flatc and the header's checks raise many types
+        raise InputError(f"the program is damaged: {str(error).splitlines()[0]}") from error
+
+
+def _serialize(file: Any) -> bytes:
+    from executorch.exir._serialize._program import serialize_pte_binary
+
+    return bytes(serialize_pte_binary(file, extract_delegate_segments=True))

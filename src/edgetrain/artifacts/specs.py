@@ -1,0 +1,77 @@
+"""What a model expects of its inputs and says with its outputs; stored in checkpoints and manifests."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TensorSpec(BaseModel):
+    """Shape without the batch dimension, and dtype, of a model's input."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64"] = "float32"
+
+
+class Preprocessing(BaseModel):
+    """From a stored sample to the model's input: `(x * scale - mean) / std`, per channel.
+
+    `mean` and `std` hold one number per channel (dimension 0 of a sample), or a single one for all.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    @model_validator(mode="after")
+    def _usable(self) -> Preprocessing:
+        numbers = (self.scale, *self.mean, *self.std)
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise ValueError("mean and std must have the same length, at least 1")
+        if not all(math.isfinite(x) for x in numbers) or min(self.std) <= 0:
+            raise ValueError("scale and mean must be finite, std greater than 0")
+        return self
+
+    def apply(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Prepares a batch.
+
+        Args:
+            inputs: [B, C, ...] or [B, C], uint8 or float32 as stored.
+        Returns:
+            float32 tensor of the same shape; integer ids (int64) are returned as they are.
+        """
+        import torch
+
+        if inputs.dtype == torch.int64:
+            return inputs
+        x = inputs.to(torch.float32)
+        if self.scale != 1.0:
+            x = x * self.scale
+        if any(self.mean) or any(s != 1.0 for s in self.std):
+            view = (1, len(self.mean)) + (1,) * (x.dim() - 2)
+            x = (x - torch.tensor(self.mean).view(view)) / torch.tensor(self.std).view(view)
+        return x
+
+
+class Task(BaseModel):
+    """What the model is trained to do: its loss, and its classes where it classifies."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    loss: Literal["cross_entropy", "mse", "l1", "bce_with_logits"] = "cross_entropy"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    classes: list[str] | None = None
+
+    @property
+    def has_accuracy(self) -> bool:
+        """Whether predictions can be right or wrong (classification), rather than near or far."""
+        return self.loss in ("cross_entropy", "bce_with_logits")

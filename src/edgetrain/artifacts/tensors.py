@@ -1,0 +1,293 @@
+"""NAME.ptd: tensors by name in ExecuTorch's flat-tensor format, with a digest of the whole file inside.
+
+A .ptd of ours is one any ExecuTorch runtime can load. It holds one more entry than the tensors,
+`edgetrain.sha256`: the SHA-256 of the file with these 32 bytes set to zero. A damaged file is therefore
+recognised from itself alone, and one atomic rename replaces weights and digest together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .atomic import write_bytes
+
+if TYPE_CHECKING:
+    import torch
+
+DIGEST_KEY = "edgetrain.sha256"
+_DIGEST_BYTES = 32
+_MAGIC = b"FT01"
+_HEADER_MAGIC = b"FH01"
+_HEADER = struct.Struct("<4sIQQQQ")  # magic, length, flatbuffer offset and size, segment base offset and size
+_HEADER_OFFSET = 8
+# executorch's ScalarType numbers, which are PyTorch's.
+_DTYPES = {
+    0: "uint8",
+    1: "int8",
+    2: "int16",
+    3: "int32",
+    4: "int64",
+    5: "float16",
+    6: "float32",
+    7: "float64",
+    11: "bool",
+}
+_ITEM_BYTES = {
+    "uint8": 1,
+    "int8": 1,
+    "int16": 2,
+    "int32": 4,
+    "int64": 8,
+    "float16": 2,
+    "float32": 4,
+    "float64": 8,
+    "bool": 1,
+}
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """Where one tensor lies: `data[offset : offset + size]`, in row-major order."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """A parsed .ptd."""
+
+    data: bytes
+    entries: dict[str, TensorEntry]
+    digest_offset: int | None
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A copy of one tensor."""
+        import torch
+
+        entry = self.entries[name]
+        dtype = getattr(torch, entry.dtype)
+        if entry.size == 0:
+            return torch.empty(entry.shape, dtype=dtype)
+        raw = bytearray(self.data[entry.offset : entry.offset + entry.size])
+        return torch.frombuffer(raw, dtype=dtype).reshape(entry.shape)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Copies of all tensors."""
+        return {name: self.tensor(name) for name in self.entries}
+
+    @property
+    def pairing(self) -> str:
+        """The hash by which a program recognises weights that are laid out as its own."""
+        return pairing_hash((e.name, e.shape, e.dtype) for e in self.entries.values())
+
+
+def pairing_hash(tensors: object) -> str:
+    """SHA-256 over the sorted (name, shape, dtype) of a set of tensors."""
+    lines = sorted(f"{name} {list(shape)} {dtype}" for name, shape, dtype in tensors)  # type: ignore[attr-defined]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Writes a .ptd atomically. Each tensor gets bytes of its own, so that it can later be replaced alone."""
+    from executorch.exir._serialize.data_serializer import DataEntry, DataPayload
+    from executorch.exir.scalar_type import ScalarType
+    from executorch.exir.tensor_layout import TensorLayout
+    from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
+
+    scalar_types = {name: ScalarType(number) for number, name in _DTYPES.items()}
+    buffers: list[bytes] = []
+    named: dict[str, DataEntry] = {}
+    for name, tensor in tensors.items():
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype not in scalar_types:
+            raise InputError(f"tensor {name} has dtype {dtype}, which a .ptd can't hold")
+        layout = TensorLayout(scalar_types[dtype], list(tensor.shape), list(range(tensor.dim())))
+        named[name] = DataEntry(len(buffers), 16, layout)
+        buffers.append(_raw(tensor))
+    named[DIGEST_KEY] = DataEntry(len(buffers), 16, None)
+    buffers.append(bytes(_DIGEST_BYTES))
+    data = bytearray(bytes(FlatTensorSerializer().serialize(DataPayload(buffers=buffers, named_data=named))))
+    parsed = _parse(bytes(data))
+    if parsed.digest_offset is None:
+        raise RuntimeError("the digest's entry is missing from the file just made")
+    _seal(data, parsed.digest_offset)
+    write_bytes(path, bytes(data))
+
+
+def replace_tensors(source: TensorFile, path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Writes `source` to `path` with some tensors' values replaced; the layout stays as it is.
+
+    Raises:
+        InputError: a tensor isn't in `source` or has another shape or dtype there.
+    """
+    data = bytearray(source.data)
+    for name, tensor in tensors.items():
+        entry = source.entries.get(name)
+        if entry is None or entry.shape != tuple(tensor.shape) or f"torch.{entry.dtype}" != str(tensor.dtype):
+            raise InputError(f"{path}: tensor {name} does not fit the weights it should replace")
+        data[entry.offset : entry.offset + entry.size] = _raw(tensor)
+    if source.digest_offset is not None:
+        _seal(data, source.digest_offset)
+    write_bytes(path, bytes(data))
+
+
+def read_tensors(path: Path) -> TensorFile:
+    """Reads and checks a .ptd: format, bounds, and the digest where there is one (ours always have it).
+
+    Raises:
+        InputError: missing, truncated, damaged, or not a .ptd.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror or error}") from error
+    if data[4:8] != _MAGIC:
+        raise InputError(f"{path} is no .ptd file")
+    try:
+        parsed = _parse(data)
+    except (struct.error, ValueError, IndexError, UnicodeDecodeError, OverflowError) as error:
+        raise InputError(f"{path} is damaged or cut short ({error}); export or copy it again") from error
+    if parsed.digest_offset is not None:
+        stored = data[parsed.digest_offset : parsed.digest_offset + _DIGEST_BYTES]
+        if digest(data, parsed.digest_offset) != stored:
+            raise InputError(
+                f"{path} is damaged: its content does not match its digest; export or copy it again"
+            )
+    return parsed
+
+
+def digest(data: bytes | bytearray, offset: int) -> bytes:
+    """SHA-256 of a file's bytes with the 32 at `offset` taken as zeros."""
+    view = memoryview(data)
+    hasher = hashlib.sha256(view[:offset])
+    hasher.update(bytes(_DIGEST_BYTES))
+    hasher.update(view[offset + _DIGEST_BYTES :])
+    return hasher.digest()
+
+
+def _seal(data: bytearray, offset: int) -> None:
+    data[offset : offset + _DIGEST_BYTES] = digest(data, offset)
+
+
+def _raw(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().numpy().tobytes()
+
+
+def _parse(data: bytes) -> TensorFile:
+    """Follows the flat-tensor schema through the flatbuffer, checking every bound.
+
+    Tables (flat_tensor.fbs): FlatTensor(version, segments, named_data), DataSegment(offset, size),
+    NamedData(key, segment_index, tensor_layout), TensorLayout(scalar_type, sizes, dim_order).
+    """
+    magic, _, flatbuffer_offset, flatbuffer_size, base, segment_bytes = _HEADER.unpack_from(
+        data, _HEADER_OFFSET
+    )
+    if magic != _HEADER_MAGIC:
+        raise ValueError("its header is missing")
+    if flatbuffer_offset + flatbuffer_size > len(data) or base + segment_bytes > len(data):
+        raise ValueError(f"it should have {base + segment_bytes} bytes, but has {len(data)}")
+    root = _Table(data, struct.unpack_from("<I", data, 0)[0])
+    segments = []
+    for segment in root.tables(1):
+        offset, size = segment.number(0, "<Q"), segment.number(1, "<Q")
+        if offset + size > segment_bytes:
+            raise ValueError("a tensor lies outside the file")
+        segments.append((base + offset, size))
+    entries: dict[str, TensorEntry] = {}
+    digest_offset = None
+    for named in root.tables(2):
+        name = named.text(0)
+        offset, size = segments[named.number(1, "<I")]
+        if name == DIGEST_KEY:
+            if size != _DIGEST_BYTES:
+                raise ValueError("its digest has a wrong size")
+            digest_offset = offset
+            continue
+        layout = named.table(2)
+        if layout is None or name in entries:
+            raise ValueError(f"entry {name!r} is no tensor, or there twice")
+        entries[name] = _entry(name, layout, offset, size)
+    return TensorFile(data, entries, digest_offset)
+
+
+def _entry(name: str, layout: _Table, offset: int, size: int) -> TensorEntry:
+    number = layout.number(0, "<b")
+    if number not in _DTYPES:
+        raise ValueError(f"tensor {name} has an unknown dtype")
+    dtype = _DTYPES[number]
+    shape = tuple(layout.numbers(1, "<i"))
+    items = 1
+    for length in shape:
+        if length < 0:
+            raise ValueError(f"tensor {name} has a negative size")
+        items *= length
+    if items * _ITEM_BYTES[dtype] != size:
+        raise ValueError(f"tensor {name} has {size} bytes, its shape needs {items * _ITEM_BYTES[dtype]}")
+    if layout.numbers(2, "<B") != list(range(len(shape))):
+        raise ValueError(f"tensor {name} is not in row-major order")
+    return TensorEntry(name, shape, dtype, offset, size)
+
+
+class _Table:
+    """Just enough of the flatbuffer encoding to read a table; positions are absolute."""
+
+    def __init__(self, data: bytes, position: int) -> None:
+        self.data = data
+        self.position = position
+        self.vtable = position - self._unpack("<i", position)
+        self.fields = (self._unpack("<H", self.vtable) - 4) // 2
+
+    def number(self, field: int, kind: str) -> int:
+        at = self._field(field)
+        return self._unpack(kind, at) if at is not None else 0
+
+    def numbers(self, field: int, kind: str) -> list[int]:
+        start, count = self._vector(field)
+        size = struct.calcsize(kind)
+        if count * size > len(self.data):
+            raise ValueError("a list is longer than the file")
+        return [self._unpack(kind, start + i * size) for i in range(count)]
+
+    def text(self, field: int) -> str:
+        start, count = self._vector(field)
+        if start + count > len(self.data):
+            raise ValueError("a name lies outside the file")
+        return self.data[start : start + count].decode()
+
+    def table(self, field: int) -> _Table | None:
+        at = self._field(field)
+        return _Table(self.data, at + self._unpack("<I", at)) if at is not None else None
+
+    def tables(self, field: int) -> list[_Table]:
+        start, count = self._vector(field)
+        if count * 4 > len(self.data):
+            raise ValueError("a list is longer than the file")
+        places = [start + 4 * i for i in range(count)]
+        return [_Table(self.data, at + self._unpack("<I", at)) for at in places]
+
+    def _field(self, field: int) -> int | None:
+        if field >= self.fields:
+            return None
+        relative = self._unpack("<H", self.vtable + 4 + 2 * field)
+        return self.position + relative if relative else None
+
+    def _vector(self, field: int) -> tuple[int, int]:
+        at = self._field(field)
+        if at is None:
+            return 0, 0
+        start = at + self._unpack("<I", at)
+        return start + 4, self._unpack("<I", start)
+
+    def _unpack(self, kind: str, at: int) -> int:
+        if at < 0 or at + struct.calcsize(kind) > len(self.data):
+            raise ValueError("an offset points outside the file")
+        return struct.unpack_from(kind, self.data, at)[0]

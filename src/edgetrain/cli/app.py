@@ -1,0 +1,68 @@
+"""`edgetrain`: the program and its subcommands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from .bench import bench
+from .command import add_command
+from .doctor import doctor
+from .errors import FAILED, report
+from .export import export
+from .finetune import finetune
+from .inspect import inspect
+from .train import train
+
+app = typer.Typer(name="edgetrain", pretty_exceptions_enable=False)
+
+add_command(app, "train", train)
+add_command(app, "export", export)
+add_command(app, "finetune", finetune)
+add_command(app, "bench", bench)
+add_command(app, "inspect", inspect, configured=False, writes=False)
+add_command(app, "doctor", doctor, configured=False, writes=False)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgetrain {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def edgetrain(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="print the version and exit"),
+    ] = False,
+) -> None:
+    """Train a PyTorch model on a server, export it with its backward graph, fine-tune it on a device."""
+    if context.invoked_subcommand is None:
+        text = context.get_help()
+        if text:
+            typer.echo(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        arguments: without the program's name; default: those of the process.
+    Returns:
+        the exit code.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        # Not standalone: what goes wrong before a command runs comes back here instead of being printed.
+        code = app(args=arguments, prog_name="edgetrain", standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, debug="--debug" in arguments)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,67 @@
+"""`edgetrain bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .command import Invocation, ModelOption, WeightsOption
+from .console import Table, number_text, plain, size_text
+
+_COLUMNS = (
+    "runtime",
+    "threads",
+    "batch",
+    "step median [ms]",
+    "p95 [ms]",
+    "samples/s",
+    "vs torch",
+    "peak memory",
+    "loss error",
+)
+
+
+def bench(
+    run: Invocation,
+    program: Annotated[Path, typer.Argument(metavar="PROGRAM.pte", help="program from 'edgetrain export'")],
+    weights: WeightsOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.json",
+            help="report to write, with a plot beside it [dim]\\[default: bench.json][/dim]",
+        ),
+    ] = None,
+    model: ModelOption = None,
+) -> None:
+    """Measure the same fine-tuning steps in every runtime."""
+    path = output or Path("bench.json")
+    inputs = [program, weights or program.with_suffix(".ptd"), program.with_suffix(".json")]
+    run.claim([path, path.with_suffix(".png")], inputs=inputs, explicit=output is not None)
+    from .. import bench as stage
+
+    result = stage.bench(run.config, program, path, weights=weights, model=model, reporter=run.reporter)
+    report = plain(result.report)
+    run.output.result(
+        Table(f"{program}: report in {result.path}", [_row(entry) for entry in report["results"]], _COLUMNS),
+        {"command": "bench", **report, "path": result.path, "plot": result.plot},
+    )
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    memory = entry["peak_rss_bytes"]
+    return (
+        entry["runtime"],
+        str(entry["threads"]),
+        str(entry["batch_size"]),
+        number_text(entry["step_ms"]["median"]),
+        number_text(entry["step_ms"]["p95"]),
+        number_text(entry["samples_per_s"]),
+        number_text(entry["ratio_to_torch"], 3),
+        "–" if memory is None else size_text(memory),
+        number_text(entry["max_loss_rel_error"], 2),
+    )

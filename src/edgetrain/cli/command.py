@@ -1,0 +1,169 @@
+"""What all subcommands share: common options, the configuration, error handling."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..config.loader import load_config
+from ..config.options import flags_of, given_values
+from ..errors import UsageError
+from ..reporting import Reporter
+from .console import Output
+from .errors import report
+from .outputs import claim_outputs
+from .quiet import quiet_libraries
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML file; flags and --set win over it")
+]
+SetOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="set one configuration key, as in optimizer.lr=0.1; repeatable"
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="replace default outputs that exist already")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print the result as one JSON document")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="print the result and errors only")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="tell more on stderr")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="show tracebacks and the warnings of libraries")]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights", metavar="FILE.ptd", help="weights to start from; default: those beside the program"
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="package.module:factory",
+        help="build the model with this function, where it is not one of edgetrain's own",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a command gets besides its own arguments.
+
+    Attributes:
+        config: the command's configuration model; None for commands that have none.
+        config_file: the file given with `--config`.
+        force: `--force` was given.
+        output: takes the result.
+    """
+
+    config: Any
+    config_file: Path | None
+    force: bool
+    output: Output
+
+    @property
+    def reporter(self) -> Reporter:
+        """Where the stage tells what it is doing."""
+        return self.output.reporter
+
+    def claim(
+        self,
+        outputs: Sequence[Path],
+        *,
+        inputs: Sequence[Path | None] = (),
+        explicit: bool,
+        replace: bool = False,
+    ) -> None:
+        """Checks the output rules for files about to be written; see `outputs.claim_outputs`."""
+        if self.output.mute:
+            return
+        data = getattr(self.config, "data", None)
+        sources = [*inputs, self.config_file, getattr(data, "root", None)]
+        claim_outputs(outputs, inputs=sources, explicit=explicit, force=self.force or replace)
+
+
+def add_command(
+    app: typer.Typer,
+    name: str,
+    body: Callable[..., int | None],
+    *,
+    configured: bool = True,
+    writes: bool = True,
+) -> None:
+    """Registers a subcommand.
+
+    Args:
+        body: called with an `Invocation` and its own arguments; it returns an exit code, or None for 0.
+        configured: the command has a configuration: it gets `--config`, `--set` and the models' flags.
+        writes: the command has outputs: it gets `--force`.
+    """
+    own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    parameters = [
+        *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
+        *_common_parameters(configured, writes),
+        *(flag.signature_parameter() for flag in (flags_of(name) if configured else ())),
+    ]
+
+    def command(**arguments: Any) -> None:
+        debug = bool(arguments["debug"])
+        quiet_libraries(debug=debug)
+        try:
+            invocation = _invocation(name if configured else None, arguments)
+            code = body(invocation, **{parameter.name: arguments[parameter.name] for parameter in own})
+            sys.stdout.flush()
+        except (typer.Exit, typer.Abort):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            code = report(error, debug=debug)
+        if code:
+            raise typer.Exit(code)
+
+    command.__doc__ = body.__doc__
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    app.command(name)(command)
+
+
+def _common_parameters(configured: bool, writes: bool) -> list[inspect.Parameter]:
+    options: list[tuple[str, Any, Any]] = []
+    if configured:
+        options += [("config", ConfigOption, None), ("overrides", SetOption, [])]
+    if writes:
+        options += [("force", ForceOption, False)]
+    options += [
+        ("json", JsonOption, False),
+        ("quiet", QuietOption, False),
+        ("verbose", VerboseOption, False),
+        ("debug", DebugOption, False),
+    ]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(name, kind, default=default, annotation=annotation)
+        for name, annotation, default in options
+    ]
+
+
+def _invocation(configured_as: str | None, arguments: dict[str, Any]) -> Invocation:
+    if arguments["quiet"] and arguments["verbose"]:
+        raise UsageError("-q and -v contradict each other; give one of them")
+    file = arguments.get("config")
+    config = None
+    if configured_as is not None:
+        flags = given_values(configured_as, arguments)
+        config = load_config(configured_as, file=file, overrides=arguments["overrides"], flags=flags)
+    output = Output(
+        as_json=arguments["json"], quiet=arguments["quiet"], verbose=arguments["verbose"], mute=_follows()
+    )
+    return Invocation(config=config, config_file=file, force=arguments.get("force", False), output=output)
+
+
+def _follows() -> bool:
+    """Whether this is one of torchrun's processes but not the first, which alone talks and writes."""
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    return several and os.environ.get("RANK", "0") != "0"

@@ -1,0 +1,79 @@
+"""`edgetrain export`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .command import Invocation, ModelOption
+from .console import Table, file_text, number_text, plain, size_text
+from .outputs import beside, default_output
+
+
+def export(
+    run: Invocation,
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="model.pth from 'edgetrain train'")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR/NAME",
+            help="write DIR/NAME.pte, .ptd and .json [dim]\\[default: like the checkpoint][/dim]",
+        ),
+    ] = None,
+    model: ModelOption = None,
+) -> None:
+    """Lower a checkpoint with its backward graph to ExecuTorch, and verify the result against PyTorch."""
+    stem = _stem(output) if output else default_output(checkpoint)
+    suffixes = [".pte", ".json", *([".ptd"] if run.config.export.weights == "external" else [])]
+    run.claim([beside(stem, suffix) for suffix in suffixes], inputs=[checkpoint], explicit=output is not None)
+    from .. import export as stage
+
+    result = stage.export(run.config, checkpoint, stem, model=model, reporter=run.reporter)
+    manifest = plain(result.manifest)
+    run.output.result(
+        Table(f"exported {checkpoint}", list(_rows(result, manifest))),
+        {
+            "command": "export",
+            "program": result.program,
+            "weights": result.weights,
+            "manifest_path": result.manifest_path,
+            "verification": result.verification,
+            "manifest": manifest,
+        },
+    )
+
+
+def _stem(output: Path) -> Path:
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name the files in it too, as in -o {output / 'model'}")
+    return output.with_suffix("") if output.suffix == ".pte" else output
+
+
+def _rows(result: Any, manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "program", file_text(result.program)
+    yield "weights", file_text(result.weights) if result.weights else "inside the program"
+    yield "manifest", file_text(result.manifest_path)
+    trainable, total = _parameter_counts(manifest["tensors"])
+    yield "parameters", f"{total:,} ({trainable:,} trainable)"
+    for name, method in manifest["methods"].items():
+        arenas = method["arena_bytes"]
+        yield f"memory of {name}", " + ".join(map(size_text, arenas))
+    for name, value in plain(result.verification).items():
+        shown = number_text(value, 2) if isinstance(value, float) else str(value)
+        yield f"verified: {name.replace('_', ' ')}", shown
+
+
+def _parameter_counts(tensors: list[dict[str, Any]]) -> tuple[int, int]:
+    """Numbers of trainable and of all parameters; buffers are neither."""
+    sizes = [(math.prod(tensor["shape"]), tensor["role"]) for tensor in tensors]
+    trainable = sum(size for size, role in sizes if role == "trainable")
+    return trainable, trainable + sum(size for size, role in sizes if role == "frozen")

@@ -1,0 +1,96 @@
+"""`edgetrain finetune`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .command import Invocation, ModelOption, WeightsOption
+from .console import Table, file_text, number_text, percent_text
+
+
+def finetune(
+    run: Invocation,
+    program: Annotated[Path, typer.Argument(metavar="PROGRAM.pte", help="program from 'edgetrain export'")],
+    weights: WeightsOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.ptd",
+            help="tuned weights to write [dim]\\[default: PROGRAM.tuned.ptd][/dim]",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with an interrupted run of the same output")
+    ] = False,
+    to_pth: Annotated[
+        Path | None,
+        typer.Option("--to-pth", metavar="FILE.pth", help="also write the tuned model as a checkpoint"),
+    ] = None,
+    model: ModelOption = None,
+) -> None:
+    """Fine-tune an exported program on (shifted) data, as a device would."""
+    from .. import finetuning
+
+    tuned = output or finetuning.default_output(program)
+    inputs = [program, weights or program.with_suffix(".ptd"), program.with_suffix(".json")]
+    if to_pth:
+        run.claim([to_pth], inputs=[*inputs, tuned], explicit=True)
+    run.claim([tuned], inputs=[*inputs, to_pth], explicit=output is not None, replace=resume)
+    result = finetuning.finetune(
+        run.config,
+        program,
+        tuned,
+        weights=weights,
+        resume=resume,
+        to_pth=to_pth,
+        model=model,
+        reporter=run.reporter,
+    )
+    run.output.result(
+        Table(
+            f"fine-tuned {program} ({run.config.finetune.runtime})",
+            list(_rows(result)),
+            ("", "before", "after"),
+        ),
+        {
+            "command": "finetune",
+            "weights": result.weights,
+            "history_path": result.history_path,
+            "state_path": result.state_path,
+            "checkpoint": result.checkpoint,
+            "before": _evaluation(result.before),
+            "after": _evaluation(result.after),
+            "history": result.history,
+        },
+    )
+
+
+def _rows(result: Any) -> Iterator[tuple[str, str, str]]:
+    before, after = _evaluation(result.before), _evaluation(result.after)
+    yield "loss", number_text(before["loss"]), number_text(after["loss"])
+    yield "accuracy", percent_text(before["accuracy"]), percent_text(after["accuracy"])
+    yield "time per sample", "", _sample_time(result.history)
+    yield "weights", "", file_text(result.weights)
+    if result.checkpoint:
+        yield "checkpoint", "", file_text(result.checkpoint)
+    yield "history", "", file_text(result.history_path)
+    yield "to resume from", "", file_text(result.state_path)
+
+
+def _evaluation(evaluation: Any) -> dict[str, float | None]:
+    """Loss and accuracy, both null where nothing was evaluated."""
+    return {"loss": getattr(evaluation, "loss", None), "accuracy": getattr(evaluation, "accuracy", None)}
+
+
+def _sample_time(history: Any) -> str:
+    """The mean over the epochs that were timed."""
+    times = [
+        epoch.train_time_per_sample_s for epoch in history.epochs if epoch.train_time_per_sample_s is not None
+    ]
+    return f"{1000 * sum(times) / len(times):.3g} ms" if times else "–"

@@ -1,0 +1,57 @@
+"""`edgetrain inspect`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InputError
+from .command import Invocation
+from .console import Table, plain
+
+
+def inspect(
+    run: Invocation,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="any file edgetrain writes or reads")],
+) -> None:
+    """Show what a file holds. Nothing in it is executed."""
+    if not file.exists():
+        raise InputError(f"{file} does not exist")
+    from ..artifacts.inspect import describe
+
+    description = plain(describe(file))
+    run.output.result(
+        Table(f"{file}: {description.get('kind', 'unknown')}", list(_rows(description))),
+        {"command": "inspect", "file": file, **description},
+    )
+
+
+def _rows(description: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in description.items():
+        if name in ("kind", "tensors"):
+            continue
+        yield from _value_rows(name.replace("_", " "), value)
+    for tensor in description.get("tensors", ()):
+        details = {key: value for key, value in tensor.items() if key not in ("name", "shape", "dtype")}
+        extras = "  ".join(f"{key}={_compact(value)}" for key, value in details.items())
+        yield (
+            str(tensor.get("name")),
+            f"{tensor.get('dtype', '')} {_compact(tensor.get('shape'))}  {extras}".strip(),
+        )
+
+
+def _value_rows(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Mappings are unfolded into rows of their own, one level after the other."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _value_rows(f"{name}.{key}", item)
+    else:
+        yield name, _compact(value)
+
+
+def _compact(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,84 @@
+"""Where results may be written.
+
+What `-o` names is replaced, as a compiler does; a default output that exists already is kept unless `--force`
+is given; an output that is also an input is refused whatever is given.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..artifacts.atomic import check_writable
+from ..errors import UsageError
+
+
+def default_output(source: Path, suffix: str = "") -> Path:
+    """The path beside an input with another suffix: `net/model.pth` → `net/model` + suffix."""
+    return source.with_name(source.stem + suffix)
+
+
+def beside(stem: Path, suffix: str) -> Path:
+    """`DIR/NAME` → `DIR/NAME.suffix`; dots in NAME stay, as in `net.v2.pte`."""
+    return stem.with_name(stem.name + suffix)
+
+
+def claim_outputs(
+    outputs: Sequence[Path], *, inputs: Iterable[Path | None] = (), explicit: bool, force: bool = False
+) -> None:
+    """Finds out before any work whether a command may and can write its files.
+
+    Args:
+        outputs: all files the command is going to write.
+        inputs: all files it reads; None for those not given.
+        explicit: the user named the outputs, so that existing files are replaced.
+        force: existing default outputs are replaced as well.
+    Raises:
+        UsageError: an output is an input, is there already, is named twice, or is no regular file.
+        EdgetrainError: an output can't be written.
+    """
+    _refuse_twice(outputs)
+    sources = [path for path in inputs if path is not None]
+    for path in outputs:
+        _refuse_input(path, sources)
+        _refuse_special(path)
+        if not explicit and not force:
+            _refuse_existing(path)
+    for path in outputs:
+        check_writable(path)
+
+
+def same_file(a: Path, b: Path) -> bool:
+    """Whether two paths mean one file, through symbolic and hard links; neither needs to exist."""
+    try:
+        if a.samefile(b):
+            return True
+    except OSError:
+        pass
+    return os.path.realpath(a) == os.path.realpath(b)
+
+
+def _refuse_twice(outputs: Sequence[Path]) -> None:
+    for index, path in enumerate(outputs):
+        for other in outputs[:index]:
+            if same_file(path, other):
+                raise UsageError(f"{path} would be written twice; give each output a name of its own")
+
+
+def _refuse_input(path: Path, inputs: Iterable[Path]) -> None:
+    for source in inputs:
+        if same_file(path, source):
+            known_as = "" if path == source else f" (as {source})"
+            raise UsageError(f"{path} is also read{known_as}; name another output with -o")
+
+
+def _refuse_special(path: Path) -> None:
+    # Replacing /dev/null by a regular file would harm the whole machine.
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(f"{path} is no regular file; name another output with -o")
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists already; replace it with --force or name another output with -o")

@@ -1,0 +1,1 @@
+"""The pydantic models every stage is configured by, and how files and flags become them."""

@@ -1,0 +1,34 @@
+"""What all configuration models have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A part of the configuration. Unknown keys are errors; values are checked also when they are defaults."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+def setting(default: Any, description: str, *, flag: str | None = None, **constraints: Any) -> Any:
+    """A configuration field.
+
+    Args:
+        default: value when nothing is given.
+        description: what it means, with its unit; shown by `--help`.
+        flag: the command-line flag where it differs from the rule (`--field` for a stage's own section,
+            `--section-field` for shared ones).
+        constraints: pydantic's bounds (`ge`, `gt`, `le`, `lt`, `min_length`, ...).
+    """
+    extra = {"flag": flag} if flag else None
+    if isinstance(default, (list, dict)):
+        return Field(
+            default_factory=lambda: type(default)(default),
+            description=description,
+            json_schema_extra=extra,
+            **constraints,
+        )
+    return Field(default, description=description, json_schema_extra=extra, **constraints)

@@ -1,0 +1,101 @@
+"""Which data a stage works on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from .base import Section, setting
+from .shift import parse_shift
+
+
+class DataConfig(Section):
+    """A data set, how its inputs are prepared, and the part of it that is used."""
+
+    name: Literal["digits", "cifar10", "image-folder", "arrays", "xor", "synthetic"] = setting(
+        "digits", "data set", flag="--data"
+    )
+    root: Path | None = setting(
+        None,
+        "folder (cifar10, image-folder) or .npz/.safetensors file (arrays) the data is read from",
+        flag="--data-dir",
+    )
+    image_size: int | None = setting(
+        None,
+        "resize images to this height and width [pixels]; default: as they are",
+        ge=1,
+        flag="--image-size",
+    )
+    channels: Literal[1, 3] | None = setting(
+        None, "convert images to 1 (grey) or 3 channels; default: as they are", flag="--channels"
+    )
+    images_per_class: int | None = setting(
+        None,
+        "use a balanced subset of the training split with this many samples per class; default: all",
+        ge=1,
+        flag="--images-per-class",
+    )
+    test_images_per_class: int | None = setting(
+        None,
+        "use a balanced subset of the test split with this many samples per class; default: all",
+        ge=1,
+        flag="--test-images-per-class",
+    )
+    shift: list[str] = setting(
+        [],
+        "turn the data into what one device sees: rotate:DEGREES, invert, noise:STD, blur:SIGMA, "
+        "classes:A,B,...; repeatable, applied in order",
+        flag="--shift",
+    )
+    augment: bool = setting(True, "augment training images as is usual for the data set", flag="--augment")
+    flip: bool | None = setting(None, "mirror training images at random; default: as usual for the data set")
+    crop_padding: int | None = setting(
+        None,
+        "shift training images at random by up to this many pixels; default: as usual for the data set",
+        ge=0,
+    )
+    mean: list[float] | None = setting(
+        None, "mean per channel, subtracted from inputs scaled to 0..1; default: the data set's"
+    )
+    std: list[float] | None = setting(None, "standard deviation per channel; default: the data set's")
+    test_fraction: float = setting(
+        0.2, "share of the samples held out for testing where the data has no test split", gt=0, lt=1
+    )
+    seed: int = setting(0, "seed of subsets, splits, shifts and synthetic samples", ge=0)
+    args: dict[str, Any] = setting(
+        {}, "arguments of the data set; synthetic takes shape, classes, samples and task", flag="--data-arg"
+    )
+
+    @field_validator("shift", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        """`shift: invert` and `shift: {rotate: 90, invert: true}` mean the same as their list forms."""
+        if isinstance(value, str):
+            return [value]
+        if isinstance(value, dict):
+            return [kind if argument is True else f"{kind}:{argument}" for kind, argument in value.items()]
+        return value
+
+    @field_validator("shift")
+    @classmethod
+    def _known_shifts(cls, value: list[str]) -> list[str]:
+        for text in value:
+            parse_shift(text)
+        return value
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, value: list[float] | None) -> list[float] | None:
+        if value is not None and min(value, default=1.0) <= 0:
+            raise ValueError("standard deviations must be greater than 0")
+        return value
+
+    @model_validator(mode="after")
+    def _mean_with_std(self) -> DataConfig:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("give mean and std together")
+        if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
+            raise ValueError("mean and std must have the same length")
+        return self

@@ -1,0 +1,43 @@
+"""How parameters are updated, on the server and on the device."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from .base import Section, setting
+
+
+class OptimizerConfig(Section):
+    """An optimizer with torch.optim's meaning of every value."""
+
+    name: Literal["sgd", "adam", "adamw"] = setting("sgd", "optimizer", flag="--optimizer")
+    lr: float = setting(0.01, "learning rate (the peak, where a schedule varies it)", gt=0, flag="--lr")
+    momentum: float = setting(0.9, "momentum (sgd)", ge=0, lt=1, flag="--momentum")
+    dampening: float = setting(0.0, "dampening of the momentum (sgd)", ge=0, le=1)
+    nesterov: bool = setting(False, "Nesterov momentum (sgd)", flag="--nesterov")
+    weight_decay: float = setting(0.0, "weight decay", ge=0, flag="--weight-decay")
+    beta1: float = setting(0.9, "decay of the first moment (adam, adamw)", ge=0, lt=1)
+    beta2: float = setting(0.999, "decay of the second moment (adam, adamw)", ge=0, lt=1)
+    eps: float = setting(1e-8, "added to the denominator (adam, adamw)", gt=0)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> OptimizerConfig:
+        if self.name == "sgd" and self.nesterov and (self.momentum == 0 or self.dampening != 0):
+            raise ValueError("nesterov needs a momentum greater than 0 and a dampening of 0")
+        return self
+
+
+class ScheduleConfig(Section):
+    """The learning rate as a function of the step."""
+
+    name: Literal["constant", "step", "cosine"] = setting(
+        "constant", "learning-rate schedule after the warm-up", flag="--schedule"
+    )
+    warmup_steps: int = setting(
+        0, "steps over which the learning rate rises linearly to its peak", ge=0, flag="--warmup-steps"
+    )
+    step_epochs: int = setting(1, "epochs between two drops (step)", ge=1)
+    gamma: float = setting(0.1, "factor of each drop (step)", gt=0, le=1)
+    final_ratio: float = setting(0.0, "learning rate at the end, as a share of the peak (cosine)", ge=0, le=1)

@@ -1,0 +1,135 @@
+"""One section per stage, and the sections each command reads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .base import Section, setting
+from .data import DataConfig
+from .model import LossConfig, ModelConfig
+from .optimizer import OptimizerConfig, ScheduleConfig
+
+
+class TrainConfig(Section):
+    """Training on the server."""
+
+    epochs: int = setting(10, "passes over the training split", ge=1)
+    max_steps: int | None = setting(None, "stop after this many optimizer steps", ge=1)
+    batch_size: int = setting(64, "samples per step (per process, with torchrun)", ge=1)
+    eval_batch_size: int = setting(500, "samples per validation batch", ge=1)
+    seed: int = setting(0, "seed of initial weights, order, augmentation and dropout", ge=0)
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", "where to train; auto takes a GPU where there is one"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto", "arithmetic of the forward pass; auto is bfloat16 autocast on a GPU that has it, else float32"
+    )
+    threads: int | None = setting(None, "CPU threads; default: PyTorch's choice", ge=1)
+    save_every: int | None = setting(
+        None, "also save the resumable state every so many steps; default: after each epoch", ge=1
+    )
+
+
+class ExportConfig(Section):
+    """Lowering of the forward and backward graph to ExecuTorch."""
+
+    max_batch_size: int = setting(32, "largest batch the program accepts; its memory is planned for it", ge=1)
+    trainable: list[str] = setting(
+        ["*"],
+        "patterns of parameter names that stay trainable, as in 'classifier.*'; repeatable",
+        min_length=1,
+    )
+    batch_norm: Literal["frozen", "train"] = setting(
+        "frozen",
+        "frozen: normalise with the stored statistics; train: with the batch's, updating the stored ones",
+    )
+    weights: Literal["external", "inline"] = setting(
+        "external", "external: in a .ptd beside the program; inline: inside the .pte"
+    )
+    tolerance: float = setting(
+        1e-4,
+        "largest relative error against PyTorch that verification accepts (loss, gradients, weights)",
+        gt=0,
+    )
+    seed: int = setting(0, "seed of the samples used for verification", ge=0)
+
+
+class FinetuneConfig(Section):
+    """Training of an exported program."""
+
+    runtime: Literal["executorch", "torch"] = setting(
+        "executorch",
+        "executorch: the exported program in the ExecuTorch runtime; torch: eager PyTorch, the oracle",
+    )
+    epochs: int = setting(5, "passes over the training split", ge=1)
+    max_steps: int | None = setting(None, "stop after this many optimizer steps", ge=1)
+    batch_size: int = setting(32, "samples per step; at most the program's max_batch_size", ge=1)
+    eval_every: int = setting(
+        1, "validate every so many epochs; 0: only before the first and after the last", ge=0
+    )
+    seed: int = setting(0, "seed of order and augmentation", ge=0)
+    threads: int | None = setting(None, "CPU threads; default: the runtime's choice", ge=1)
+
+
+class BenchConfig(Section):
+    """The same fine-tuning in every runtime."""
+
+    runtimes: list[Literal["torch", "executorch"]] = setting(
+        ["torch", "executorch"], "runtimes to compare; torch is the reference of all ratios", min_length=1
+    )
+    steps: int = setting(20, "measured steps per runtime, threads and batch size", ge=1)
+    warmup: int = setting(3, "steps before the measured ones, not timed", ge=0)
+    rounds: int = setting(4, "turns the measured steps are split into; runtimes alternate", ge=1)
+    threads: list[int] = setting([1], "CPU threads to measure with; repeatable", min_length=1)
+    batch_sizes: list[int] = setting([4], "batch sizes to measure; repeatable", min_length=1)
+    dropout: bool = setting(False, "leave dropout on; losses then can't be compared")
+    seed: int = setting(0, "seed of the batches", ge=0)
+
+
+class TrainCommand(Section):
+    """What `edgetrain train` reads."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    train: TrainConfig = TrainConfig()
+
+
+class ExportCommand(Section):
+    """What `edgetrain export` reads."""
+
+    export: ExportConfig = ExportConfig()
+
+
+class FinetuneCommand(Section):
+    """What `edgetrain finetune` reads."""
+
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+
+
+class BenchCommand(Section):
+    """What `edgetrain bench` reads."""
+
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    bench: BenchConfig = BenchConfig()
+
+
+COMMANDS: dict[str, type[Section]] = {
+    "train": TrainCommand,
+    "export": ExportCommand,
+    "finetune": FinetuneCommand,
+    "bench": BenchCommand,
+}
+
+SECTIONS: dict[str, type[Section]] = {
+    name: field.annotation
+    for command in COMMANDS.values()
+    for name, field in command.model_fields.items()
+    if isinstance(field.annotation, type)
+}

@@ -1,0 +1,103 @@
+"""Image files to bytes, several at a time."""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..errors import InputError
+from .images import resize
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff"})
+
+# Pixels of an image from which on decoding, done outside Python's lock, outweighs what needs the lock.
+_WORTH_THREADS = 128 * 128
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """The form all images of a data set are brought into.
+
+    Attributes:
+        channels: 1 (grey) or 3 (RGB).
+        resize_to: height and width after resizing; None where images stay as they are.
+        required: (height, width) each image must have, where it isn't resized.
+    """
+
+    channels: int
+    resize_to: int | None = None
+    required: tuple[int, int] | None = None
+
+
+def decode_images(paths: list[Path], image_format: ImageFormat) -> Tensor:
+    """Decodes B files, large ones with as many threads as there are cores.
+
+    Returns:
+        uint8 [B, channels, H, W].
+    Raises:
+        InputError: a file is damaged or has another size than the others.
+    """
+    workers = min(len(paths), os.cpu_count() or 1, 8)
+    if workers <= 1 or math.prod(image_size_of(paths[0])) < _WORTH_THREADS:
+        return _decode_all(paths, image_format)
+    pieces = [paths[i * len(paths) // workers : (i + 1) * len(paths) // workers] for i in range(workers)]
+    with ThreadPoolExecutor(workers) as pool:
+        return torch.cat(list(pool.map(lambda piece: _decode_all(piece, image_format), pieces)))
+
+
+def _decode_all(paths: list[Path], image_format: ImageFormat) -> Tensor:
+    return torch.cat([_decode(path, image_format) for path in paths])
+
+
+def _decode(path: Path, image_format: ImageFormat) -> Tensor:
+    """One file as uint8 [1, channels, H, W]."""
+    try:
+        with Image.open(path) as file:
+            image = _convert(file, image_format.channels)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes Pillow's decoders raise errors of all kinds
+        raise InputError(f"{path} is damaged or no image ({error})") from error
+    shape = (1, image.height, image.width, image_format.channels)
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(shape).permute(0, 3, 1, 2)
+    if image_format.required not in (None, (image.height, image.width)):
+        height, width = image_format.required or (0, 0)
+        raise InputError(
+            f"{path} is {image.width}x{image.height} pixels, the first image {width}x{height}; "
+            "use --image-size N to bring all to one size"
+        )
+    return pixels if image_format.resize_to is None else resize(pixels.contiguous(), image_format.resize_to)
+
+
+def _convert(image: Image.Image, channels: int) -> Image.Image:
+    """To 8-bit RGB or grey; transparency is dropped."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise InputError(
+            f"{getattr(image, 'filename', 'image')} has 32-bit pixels; save it with 8 or 16 bits"
+        )
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def image_size_of(path: Path) -> tuple[int, int]:
+    """Height and width from a file's header.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except Exception as error:
+        raise InputError(f"{path} is damaged or no image ({error})") from error

@@ -1,0 +1,1 @@
+"""What training on the server and fine-tuning on the device share."""

@@ -1,0 +1,19 @@
+"""Training mode, with batch norm as it is wanted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+BatchNormMode = Literal["frozen", "train"]
+BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
+
+
+def set_training_mode(model: nn.Module, batch_norm: BatchNormMode = "train") -> None:
+    """Training mode; with frozen batch norm these layers use (and keep) their stored statistics."""
+    model.train()
+    if batch_norm == "frozen":
+        for module in model.modules():
+            if isinstance(module, BATCH_NORMS):
+                module.eval()

@@ -1,0 +1,57 @@
+"""The joint graph: forward and backward in one, made ahead of time."""
+
+from __future__ import annotations
+
+import torch
+from torch._decomp import core_aten_decompositions
+from torch.export import ExportedProgram
+from torch.export.experimental import _copy_graph_module_and_signature, _remove_detach_pass
+from torch.export.exported_program import _decompose_exported_program
+from torch.export.graph_signature import OutputKind
+
+from .decompositions import DECOMPOSITIONS
+from .passes.dropout_as_mask import dropout_as_mask
+
+
+def make_joint_graph(program: ExportedProgram) -> ExportedProgram:
+    """Adds the backward graph to a captured `(loss, predictions)` graph.
+
+    The outputs become [buffer updates, loss, predictions, gradients]; lowering appends the parameters.
+    This does what torch's `_export_forward_backward` does, with our decompositions beside the core ones.
+    """
+    dropout_as_mask(program)
+    with torch.enable_grad():
+        joint = _decompose_exported_program(
+            program,
+            cia_to_decomp={},
+            python_decomp_table={**core_aten_decompositions(), **DECOMPOSITIONS},
+            joint_loss_index=0,
+            decompose_custom_triton_ops=False,
+        )
+    graph_module, signature = _copy_graph_module_and_signature(joint)
+    _remove_detach_pass(graph_module, signature)
+    return joint._update(graph_module, signature)
+
+
+def gradient_names(joint: ExportedProgram) -> list[str]:
+    """Names of the parameters the joint graph returns gradients for, in the order it returns them."""
+    kinds = (OutputKind.GRADIENT_TO_PARAMETER,)
+    return [s.target for s in joint.graph_signature.output_specs if s.kind in kinds and s.target]
+
+
+def mutated_buffers(program: ExportedProgram) -> list[str]:
+    """Names of the buffers a graph writes (running statistics of batch norm in training mode)."""
+    return [
+        s.target
+        for s in program.graph_signature.output_specs
+        if s.kind is OutputKind.BUFFER_MUTATION and s.target
+    ]
+
+
+def has_dropout(program: ExportedProgram) -> bool:
+    """Whether a captured forward graph drops out activations."""
+    return any(
+        node.target is torch.ops.aten.dropout.default and node.args[2] and node.args[1] > 0
+        for node in program.graph.nodes
+        if node.op == "call_function"
+    )

@@ -1,0 +1,29 @@
+"""Building the model a file names, without letting the file choose what code runs."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ..config.model import ModelConfig
+from ..errors import InputError
+from .build import build_model, is_custom
+
+
+def build_trusted_model(config: ModelConfig, *, trusted: str | None, source: str) -> nn.Module:
+    """Builds the model a checkpoint or manifest names.
+
+    A model of edgetrain or torchvision is built as it is. A `package.module:factory` is somebody's code, called
+    with arguments from the file, so it has to be named by the caller as well.
+
+    Args:
+        trusted: the factory the caller vouches for (`--model`), or None.
+        source: the file, for the message.
+    Raises:
+        InputError: the file names a factory that the caller did not.
+    """
+    if is_custom(config.name) and config.name != trusted:
+        raise InputError(
+            f"{source} names {config.name} as the code that builds its model; "
+            f"if you trust it, confirm with --model {config.name}"
+        )
+    return build_model(config)

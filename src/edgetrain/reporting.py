@@ -1,0 +1,38 @@
+"""How stages tell what they are doing, without knowing who listens.
+
+Stages take a `Reporter`; the command line passes one that draws on stderr, tests and library users may
+leave it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Progress:
+    """One running progress bar. The base class draws nothing."""
+
+    def advance(self, steps: int = 1, **fields: float | str) -> None:
+        """Moves the bar on; `fields` are shown behind it, as in `loss=0.31`."""
+
+
+class Reporter:
+    """Receives messages and progress. The base class is silent."""
+
+    def info(self, message: str) -> None:
+        """What a user wants to see while a command runs."""
+
+    def detail(self, message: str) -> None:
+        """What only `-v` shows."""
+
+    def warn(self, message: str) -> None:
+        """Something the user should know although the run goes on."""
+
+    @contextmanager
+    def progress(self, description: str, total: int | None = None) -> Iterator[Progress]:
+        """A progress bar of `total` steps for as long as the context lasts."""
+        yield Progress()
+
+
+SILENT = Reporter()

@@ -1,0 +1,5 @@
+"""One interface to a training program, several ways to run it."""
+
+from .base import Session, open_session
+
+__all__ = ["Session", "open_session"]

@@ -1,0 +1,207 @@
+"""Epochs: train, validate, keep the best, save what a resumed run needs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ..artifacts.history import EpochRecord
+from ..config.stages import TrainCommand
+from ..data import Batch, BatchLoader
+from ..engine.interrupt import Interrupt
+from ..engine.metrics import Meter
+from ..engine.schedules import count_steps, learning_rate
+from ..errors import CheckFailedError, InterruptedRun
+from ..reporting import Progress, Reporter
+from .learner import Learner, merge
+from .state import RunState
+from .store import RunStore
+
+
+class Loop:
+    """One run from its current state to its last step.
+
+    Args:
+        loader: training batches.
+        validation: test batches.
+        store: writes the run's files.
+        saved: whether the store's files are this run's already (it was resumed).
+    """
+
+    def __init__(
+        self,
+        config: TrainCommand,
+        learner: Learner,
+        loader: BatchLoader,
+        validation: BatchLoader,
+        store: RunStore,
+        state: RunState,
+        interrupt: Interrupt,
+        reporter: Reporter,
+        *,
+        saved: bool = False,
+    ) -> None:
+        self._learner = learner
+        self._loader = loader
+        self._validation = validation
+        self._store = store
+        self._state = state
+        self._interrupt = interrupt
+        self._reporter = reporter
+        self._config = config
+        self._saved_step = state.step if saved else None
+        self.total_steps = count_steps(config.train.epochs, len(loader), config.train.max_steps)
+
+    def run(self) -> None:
+        """Trains to the end.
+
+        Raises:
+            CheckFailedError: loss or gradients are not finite; nothing on disk was overwritten.
+            InterruptedRun: a stop was requested; the state was saved.
+        """
+        while not is_finished(self._state, self.total_steps):
+            self._train_epoch()
+            self._close_epoch()
+
+    def _train_epoch(self) -> None:
+        """Trains until the epoch or the run ends."""
+        state = self._state
+        title = f"epoch {state.epoch + 1}/{self._config.train.epochs}"
+        last = min(len(self._loader), state.batch + max(0, self.total_steps - state.step))
+        with self._reporter.progress(title, total=last) as bar:
+            bar.advance(state.batch)
+            clock = time.perf_counter()
+            for batch in self._batches(last):
+                stop = self._step(batch, bar)
+                now = time.perf_counter()
+                state.train_time, clock = state.train_time + now - clock, now
+                every = self._config.train.save_every
+                if stop and state.step < self.total_steps:
+                    self._stop()
+                elif every and state.step % every == 0:
+                    self._save()
+
+    def _batches(self, last: int) -> Iterator[Batch]:
+        """The batches of the epoch that are still to do."""
+        start = self._state.batch
+        if start < last:
+            for count, batch in enumerate(self._loader.epoch(self._state.epoch, start=start), start + 1):
+                yield batch
+                if count == last:
+                    return
+
+    def _step(self, batch: Batch, bar: Progress) -> bool:
+        """One optimizer step; says whether a stop was requested."""
+        state, schedule = self._state, self._config.schedule
+        lr = learning_rate(
+            schedule, self._config.optimizer.lr, state.step, self.total_steps, len(self._loader)
+        )
+        outcome = self._learner.compute_gradients(batch)
+        broken, stop = self._learner.world.any([not outcome.is_finite, self._interrupt.requested])
+        if broken:
+            what = "the gradient" if math.isfinite(outcome.loss) else "the loss"
+            raise self._not_finite(f"{what} is not finite at step {state.step + 1}", lr)
+        self._learner.update(lr)
+        state.meter.add(outcome.loss, outcome.correct, outcome.samples)
+        state.step, state.batch = state.step + 1, state.batch + 1
+        bar.advance(1, loss=outcome.loss, lr=lr)
+        return stop
+
+    def _close_epoch(self) -> None:
+        """Validates, keeps the weights if they are the best, saves, and moves on."""
+        state = self._state
+        record = self._validate()
+        if record.val_loss is None or not math.isfinite(record.val_loss):
+            raise self._not_finite(f"the validation loss is not finite after step {state.step}", None)
+        state.records.append(record)
+        if state.batch == len(self._loader):
+            state.finish_epoch()
+        metrics = record.model_dump(
+            include={"epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+        )
+        is_best = not state.best or _score(metrics) > _score(state.best)
+        if is_best:
+            state.best = metrics
+            self._store.save_best(self._learner.model, metrics)
+        self._save()
+        self._reporter.info(_describe(record, self._config.train.epochs, is_best))
+        if state.step < self.total_steps and self._learner.world.any([self._interrupt.requested])[0]:
+            self._stop(saved=True)
+
+    def _validate(self) -> EpochRecord:
+        start = time.perf_counter()
+        with self._reporter.progress("validation", total=len(self._validation)) as bar:
+            meter = self._learner.evaluate(_counted(self._validation, bar))
+        trained = merge(self._state.meter, self._learner.world)
+        return _record(self._state, trained, meter, time.perf_counter() - start, self._last_rate())
+
+    def _last_rate(self) -> float:
+        config, step = self._config, max(0, self._state.step - 1)
+        return learning_rate(config.schedule, config.optimizer.lr, step, self.total_steps, len(self._loader))
+
+    def _save(self) -> None:
+        self._store.save_last(self._learner, self._state, self.total_steps)
+        self._saved_step = self._state.step
+
+    def _stop(self, *, saved: bool = False) -> None:
+        if not saved:
+            self._save()
+        state = self._state
+        epoch = state.epoch + 1 if state.batch else state.epoch
+        raise InterruptedRun(f"stopped at epoch {epoch}, step {state.step}; continue with --resume")
+
+    def _not_finite(self, what: str, lr: float | None) -> CheckFailedError:
+        if self._saved_step is None:
+            kept = "no epoch was finished, so no weights were saved"
+        else:
+            kept = f"the last good weights (step {self._saved_step}) are kept in {self._store.last}"
+        now = "" if lr is None else f" (now {lr:g})"
+        return CheckFailedError(
+            f"{what} (epoch {self._state.epoch + 1}); {kept}; lower the learning rate{now}"
+        )
+
+
+def is_finished(state: RunState, total_steps: int) -> bool:
+    """Whether all steps are done and the last weights are validated."""
+    return state.step >= total_steps and bool(state.records) and state.records[-1].steps == state.step
+
+
+def _score(metrics: dict[str, Any]) -> tuple[float, float]:
+    """Greater is better: accuracy, then loss; loss alone for a regression."""
+    accuracy = metrics["val_accuracy"]
+    return (0.0 if accuracy is None else accuracy, -metrics["val_loss"])
+
+
+def _counted(loader: BatchLoader, bar: Progress) -> Iterator[Batch]:
+    for batch in loader.epoch(0):
+        yield batch
+        bar.advance()
+
+
+def _record(state: RunState, trained: Meter, validation: Meter, val_time: float, lr: float) -> EpochRecord:
+    return EpochRecord(
+        epoch=state.epoch + 1,
+        train_loss=trained.loss,
+        train_accuracy=trained.accuracy,
+        val_loss=validation.loss,
+        val_accuracy=validation.accuracy,
+        train_time_s=state.train_time,
+        train_time_per_sample_s=state.train_time / max(1, trained.samples),
+        val_time_s=val_time,
+        val_time_per_sample_s=val_time / max(1, validation.samples),
+        steps=state.step,
+        learning_rate=lr,
+    )
+
+
+def _describe(record: EpochRecord, epochs: int, is_best: bool) -> str:
+    parts = [f"loss {record.train_loss:.4f}"]
+    if record.train_accuracy is not None:
+        parts.append(f"accuracy {record.train_accuracy:.2%}")
+    parts.append(f"validation loss {record.val_loss:.4f}")
+    if record.val_accuracy is not None:
+        parts.append(f"accuracy {record.val_accuracy:.2%}")
+    parts.append(f"{record.train_time_s:.1f} s")
+    return f"epoch {record.epoch}/{epochs}: {', '.join(parts)}{', best so far' if is_best else ''}"

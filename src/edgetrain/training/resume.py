@@ -1,0 +1,168 @@
+"""Going on with a run found on disk, exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from ..artifacts.checkpoint import Checkpoint, load_checkpoint
+from ..config.optimizer import ScheduleConfig
+from ..engine.metrics import Meter
+from ..engine.schedules import depends_on_length
+from ..engine.seeding import set_random_state
+from ..errors import InputError, UsageError
+from ..reporting import Reporter
+from .distributed import World
+from .learner import Learner
+from .state import RunState
+
+# What may differ from the interrupted run: how far to go and how often to save ...
+_FREE = {"train.epochs", "train.max_steps", "train.save_every"}
+# ... and what may differ although the last bits of the result then can, too.
+_INEXACT = {"train.device", "train.threads", "train.eval_batch_size", "data.root"}
+
+
+@dataclass
+class Resumable:
+    """A run found on disk.
+
+    Attributes:
+        random: PyTorch's random state per process.
+        total_steps: steps the run was planned for when it was saved.
+    """
+
+    checkpoint: Checkpoint
+    state: RunState
+    optimizer: dict[str, Any]
+    random: list[dict[str, Any]]
+    total_steps: int
+    train_samples: int
+
+
+def load_resumable(path: Path) -> Resumable:
+    """Reads a `.last.pth`.
+
+    Raises:
+        InputError: there is none, or it is damaged or holds no training state.
+    """
+    if not path.is_file():
+        raise InputError(f"there is nothing to resume: {path} does not exist; train without --resume")
+    checkpoint = load_checkpoint(path)
+    training = checkpoint.training
+    if training is None:
+        raise InputError(f"{path} holds no training state and can't be resumed")
+    try:
+        return Resumable(
+            checkpoint=checkpoint,
+            state=RunState.from_plain(training["state"]),
+            optimizer=training["optimizer"],
+            random=training["random"],
+            total_steps=training["total_steps"],
+            train_samples=training["train_samples"],
+        )
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        raise InputError(
+            f"the training state in {path} is incomplete ({type(error).__name__}: {error})"
+        ) from error
+
+
+def check_same_run(found: Resumable, config: dict[str, Any], processes: int, train_samples: int) -> list[str]:
+    """Compares a run on disk with the one asked for.
+
+    Args:
+        config: the resolved configuration as plain data, as checkpoints store it.
+    Returns:
+        the keys that differ and may, although the result then can differ in its last bits.
+    Raises:
+        UsageError: something differs that an exact continuation needs; all of it is named.
+    """
+    old, new = _flatten(found.checkpoint.config), _flatten(config)
+    changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+    problems = [f"{k} ({_show(old, k)} → {_show(new, k)})" for k in changed if k not in _FREE | _INEXACT]
+    if len(found.random) != processes:
+        problems.append(f"number of processes ({len(found.random)} → {processes})")
+    if found.train_samples != train_samples:
+        problems.append(f"number of training samples ({found.train_samples} → {train_samples})")
+    if problems:
+        raise UsageError(
+            f"the run can't be resumed with other settings: {', '.join(problems)}; "
+            "change them back, or start anew without --resume"
+        )
+    return [key for key in changed if key in _INEXACT]
+
+
+def load_weights(model: nn.Module, found: Resumable) -> None:
+    """Gives the model the weights of the run to resume.
+
+    Raises:
+        InputError: they don't fit: the code of a custom model has changed.
+    """
+    try:
+        model.load_state_dict(found.checkpoint.state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"the weights to resume from don't fit the model any more: {reason}") from error
+
+
+def restore(found: Resumable, learner: Learner, world: World) -> RunState:
+    """Puts back optimizer and random state of the run to resume, and gives its position.
+
+    Raises:
+        InputError: they are damaged.
+    """
+    try:
+        learner.optimizer.load_state_dict(found.optimizer)
+        set_random_state(found.random[world.rank])
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"the training state to resume from is damaged ({error})") from error
+    state = found.state
+    if not world.is_main:
+        state.meter = Meter()
+    return state
+
+
+def prepare_to_go_on(
+    found: Resumable,
+    schedule: ScheduleConfig,
+    total_steps: int,
+    output: Path,
+    reporter: Reporter,
+) -> None:
+    """Tells the user how the run goes on, and brings its state in line with that."""
+    state = found.state
+    state.drop_unfinished_record()
+    if state.best and not output.is_file():
+        reporter.warn(f"{output} is gone; the best weights are chosen from the epochs still to come")
+        state.best = {}
+    if depends_on_length(schedule) and total_steps != found.total_steps:
+        reporter.warn(
+            f"the {schedule.name} schedule now ends at step {total_steps}, not {found.total_steps}: "
+            "from here on the learning rate is not what one uninterrupted run would have had"
+        )
+    reporter.info(f"resuming after step {state.step} of {total_steps}")
+
+
+def warn_inexact(keys: list[str], reporter: Reporter) -> None:
+    """Names the settings that changed and may, as `check_same_run` gives them."""
+    if keys:
+        reporter.warn(
+            f"{', '.join(keys)} changed: the result can differ slightly from an uninterrupted run's"
+        )
+
+
+def _flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _show(values: dict[str, Any], key: str) -> str:
+    return str(values[key]) if key in values else "not set"

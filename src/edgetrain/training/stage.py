@@ -1,0 +1,219 @@
+"""`edgetrain train`: from a configuration to a trained checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..artifacts.atomic import check_writable
+from ..artifacts.history import History
+from ..artifacts.specs import Task
+from ..config.stages import TrainCommand
+from ..data import BatchLoader, Dataset, load_dataset
+from ..data.checks import check_fits
+from ..engine.interrupt import catch_interrupts
+from ..engine.optimizers import make_optimizer
+from ..engine.schedules import count_steps
+from ..engine.seeding import seed_everything
+from ..errors import InputError
+from ..models import build_model, resolve_model, without_pretrained_weights
+from ..reporting import SILENT, Reporter
+from .distributed import World, is_main_process, join_world
+from .hardware import pick_autocast, pick_device
+from .learner import Learner
+from .loop import Loop, is_finished
+from .probe import check_outputs
+from .resume import (
+    Resumable,
+    check_same_run,
+    load_resumable,
+    load_weights,
+    prepare_to_go_on,
+    restore,
+    warn_inexact,
+)
+from .state import RunState
+from .store import RunStore, history_path, last_path
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run left behind.
+
+    Attributes:
+        checkpoint: the best weights: by validation accuracy, or validation loss for a regression.
+        last: the last weights with the state that `resume` needs.
+        history: also in the file `history_path`.
+        best_epoch: epoch of `checkpoint`.
+        val_loss, val_accuracy: its figures; accuracy is None for a regression.
+    """
+
+    checkpoint: Path
+    last: Path
+    history_path: Path
+    history: History
+    best_epoch: int
+    val_loss: float
+    val_accuracy: float | None
+
+
+def train(
+    config: TrainCommand, output: Path, *, resume: bool = False, reporter: Reporter = SILENT
+) -> TrainResult:
+    """Trains a model, or goes on with a run that was interrupted.
+
+    Under torchrun each process calls this; rank 0 writes and reports.
+
+    Args:
+        output: the best checkpoint; `<stem>.last.pth` and `<stem>.history.json` are written beside it.
+        resume: go on from `<stem>.last.pth`. On a CPU the result is then, bit by bit, that of a run without
+            interruption.
+    Raises:
+        UsageError: model, data and settings don't fit each other, or not the run to be resumed.
+        InputError: data, or the state to resume from, is missing or damaged.
+        CheckFailedError: loss or gradients are not finite.
+        InterruptedRun: Ctrl-C or SIGTERM; the state was saved.
+    """
+    if not is_main_process():
+        reporter = SILENT
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    device = pick_device(config.train)
+    found = load_resumable(last_path(output)) if resume else None
+    dataset = load_dataset(config.data, reporter)
+    with join_world(device) as world:
+        if world.is_main:
+            check_writable(output)
+        result = _train(config, output, dataset, found, world, reporter)
+        world.wait()
+    return result
+
+
+def _train(
+    config: TrainCommand,
+    output: Path,
+    dataset: Dataset,
+    found: Resumable | None,
+    world: World,
+    reporter: Reporter,
+) -> TrainResult:
+    task = Task(loss=config.loss.name, label_smoothing=config.loss.label_smoothing, classes=dataset.classes)
+    check_fits(dataset, dataset.input, task)
+    outputs = _count_outputs(dataset, task)
+    config = config.model_copy(update={"model": resolve_model(config.model, dataset.input, outputs)})
+    plain = config.model_dump(mode="json")
+    if found is not None:
+        inexact = check_same_run(found, plain, world.size, len(dataset.train))
+        warn_inexact(inexact, reporter)
+
+    learner = _make_learner(config, task, world, found)
+    loader, validation = _make_loaders(config, dataset, world)
+    check_outputs(learner, next(iter(_probe_loader(dataset).epoch(0))), task, outputs)
+
+    state = RunState()
+    if found is not None:
+        state = restore(found, learner, world)
+    store = _make_store(config, output, dataset, task, plain, world)
+    total_steps = count_steps(config.train.epochs, len(loader), config.train.max_steps)
+    if is_finished(state, total_steps):
+        return _already_finished(store, state, reporter)
+    if found is not None:
+        prepare_to_go_on(found, config.schedule, total_steps, output, reporter)
+    with catch_interrupts() as interrupt:
+        Loop(
+            config, learner, loader, validation, store, state, interrupt, reporter, saved=found is not None
+        ).run()
+    return _result(store, state)
+
+
+def _count_outputs(dataset: Dataset, task: Task) -> int:
+    """How many numbers per sample the model must give."""
+    if task.loss == "cross_entropy":
+        if dataset.classes:
+            return len(dataset.classes)
+        return int(max(dataset.train.targets.max(), dataset.test.targets.max())) + 1
+    return dataset.train.targets[0].numel()
+
+
+def _make_learner(config: TrainCommand, task: Task, world: World, found: Resumable | None) -> Learner:
+    """Model, loss and optimizer, with initial weights from the seed or those of the run to resume."""
+    seed_everything(config.train.seed)
+    model = build_model(config.model if found is None else without_pretrained_weights(config.model))
+    if found is not None:
+        load_weights(model, found)
+    model.to(world.device)
+    optimizer = make_optimizer(config.optimizer, model.parameters())
+    learner = Learner(model, task, optimizer, world, pick_autocast(config.train, world.device))
+    if world.rank:
+        # Equal weights everywhere, but dropout of its own for each process.
+        torch.manual_seed(config.train.seed + world.rank)
+    return learner
+
+
+def _make_loaders(config: TrainCommand, dataset: Dataset, world: World) -> tuple[BatchLoader, BatchLoader]:
+    share: dict[str, Any] = {"rank": world.rank, "world_size": world.size}
+    loader = BatchLoader(
+        dataset.train,
+        dataset.preprocessing,
+        config.train.batch_size,
+        shuffle=True,
+        seed=config.train.seed,
+        augmentation=dataset.augmentation,
+        **share,
+    )
+    return loader, BatchLoader(dataset.test, dataset.preprocessing, config.train.eval_batch_size, **share)
+
+
+def _probe_loader(dataset: Dataset) -> BatchLoader:
+    return BatchLoader(dataset.train, dataset.preprocessing, 2)
+
+
+def _make_store(
+    config: TrainCommand, output: Path, dataset: Dataset, task: Task, plain: dict[str, Any], world: World
+) -> RunStore:
+    history = History(
+        runtime="torch",
+        device=_device_name(world),
+        threads=torch.get_num_threads(),
+        seed=config.train.seed,
+        config=plain,
+    )
+    return RunStore(
+        output=output,
+        model=without_pretrained_weights(config.model),
+        input=dataset.input,
+        task=task,
+        preprocessing=dataset.preprocessing,
+        config=plain,
+        history=history,
+        train_samples=len(dataset.train),
+        is_main=world.is_main,
+    )
+
+
+def _device_name(world: World) -> str:
+    name = "cpu" if world.device.type == "cpu" else torch.cuda.get_device_name(world.device)
+    return name if world.size == 1 else f"{world.size} x {name}"
+
+
+def _already_finished(store: RunStore, state: RunState, reporter: Reporter) -> TrainResult:
+    if not store.output.is_file():
+        raise InputError(f"the run is finished, but {store.output} is gone; train again without --resume")
+    reporter.info(f"the run is finished already ({state.step} steps); raise --epochs or --max-steps to go on")
+    return _result(store, state)
+
+
+def _result(store: RunStore, state: RunState) -> TrainResult:
+    store.history.epochs = list(state.records)
+    return TrainResult(
+        checkpoint=store.output,
+        last=store.last,
+        history_path=history_path(store.output),
+        history=store.history,
+        best_epoch=state.best["epoch"],
+        val_loss=state.best["val_loss"],
+        val_accuracy=state.best["val_accuracy"],
+    )

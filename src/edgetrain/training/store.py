@@ -1,0 +1,97 @@
+"""The three files of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..artifacts.checkpoint import Checkpoint, save_checkpoint
+from ..artifacts.history import History, save_history
+from ..artifacts.specs import Preprocessing, Task, TensorSpec
+from ..config.model import ModelConfig
+from ..engine.memory import peak_rss_bytes
+from ..engine.seeding import get_random_state
+from .learner import Learner, merge
+from .state import RunState
+
+
+@dataclass
+class RunStore:
+    """Writes a run's files: the best weights, the last weights with all that resuming needs, the history.
+
+    Every process calls the methods, since some of what is saved is gathered from all; rank 0 writes.
+
+    Attributes:
+        output: the best checkpoint.
+        model: the architecture, without pretrained weights.
+        history: everything but its epochs, which come from the run's state.
+        config: the resolved configuration as plain data.
+        train_samples: size of the training split.
+    """
+
+    output: Path
+    model: ModelConfig
+    input: TensorSpec
+    task: Task
+    preprocessing: Preprocessing
+    config: dict[str, Any]
+    history: History
+    train_samples: int
+    is_main: bool = True
+
+    @property
+    def last(self) -> Path:
+        """Where the resumable state lies."""
+        return last_path(self.output)
+
+    def save_best(self, model: nn.Module, metrics: dict[str, Any]) -> None:
+        """Replaces the best checkpoint."""
+        if self.is_main:
+            save_checkpoint(self.output, self._checkpoint(model, metrics))
+
+    def save_last(self, learner: Learner, state: RunState, total_steps: int) -> None:
+        """Replaces the resumable state, then the history."""
+        world = learner.world
+        plain = state.to_plain()
+        # Sums of all processes; when resumed, rank 0 goes on with them and the others with none.
+        plain["meter"] = vars(merge(state.meter, world)).copy()
+        random = world.gather(get_random_state())
+        if not self.is_main:
+            return
+        metrics = state.records[-1].model_dump() if state.records else {}
+        checkpoint = self._checkpoint(learner.model, metrics)
+        checkpoint.training = {
+            "state": plain,
+            "optimizer": learner.optimizer.state_dict(),
+            "random": random,
+            "total_steps": total_steps,
+            "train_samples": self.train_samples,
+        }
+        save_checkpoint(self.last, checkpoint)
+        self.history.epochs = list(state.records)
+        self.history.peak_rss_bytes = peak_rss_bytes()
+        save_history(history_path(self.output), self.history)
+
+    def _checkpoint(self, model: nn.Module, metrics: dict[str, Any]) -> Checkpoint:
+        return Checkpoint(
+            model=self.model,
+            state=model.state_dict(),
+            input=self.input,
+            task=self.task,
+            preprocessing=self.preprocessing,
+            metrics=metrics,
+            config=self.config,
+        )
+
+
+def last_path(output: Path) -> Path:
+    """`model.last.pth` beside `model.pth`."""
+    return output.with_name(f"{output.stem}.last.pth")
+
+
+def history_path(output: Path) -> Path:
+    """`model.history.json` beside `model.pth`."""
+    return output.with_name(f"{output.stem}.history.json")

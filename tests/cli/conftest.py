@@ -1,0 +1,110 @@
+"""Running command lines in this process, with stages that only write down how they were called."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+import edgetrain
+from edgetrain.artifacts.history import EpochRecord, History
+from edgetrain.cli.app import main
+
+
+@dataclass
+class Ran:
+    """What one command line did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs a command line in this process."""
+
+    def call(*arguments: str | Path) -> Ran:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def fake_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a module in the place of a stage: `fake_stage("training", train=function)`."""
+
+    def install(name: str, **functions: Any) -> None:
+        module = ModuleType(f"edgetrain.{name}")
+        vars(module).update(functions)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        if "." not in name:
+            monkeypatch.setattr(edgetrain, name, module, raising=False)
+
+    return install
+
+
+@pytest.fixture
+def history() -> History:
+    """Two epochs of a run."""
+    epochs = [
+        EpochRecord(epoch=0, val_loss=2.0),
+        EpochRecord(epoch=1, train_loss=1.0, val_loss=0.5, train_time_per_sample_s=0.002, steps=4),
+    ]
+    return History(runtime="torch", device="cpu", threads=1, seed=0, epochs=epochs)
+
+
+@pytest.fixture
+def train_calls(fake_stage: Callable[..., None], history: History) -> list[SimpleNamespace]:
+    """A training stage that writes nothing; returns the list of its calls."""
+    calls: list[SimpleNamespace] = []
+
+    def train(config: Any, output: Path, *, resume: bool, reporter: Any) -> SimpleNamespace:
+        calls.append(SimpleNamespace(config=config, output=output, resume=resume, reporter=reporter))
+        return SimpleNamespace(
+            checkpoint=output,
+            last=output.with_suffix(".last.pth"),
+            history_path=output.with_suffix(".json"),
+            history=history,
+            best_epoch=1,
+            val_loss=float("nan"),
+            val_accuracy=None,
+        )
+
+    fake_stage("training", train=train)
+    return calls
+
+
+def spawn(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Runs a command line in a process of its own."""
+    environment = {**os.environ, **settings.pop("env", {})}
+    return subprocess.run(
+        [sys.executable, "-m", "edgetrain", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=60,
+        **settings,
+    )
+
+
+@pytest.fixture(name="spawn")
+def _spawn() -> Callable[..., subprocess.CompletedProcess[str]]:
+    return spawn

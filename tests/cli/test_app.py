@@ -1,0 +1,142 @@
+"""The program as a whole: help, version, completion, start time, processes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import edgetrain
+from edgetrain.cli.app import app, main
+
+COMMANDS = ("train", "export", "finetune", "bench", "inspect", "doctor")
+
+
+@pytest.mark.parametrize("arguments", [(), *((command,) for command in COMMANDS)])
+def test_help_is_fast_and_leaves_torch_alone(arguments):
+    code = (
+        "import sys; from edgetrain.cli.app import main; code = main(sys.argv[1:]);"
+        "assert not {'torch', 'torchvision', 'executorch', 'numpy'} & set(sys.modules); sys.exit(code)"
+    )
+    seconds = []
+    for _ in range(3):
+        before = _children_cpu_time()
+        child = subprocess.run(
+            [sys.executable, "-c", code, *arguments, "--help"], capture_output=True, text=True, check=False
+        )
+        seconds.append(_children_cpu_time() - before)
+        assert child.returncode == 0, child.stderr
+        assert "Usage: edgetrain" in child.stdout
+        if seconds[-1] < 0.5:
+            break
+    assert min(seconds) < 0.5, seconds
+
+
+def _children_cpu_time() -> float:
+    """Help waits for nothing, so that its CPU time is what it takes on a machine with nothing else to do."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def test_configuration_errors_leave_torch_alone(tmp_path):
+    code = (
+        "import sys; from edgetrain.cli.app import main; code = main(['train', '--epochs', '0']);"
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert child.returncode == 2
+    assert child.stderr == "error: train.epochs: must be at least 1 (got 0) [--epochs]\n"
+
+
+def test_version_and_module(spawn):
+    child = spawn("--version")
+    assert (child.returncode, child.stdout) == (0, f"edgetrain {edgetrain.__version__}\n")
+
+
+def test_alone_it_shows_help(run):
+    ran = run()
+    assert ran.code == 0
+    assert all(command in ran.stdout for command in COMMANDS)
+
+
+def test_cli_runner_sees_the_same_exit_codes(tmp_path):
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "none.pth")])
+    assert result.exit_code == 3
+    assert "does not exist" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["train", "--epoch", "3"],
+            "No such option: --epoch (Possible options: --epochs); see edgetrain train --help",
+        ),
+        (["trai"], "No such command 'trai'. Did you mean 'train'? See edgetrain --help"),
+        (["export"], "Missing argument 'CHECKPOINT'; see edgetrain export --help"),
+        (["train", "--epochs"], "Option '--epochs' requires an argument; see edgetrain --help"),
+        (["train", "-q", "-v"], "-q and -v contradict each other; give one of them"),
+    ],
+)
+def test_usage_errors_are_one_sentence(run, arguments, message):
+    ran = run(*arguments)
+    assert (ran.code, ran.stdout, ran.stderr) == (2, "", f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("edgetrain tr", {"train"}),
+        ("edgetrain train --optimizer ", {"sgd", "adam", "adamw"}),
+        ("edgetrain train --optimizer a", {"adam", "adamw"}),
+        ("edgetrain train --channels ", {"1", "3"}),
+        ("edgetrain bench --runtimes ", {"torch", "executorch"}),
+        ("edgetrain finetune --wei", {"--weights", "--weight-decay"}),
+    ],
+)
+def test_completion_knows_commands_flags_and_choices(spawn, words, expected):
+    position = str(len(words.split(" ")) - 1)
+    settings = {"_EDGETRAIN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": position}
+    assert set(spawn(env=settings).stdout.split()) == expected
+
+
+def test_completion_can_be_installed(run):
+    ran = run("--help")
+    assert "--install-completion" in ran.stdout
+
+
+@pytest.mark.parametrize("arguments", [["train", "--help"], ["inspect", "FILE", "--json"]])
+def test_a_closed_pipe_ends_quietly(tmp_path, arguments):
+    file = tmp_path / "history.json"
+    file.write_text("{}")
+    code = (
+        "import sys, types; m = types.ModuleType('edgetrain.artifacts.inspect');"
+        "m.describe = lambda path: {'kind': 'x' * 200000}; sys.modules[m.__name__] = m;"
+        "from edgetrain.cli.app import main; sys.exit(main(sys.argv[1:]))"
+    )
+    read, write = os.pipe()
+    os.close(read)
+    arguments = [str(file) if argument == "FILE" else argument for argument in arguments]
+    child = subprocess.run(
+        [sys.executable, "-c", code, *arguments], stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert (child.returncode, child.stderr) == (1, b"")
+
+
+def test_main_takes_the_process_arguments(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["edgetrain", "--version"])
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("edgetrain ")
+
+
+def test_the_console_script_is_this_main():
+    pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert 'edgetrain = "edgetrain.cli.app:main"' in pyproject

@@ -1,0 +1,70 @@
+"""`edgetrain bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ENTRY = {
+    "runtime": "executorch",
+    "threads": 2,
+    "batch_size": 4,
+    "step_ms": {"median": 1.5, "p95": 2.0, "min": 1.25},
+    "samples_per_s": 2666.7,
+    "load_ms": 3.0,
+    "peak_rss_bytes": 3 << 20,
+    "arena_bytes": [1024],
+    "program_bytes": 2048,
+    "losses": [2.3, 2.2],
+    "max_loss_rel_error": None,
+    "ratio_to_torch": 0.5,
+}
+
+
+@pytest.fixture
+def calls(fake_stage, folder):
+    calls = []
+
+    def bench(config, program, output, *, weights, model, reporter):
+        calls.append(SimpleNamespace(**locals()))
+        report = {"schema_version": 1, "machine": {}, "workload": {}, "results": [ENTRY]}
+        return SimpleNamespace(report=report, path=output, plot=output.with_suffix(".png"))
+
+    fake_stage("bench", bench=bench)
+    return calls
+
+
+def test_table(run, calls):
+    ran = run("bench", "net.pte", "--threads", "1", "--threads", "2", "--steps", "7")
+    assert ran.code == 0, ran.stderr
+    assert calls[0].output == Path("bench.json")
+    assert (calls[0].config.bench.threads, calls[0].config.bench.steps) == ([1, 2], 7)
+    for text in ("executorch", "1.5", "2667", "3.0 MiB", "0.5", "–"):
+        assert text in ran.stdout
+
+
+def test_json(run, calls):
+    document = json.loads(run("bench", "net.pte", "--json", "-o", "b.json").stdout)
+    assert document["results"] == [ENTRY]
+    assert (document["path"], document["plot"]) == ("b.json", "b.png")
+
+
+@pytest.mark.parametrize("name", ["bench.json", "bench.png"])
+def test_existing_defaults_are_kept(run, calls, folder, name):
+    (folder / name).write_text("old")
+    assert run("bench", "net.pte").code == 2
+    assert run("bench", "net.pte", "--force").code == 0
+
+
+def test_report_and_plot_need_two_names(run, calls):
+    ran = run("bench", "net.pte", "-o", "bench.png")
+    assert ran.code == 2
+    assert "written twice" in ran.stderr
+
+
+def test_the_manifest_is_never_overwritten(run, calls, folder):
+    (folder / "net.json").write_text("manifest")
+    assert run("bench", "net.pte", "-o", "net.json").code == 2

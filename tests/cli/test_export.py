@@ -1,0 +1,104 @@
+"""`edgetrain export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edgetrain.cli.outputs import beside
+
+MANIFEST = {
+    "methods": {"train": {"arena_bytes": [2048, 1024]}, "predict": {"arena_bytes": [512]}},
+    "tensors": [
+        {"name": "a.weight", "shape": [10, 20], "role": "trainable"},
+        {"name": "b.weight", "shape": [5], "role": "frozen"},
+        {"name": "bn.running_mean", "shape": [100], "role": "buffer"},
+    ],
+}
+
+
+@pytest.fixture
+def calls(fake_stage, folder):
+    calls = []
+
+    def export(config, checkpoint, output, *, model, reporter):
+        calls.append(SimpleNamespace(config=config, checkpoint=checkpoint, output=output, model=model))
+        external = config.export.weights == "external"
+        return SimpleNamespace(
+            program=beside(output, ".pte"),
+            weights=beside(output, ".ptd") if external else None,
+            manifest_path=beside(output, ".json"),
+            manifest=MANIFEST,
+            verification={
+                "loss_rel_error": 1e-7,
+                "gradient_rel_error": 2e-6,
+                "batches": 3,
+                "worst": "a.weight",
+            },
+        )
+
+    fake_stage("export", export=export)
+    (folder / "model.pth").write_text("checkpoint")
+    return calls
+
+
+def test_default_output_and_table(run, calls):
+    ran = run("export", "model.pth")
+    assert ran.code == 0, ran.stderr
+    assert (calls[0].checkpoint, calls[0].output, calls[0].model) == (Path("model.pth"), Path("model"), None)
+    for text in (
+        "model.pte",
+        "model.ptd",
+        "205 (200 trainable)",
+        "2.0 KiB + 1.0 KiB",
+        "gradient rel error",
+        "2e-06",
+    ):
+        assert text in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "stem"), [("out/net", "out/net"), ("out/net.pte", "out/net"), ("net.v2", "net.v2")]
+)
+def test_the_stem(run, calls, given, stem):
+    assert run("export", "model.pth", "-o", given, "--model", "my.package:factory").code == 0
+    assert calls[0].output == Path(stem)
+    assert calls[0].model == "my.package:factory"
+
+
+def test_json(run, calls):
+    document = json.loads(run("export", "model.pth", "--json", "--weights", "inline").stdout)
+    assert document["weights"] is None
+    assert document["verification"]["loss_rel_error"] == 1e-7
+    assert document["manifest"]["methods"]["predict"] == {"arena_bytes": [512]}
+
+
+@pytest.mark.parametrize("suffix", [".pte", ".ptd", ".json"])
+def test_existing_default_files_are_kept(run, calls, folder, suffix):
+    (folder / f"model{suffix}").write_text("old")
+    assert run("export", "model.pth").code == 2
+    assert run("export", "model.pth", "--force").code == 0
+    assert run("export", "model.pth", "-o", "model").code == 0
+
+
+def test_inline_weights_leave_an_old_ptd_alone(run, calls, folder):
+    (folder / "model.ptd").write_text("old")
+    assert run("export", "model.pth", "--weights", "inline").code == 0
+
+
+def test_a_folder_is_no_name(run, calls, folder):
+    (folder / "out").mkdir()
+    ran = run("export", "model.pth", "-o", "out")
+    assert (ran.code, ran.stderr) == (
+        2,
+        "error: out is a folder; name the files in it too, as in -o out/model\n",
+    )
+
+
+def test_the_checkpoint_is_never_overwritten(run, calls, folder):
+    (folder / "odd.ptd").write_text("a checkpoint with a misleading name")
+    assert run("export", "odd.ptd", "-o", "odd", "--force").code == 2
+    assert not calls

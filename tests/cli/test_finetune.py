@@ -1,0 +1,87 @@
+"""`edgetrain finetune`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture
+def calls(fake_stage, folder, history):
+    calls = []
+
+    def finetune(config, program, output, *, weights, resume, to_pth, model, reporter):
+        calls.append(SimpleNamespace(**locals()))
+        return SimpleNamespace(
+            weights=output,
+            history_path=output.with_suffix(".json"),
+            history=history,
+            state_path=output.with_suffix(".state"),
+            checkpoint=to_pth,
+            before=None if resume else SimpleNamespace(loss=2.0, accuracy=0.25),
+            after=SimpleNamespace(loss=0.5, accuracy=0.75),
+        )
+
+    fake_stage(
+        "finetuning",
+        finetune=finetune,
+        default_output=lambda program: program.with_name(f"{program.stem}.tuned.ptd"),
+    )
+    for name in ("net.pte", "net.ptd", "net.json"):
+        (folder / name).write_text(name)
+    return calls
+
+
+def test_default_output_and_table(run, calls):
+    ran = run("finetune", "net.pte", "--runtime", "torch", "--lr", "0.5")
+    assert ran.code == 0, ran.stderr
+    call = calls[0]
+    assert (call.program, call.output, call.weights, call.to_pth) == (
+        Path("net.pte"),
+        Path("net.tuned.ptd"),
+        None,
+        None,
+    )
+    assert (call.config.finetune.runtime, call.config.optimizer.lr) == ("torch", 0.5)
+    for text in ("before", "after", "25.00 %", "75.00 %", "2 ms", "net.tuned.ptd"):
+        assert text in ran.stdout
+
+
+def test_json_and_resume(run, calls, folder):
+    (folder / "net.tuned.ptd").write_text("old")
+    ran = run("finetune", "net.pte", "--resume", "--json", "--to-pth", "tuned.pth")
+    document = json.loads(ran.stdout)
+    assert document["before"] == {"loss": None, "accuracy": None}
+    assert document["after"] == {"loss": 0.5, "accuracy": 0.75}
+    assert document["checkpoint"] == "tuned.pth"
+    assert calls[0].resume is True
+
+
+def test_existing_default(run, calls, folder):
+    (folder / "net.tuned.ptd").write_text("old")
+    assert run("finetune", "net.pte").code == 2
+    assert run("finetune", "net.pte", "--force").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-o", "net.ptd"],
+        ["-o", "net.pte"],
+        ["-o", "net.json"],
+        ["--weights", "start.ptd", "-o", "linked.ptd"],
+        ["-o", "both", "--to-pth", "both"],
+        ["--to-pth", "net.pte"],
+    ],
+)
+def test_inputs_are_never_overwritten(run, calls, folder, arguments):
+    (folder / "start.ptd").write_text("weights")
+    os.link(folder / "start.ptd", folder / "linked.ptd")
+    ran = run("finetune", "net.pte", "--force", *arguments)
+    assert ran.code == 2
+    assert "is also read" in ran.stderr
+    assert not calls

@@ -1,0 +1,91 @@
+"""Where a command may write."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edgetrain.cli.outputs import beside, claim_outputs, default_output, same_file
+from edgetrain.errors import EdgetrainError, UsageError
+
+
+@pytest.fixture
+def existing(tmp_path):
+    path = tmp_path / "model.pth"
+    path.write_text("old")
+    return path
+
+
+def test_names():
+    assert default_output(Path("net/model.pth")) == Path("net/model")
+    assert default_output(Path("model.pte"), ".tuned.ptd") == Path("model.tuned.ptd")
+    assert beside(Path("out/net.v2"), ".pte") == Path("out/net.v2.pte")
+
+
+def test_explicit_outputs_are_replaced(existing):
+    claim_outputs([existing], explicit=True)
+    assert existing.read_text() == "old"
+
+
+def test_existing_defaults_are_kept_unless_forced(existing):
+    with pytest.raises(UsageError, match="--force"):
+        claim_outputs([existing], explicit=False)
+    claim_outputs([existing], explicit=False, force=True)
+
+
+def test_a_dangling_link_is_an_existing_default(tmp_path):
+    link = tmp_path / "model.pth"
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="exists already"):
+        claim_outputs([link], explicit=False)
+
+
+@pytest.mark.parametrize("kind", ["same", "relative", "symlink", "hardlink", "linked folder"])
+def test_an_output_that_is_an_input_is_refused(existing, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / "other.pth"
+    if kind == "same":
+        other = existing
+    elif kind == "relative":
+        other = Path("sub/../model.pth")
+        (tmp_path / "sub").mkdir()
+    elif kind == "symlink":
+        other.symlink_to(existing)
+    elif kind == "hardlink":
+        os.link(existing, other)
+    else:
+        (tmp_path / "link").symlink_to(tmp_path)
+        other = tmp_path / "link" / "model.pth"
+    with pytest.raises(UsageError, match="is also read"):
+        claim_outputs([other], inputs=[None, existing], explicit=True, force=True)
+
+
+def test_the_same_missing_file(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert same_file(tmp_path / "x", tmp_path / "link" / "x")
+    assert not same_file(tmp_path / "x", tmp_path / "y")
+
+
+def test_two_outputs_of_one_name(tmp_path):
+    with pytest.raises(UsageError, match="written twice"):
+        claim_outputs([tmp_path / "a", tmp_path / "a"], explicit=True)
+
+
+def test_devices_are_left_alone():
+    with pytest.raises(UsageError, match="no regular file"):
+        claim_outputs([Path("/dev/null")], explicit=True, force=True)
+
+
+def test_folders_and_unwritable_places(tmp_path):
+    with pytest.raises(EdgetrainError, match="is a folder"):
+        claim_outputs([tmp_path], explicit=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EdgetrainError, match="can't write"):
+        claim_outputs([tmp_path / "file" / "model.pth"], explicit=True)
+
+
+def test_nothing_is_left_behind(tmp_path):
+    claim_outputs([tmp_path / "new" / "model.pth"], explicit=True)
+    assert list((tmp_path / "new").iterdir()) == []

@@ -1,0 +1,33 @@
+"""`edgetrain train`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def test_default_output_and_table(run, folder, train_calls):
+    ran = run("train")
+    assert ran.code == 0, ran.stderr
+    assert train_calls[0].output == Path("model.pth")
+    assert train_calls[0].resume is False
+    assert "trained digits_cnn on digits" in ran.stdout
+    assert "model.pth" in ran.stdout
+
+
+def test_json(run, folder, train_calls):
+    document = json.loads(run("train", "--json", "-o", "net.pth").stdout)
+    assert document["schema_version"] == 1
+    assert document["command"] == "train"
+    assert document["checkpoint"] == "net.pth"
+    assert document["val_loss"] is None
+    assert len(document["history"]["epochs"]) == 2
+
+
+def test_existing_outputs(run, folder, train_calls):
+    (folder / "model.pth").write_text("old")
+    assert run("train").code == 2
+    assert not train_calls
+    for arguments in (["--force"], ["--resume"], ["-o", "model.pth"]):
+        assert run("train", *arguments).code == 0
+    assert [call.resume for call in train_calls] == [False, True, False]

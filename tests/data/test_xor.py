@@ -1,0 +1,19 @@
+"""`xor`: the truth table."""
+
+from __future__ import annotations
+
+import torch
+
+from edgetrain.config.data import DataConfig
+from edgetrain.data import load_dataset
+
+
+def test_is_the_truth_table_in_both_splits() -> None:
+    data = load_dataset(DataConfig(name="xor"))
+    for split in (data.train, data.test):
+        points = split.inputs(range(4))
+        assert points.dtype == torch.float32
+        assert [(int(a) ^ int(b)) for a, b in points.tolist()] == split.targets.tolist()
+        assert len({tuple(point) for point in points.tolist()}) == 4
+    assert data.input.shape == (2,)
+    assert data.classes == ["0", "1"]

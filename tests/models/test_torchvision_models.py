@@ -1,0 +1,100 @@
+import urllib.error
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from edgetrain.artifacts.specs import TensorSpec
+from edgetrain.config.model import ModelConfig
+from edgetrain.errors import InputError, UsageError
+from edgetrain.models import build_model, resolve_model, torchvision_models
+
+
+def resolve(name: str, shape: tuple[int, ...] = (3, 32, 32), **args: object) -> ModelConfig:
+    return resolve_model(ModelConfig(name=f"torchvision:{name}", args=args), TensorSpec(shape=shape), 7)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1"])
+def test_builds_for_the_data(name: str) -> None:
+    config = resolve(name)
+    assert config.args == {"num_classes": 7}
+    model = build_model(config).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 7)
+
+
+def test_vision_transformer_gets_the_image_size() -> None:
+    assert resolve("vit_b_16").args == {"num_classes": 7, "image_size": 32}
+
+
+def test_auxiliary_outputs_are_off() -> None:
+    assert resolve("googlenet").args["aux_logits"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "args", "message"),
+    [
+        ("resnet81", (3, 32, 32), {}, "no classification model 'resnet81'; did you mean 'resnet18'?"),
+        ("fcn_resnet50", (3, 32, 32), {}, "no classification model"),
+        ("resnet18", (1, 8, 8), {}, "takes images with 3 channels.*--channels 3"),
+        ("resnet18", (64,), {}, "takes images with 3 channels"),
+        ("resnet18", (3, 32, 32), {"num_classes": 5}, "is 5, but the data needs 7"),
+    ],
+)
+def test_misfit_is_one_sentence(
+    name: str, shape: tuple[int, ...], args: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        resolve(name, shape, **args)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"dropuot": 0.1}, "torchvision:mobilenet_v2 has no argument 'dropuot'; did you mean 'dropout'"),
+        ({"weights": "mine.pth"}, "can only be null or DEFAULT"),
+    ],
+)
+def test_wrong_arguments(args: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build_model(resolve("mobilenet_v2", **args))
+
+
+class Namespace:
+    """torchvision.models without a network."""
+
+    def __init__(self, outcome: Any) -> None:
+        self.outcome = outcome
+        self.asked: dict[str, Any] = {}
+
+    def list_models(self, module: Any) -> list[str]:
+        return ["tiny"]
+
+    def get_model(self, name: str, **keywords: Any) -> nn.Module:
+        self.asked = keywords
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.mark.parametrize(
+    "error", [urllib.error.URLError("no route"), RuntimeError('invalid hash value (expected "x")')]
+)
+def test_failing_download(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision_models, "_models", lambda: Namespace(error))
+    with pytest.raises(InputError, match="pretrained weights of torchvision:tiny"):
+        build_model(resolve("tiny", weights="DEFAULT"))
+
+
+@pytest.mark.parametrize("head", [nn.Linear(4, 1000), nn.Conv2d(4, 1000, 1)])
+def test_pretrained_model_gets_another_head(head: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = nn.Conv2d(3, 4, 1)
+    models = Namespace(nn.Sequential(body, nn.Sequential(head)))
+    monkeypatch.setattr(torchvision_models, "_models", lambda: models)
+    model = build_model(resolve("tiny", weights="DEFAULT"))
+    assert models.asked == {"weights": "DEFAULT"}
+    assert model.get_submodule("0") is body
+    new = model.get_submodule("1.0")
+    assert type(new) is type(head)
+    assert new.weight.shape[0] == 7

@@ -1,0 +1,133 @@
+"""Two gloo processes are one process with twice the batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgetrain.artifacts.checkpoint import load_checkpoint
+from edgetrain.artifacts.history import load_history
+from edgetrain.config.stages import TrainCommand
+from edgetrain.training import train
+from edgetrain.training.distributed import World
+
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+import torch
+from edgetrain.config.stages import TrainCommand
+from edgetrain.errors import EdgetrainError
+from edgetrain.training import train
+config = TrainCommand.model_validate_json(sys.argv[1])
+if os.environ["RANK"] == "1" and len(sys.argv) > 3:
+    exec(sys.argv[3])  # what goes wrong in one process only
+try:
+    train(config, Path(sys.argv[2]))
+    text = "done"
+except EdgetrainError as error:
+    text = f"{type(error).__name__}: {error}"
+Path(f"{sys.argv[2]}.rank{os.environ['RANK']}").write_text(text)
+"""
+
+NAN_IN_ONE = """
+from edgetrain.training.learner import Learner, StepOutcome
+original = Learner.compute_gradients
+def broken(self, batch):
+    outcome = original(self, batch)
+    return StepOutcome(float("nan"), outcome.correct, outcome.samples, 1.0)
+Learner.compute_gradients = broken
+"""
+
+SIGTERM_IN_ONE = """
+import signal
+from edgetrain.training.learner import Learner
+original = Learner.update
+def interrupted(self, lr):
+    original(self, lr)
+    Learner.update = original
+    os.kill(os.getpid(), signal.SIGTERM)
+Learner.update = interrupted
+"""
+
+
+def config(batch_size: int, **train_settings: object) -> TrainCommand:
+    """65 samples: with a global batch of 16 the last one has a single sample, a dummy for rank 1."""
+    return TrainCommand.model_validate(
+        {
+            "data": {
+                "name": "synthetic",
+                "args": {"shape": [6], "classes": 3, "samples": 65, "test_samples": 33},
+            },
+            "model": {"name": "mlp", "args": {"hidden": [16]}},
+            "optimizer": {"lr": 0.05, "momentum": 0.9},
+            "train": {
+                "epochs": 3,
+                "batch_size": batch_size,
+                "eval_batch_size": 10,
+                "threads": 1,
+                "device": "cpu",
+                **train_settings,
+            },
+        }
+    )
+
+
+def torchrun(folder: Path, command: TrainCommand, *extra: str) -> list[str]:
+    """Runs two processes; returns what each wrote at its end."""
+    script, output = folder / "worker.py", folder / "two.pth"
+    script.write_text(SCRIPT)
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *("--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"),
+            *(str(script), command.model_dump_json(), str(output), *extra),
+        ],
+        check=True,
+        timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+    )
+    return [(folder / f"two.pth.rank{rank}").read_text() for rank in range(2)]
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
+    assert torchrun(tmp_path, config(8)) == ["done", "done"]
+    one = train(config(16), tmp_path / "one.pth")
+    two = load_history(tmp_path / "two.history.json")
+    assert two.device == "2 x cpu"
+    for left, right in zip(one.history.epochs, two.epochs, strict=True):
+        assert right.train_loss == pytest.approx(left.train_loss, rel=1e-6)
+        assert right.val_loss == pytest.approx(left.val_loss, rel=1e-6)
+        assert (right.train_accuracy, right.val_accuracy) == (left.train_accuracy, left.val_accuracy)
+        assert right.steps == left.steps
+    states = [load_checkpoint(tmp_path / f"{name}.last.pth").state for name in ("one", "two")]
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_processes_agree_on_nan_and_on_interruption(tmp_path: Path) -> None:
+    outcomes = torchrun(tmp_path, config(8), NAN_IN_ONE)
+    assert all(outcome.startswith("CheckFailedError") for outcome in outcomes)
+    assert not (tmp_path / "two.last.pth").exists()
+
+    outcomes = torchrun(tmp_path, config(8), SIGTERM_IN_ONE)
+    assert outcomes == ["InterruptedRun: stopped at epoch 1, step 2; continue with --resume"] * 2
+    training = load_checkpoint(tmp_path / "two.last.pth").training
+    assert training is not None
+    assert len(training["random"]) == 2
+    assert training["state"]["meter"]["samples"] == 32
+
+
+def test_lone_process_is_a_world() -> None:
+    world = World()
+    assert world.is_main
+    assert world.sum([1.5, 2.0]) == [1.5, 2.0]
+    assert world.any([True, False]) == [True, False]
+    assert world.gather("x") == ["x"]
+    model = torch.nn.Linear(1, 1)
+    assert world.wrap(model) is model
