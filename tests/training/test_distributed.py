@@ -54,12 +54,13 @@ Learner.update = interrupted
 
 
 def config(batch_size: int, **train_settings: object) -> TrainCommand:
-    """65 samples: with a global batch of 16 the last one has a single sample, a dummy for rank 1."""
+    """For two processes the last of 67 training samples are 2 and 1, the last of 21 test samples are 1 and a
+    dummy that must not count."""
     return TrainCommand.model_validate(
         {
             "data": {
                 "name": "synthetic",
-                "args": {"shape": [6], "classes": 3, "samples": 65, "test_samples": 33},
+                "args": {"shape": [6], "classes": 3, "samples": 67, "test_samples": 21},
             },
             "model": {"name": "mlp", "args": {"hidden": [16]}},
             "optimizer": {"lr": 0.05, "momentum": 0.9},

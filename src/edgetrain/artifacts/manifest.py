@@ -70,7 +70,7 @@ class Verification(_Record):
     worst_gradient: str
     tolerance: float
     sensitivity: float = Field(
-        description="how far eager's own results move under changes of rounding size; errors below it mean nothing"
+        description="how far eager's own results move by rounding alone; errors below it mean nothing"
     )
 
 

@@ -67,7 +67,9 @@ def load_program(path: Path, weights: Path | None = None) -> Program:
         raise InputError(f"{path} is no ExecuTorch program")
     if manifest.weights is None:
         if weights is not None:
-            raise InputError(f"{path} carries its weights inside; --weights needs a program exported without them")
+            raise InputError(
+                f"{path} carries its weights inside; --weights needs a program exported without them"
+            )
         return Program(path, manifest, None, None)
     if weights is None:
         weights = path.with_name(manifest.weights.name)
@@ -139,7 +141,9 @@ def _inline_tensors(program: bytes, manifest: Manifest) -> dict[str, torch.Tenso
         elif record.constant_index is not None:
             raw = bytes(file.program.constant_buffer[record.constant_index].storage)
         else:
-            raise InputError(f"the manifest does not say where {record.name} lies in the program; export again")
+            raise InputError(
+                f"the manifest does not say where {record.name} lies in the program; export again"
+            )
         dtype = getattr(torch, record.dtype)
         size = int(torch.Size(record.shape).numel()) * dtype.itemsize
         tensors[record.name] = torch.frombuffer(bytearray(raw[:size]), dtype=dtype).reshape(record.shape)
@@ -155,9 +159,12 @@ def _save_inline(program: Program, path: Path, tensors: dict[str, torch.Tensor])
     offsets = {t.name: t.arena_offset for t in program.manifest.mutable}
     values = _weight_values(file)
     for name, tensor in tensors.items():
+        offset = offsets.get(name)
+        if offset is None or offset not in values:
+            raise InputError(f"{name} is no tensor that {program.path} can change")
         # Weights that were equal at export share their bytes; each gets its own before it is changed.
         file.mutable_data.append(Buffer(storage=tensor.detach().cpu().contiguous().numpy().tobytes()))
-        for value in values[offsets[name]][0]:
+        for value in values[offset][0]:
             value.data_buffer_idx = len(file.mutable_data) - 1
     write_bytes(path, _serialize(file))
     manifest = program.manifest.model_copy(update={"program": file_record(path)})

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
-    """A part of the configuration. Unknown keys are errors; values are checked also when they are defaults."""
+    """A part of the configuration. Unknown keys are errors; defaults are checked as well."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -23,7 +23,7 @@ def setting(default: Any, description: str, *, flag: str | None = None, **constr
             `--section-field` for shared ones).
         constraints: pydantic's bounds (`ge`, `gt`, `le`, `lt`, `min_length`, ...).
     """
-    extra = {"flag": flag} if flag else None
+    extra: dict[str, Any] | None = {"flag": flag} if flag else None
     if isinstance(default, (list, dict)):
         return Field(
             default_factory=lambda: type(default)(default),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -88,7 +89,7 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], batch: Dim | None) -
     except Exception as error:  # torch.export raises many types, none of them shared
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckFailedError(
-            f"torch.export can't capture the model with a batch of 1 to {batch.max if batch else 1}: {reason} "  # type: ignore[attr-defined]
+            f"torch.export can't capture the model: {reason} "
             "(--debug shows all; --max-batch-size 1 avoids a dynamic batch)"
         ) from error
     _drop_prefix(program)

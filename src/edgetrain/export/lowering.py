@@ -54,8 +54,7 @@ def capture_buffers(buffers: dict[str, Tensor]) -> ExportedProgram:
 
 
 def to_edge_dialect(methods: dict[str, ExportedProgram]) -> EdgeProgramManager:
-    """Brings captured graphs to edge dialect. `train` is a joint graph, which ExecuTorch's validity check does
-    not know."""
+    """Brings captured graphs to edge dialect, without the validity check, which knows no joint graphs."""
     edge = to_edge(methods, compile_config=EdgeCompileConfig(_check_ir_validity=False))
     for name in methods:
         copied_weight_views(edge.exported_program(name))

@@ -75,9 +75,10 @@ def export(
     for path in paths.values():
         check_writable(path)
     source = load_checkpoint(checkpoint)
-    with reporter.progress("exporting", total=5) as progress, tempfile.TemporaryDirectory(
-        prefix=f".{output.name}.", dir=output.parent
-    ) as folder:
+    with (
+        reporter.progress("exporting", total=5) as progress,
+        tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
+    ):
         module = _build(source, model, checkpoint)
         make_batch = _batch_maker(module, source, config.export.max_batch_size, config.export.seed)
         choose_trainable(module, config.export.trainable)
@@ -197,7 +198,9 @@ class _Staging:
                 name=name,
                 shape=list(tensor.shape),
                 dtype=_dtype(tensor),
-                role=("trainable" if name in self.gradients else "frozen") if name in parameters else "buffer",
+                role=("trainable" if name in self.gradients else "frozen")
+                if name in parameters
+                else "buffer",
                 mutable=name in offsets,
                 arena_offset=offsets.get(name),
                 constant_index=constants.get(name),
@@ -214,7 +217,9 @@ class _Staging:
         predictions = (
             ArgumentRecord(name="predictions", shape=["batch"], dtype="int64")
             if classes
-            else logits.model_copy(update={"name": "predictions", "dtype": _prediction_dtype(self.source.task)})
+            else logits.model_copy(
+                update={"name": "predictions", "dtype": _prediction_dtype(self.source.task)}
+            )
         )
         loss = ArgumentRecord(name="loss", shape=[], dtype="float32")
         weights = [(n, list(self.tensors[n].shape), _dtype(self.tensors[n])) for n in self.gradients]
@@ -257,7 +262,7 @@ def _build(source: Checkpoint, trusted: str | None, path: Path) -> nn.Module:
 def _batch_maker(
     module: nn.Module, source: Checkpoint, max_batch_size: int, seed: int
 ) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """seed → a random batch the model could have been given, of at least 2 samples where allowed, at most 4."""
+    """draw → a random batch, as the model could be given, of up to 4 samples."""
     size = min(max_batch_size, 4)
     module.eval()
     with torch.no_grad():

@@ -93,7 +93,9 @@ def verify(
         sensitivity=max(batch.sensitivity for batch in batches),
     )
     what = "running the new program; nothing was written"
-    results = run_in_child(_run_program, program, [(b.inputs, b.targets) for b in batches], learning_rate, what=what)
+    results = run_in_child(
+        _run_program, program, [(b.inputs, b.targets) for b in batches], learning_rate, what=what
+    )
     for batch, result in zip(batches, results, strict=True):
         errors = _compare(result, batch.reference, batch.noise, tolerance)
         _check(errors, tolerance)
@@ -123,7 +125,7 @@ def _batches(
     learning_rate: float,
     tolerance: float,
 ) -> list[_Batch]:
-    """One well-conditioned batch of the full size, one of a single sample; the best found after some tries."""
+    """A well-conditioned batch of the full size and one of a single sample; the best of some tries."""
     chosen = []
     for take in (None, 1) if batch_norm == "frozen" else (None,):
         best: _Batch | None = None
@@ -189,7 +191,9 @@ def run_eager(
     return Outcome(losses, gradients, changes, logits)
 
 
-def _run_program(program: Program, batches: list[tuple[Tensor, Tensor]], learning_rate: float) -> list[Outcome]:
+def _run_program(
+    program: Program, batches: list[tuple[Tensor, Tensor]], learning_rate: float
+) -> list[Outcome]:
     """In the child: the same steps in ExecuTorch, from fresh weights for each batch."""
     before = program.tensors()
     outcomes = []

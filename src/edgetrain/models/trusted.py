@@ -12,8 +12,8 @@ from .build import build_model, is_custom
 def build_trusted_model(config: ModelConfig, *, trusted: str | None, source: str) -> nn.Module:
     """Builds the model a checkpoint or manifest names.
 
-    A model of edgetrain or torchvision is built as it is. A `package.module:factory` is somebody's code, called
-    with arguments from the file, so it has to be named by the caller as well.
+    A model of edgetrain or torchvision is built as it is. A `package.module:factory` is somebody's code,
+    called with arguments from the file, so it has to be named by the caller as well.
 
     Args:
         trusted: the factory the caller vouches for (`--model`), or None.

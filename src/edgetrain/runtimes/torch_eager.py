@@ -34,8 +34,8 @@ class TorchSession(Session):
         problems = self.model.load_state_dict(program.tensors(), strict=False)
         if problems.unexpected_keys or set(problems.missing_keys) & set(dict(self.model.named_parameters())):
             raise InputError(
-                f"{program.path}: the weights do not fit the model {manifest.model.name} as it is built today "
-                f"({(problems.unexpected_keys + problems.missing_keys)[0]})"
+                f"{program.path}: the weights do not fit the model {manifest.model.name} as it is built "
+                f"today ({(problems.unexpected_keys + problems.missing_keys)[0]})"
             )
         trainable = set(manifest.gradients)
         for name, parameter in self.model.named_parameters():
@@ -85,7 +85,11 @@ class _NoDropout(TorchFunctionMode):
     _FUNCTIONS = frozenset({nn.functional.dropout, torch.dropout, torch.dropout_})
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         if func in self._FUNCTIONS:

@@ -12,11 +12,11 @@ from ..config.stages import TrainCommand
 from ..data import Batch, BatchLoader
 from ..engine.interrupt import Interrupt
 from ..engine.metrics import Meter
+from ..engine.run_state import RunState
 from ..engine.schedules import count_steps, learning_rate
 from ..errors import CheckFailedError, InterruptedRun
 from ..reporting import Progress, Reporter
 from .learner import Learner, merge
-from .state import RunState
 from .store import RunStore
 
 

@@ -10,15 +10,16 @@ from pydantic import ValidationError
 from torch import nn
 
 from ..artifacts.checkpoint import Checkpoint, load_checkpoint
+from ..config.compare import differences
 from ..config.optimizer import ScheduleConfig
 from ..engine.metrics import Meter
+from ..engine.run_state import RunState
 from ..engine.schedules import depends_on_length
 from ..engine.seeding import set_random_state
 from ..errors import InputError, UsageError
 from ..reporting import Reporter
 from .distributed import World
 from .learner import Learner
-from .state import RunState
 
 # What may differ from the interrupted run: how far to go and how often to save ...
 _FREE = {"train.epochs", "train.max_steps", "train.save_every"}
@@ -80,9 +81,8 @@ def check_same_run(found: Resumable, config: dict[str, Any], processes: int, tra
     Raises:
         UsageError: something differs that an exact continuation needs; all of it is named.
     """
-    old, new = _flatten(found.checkpoint.config), _flatten(config)
-    changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
-    problems = [f"{k} ({_show(old, k)} → {_show(new, k)})" for k in changed if k not in _FREE | _INEXACT]
+    changed = differences(found.checkpoint.config, config)
+    problems = [f"{key} ({change})" for key, change in changed.items() if key not in _FREE | _INEXACT]
     if len(found.random) != processes:
         problems.append(f"number of processes ({len(found.random)} → {processes})")
     if found.train_samples != train_samples:
@@ -152,17 +152,3 @@ def warn_inexact(keys: list[str], reporter: Reporter) -> None:
         reporter.warn(
             f"{', '.join(keys)} changed: the result can differ slightly from an uninterrupted run's"
         )
-
-
-def _flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, dict):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _show(values: dict[str, Any], key: str) -> str:
-    return str(values[key]) if key in values else "not set"

@@ -16,6 +16,7 @@ from ..data import BatchLoader, Dataset, load_dataset
 from ..data.checks import check_fits
 from ..engine.interrupt import catch_interrupts
 from ..engine.optimizers import make_optimizer
+from ..engine.run_state import RunState
 from ..engine.schedules import count_steps
 from ..engine.seeding import seed_everything
 from ..errors import InputError
@@ -35,7 +36,6 @@ from .resume import (
     restore,
     warn_inexact,
 )
-from .state import RunState
 from .store import RunStore, history_path, last_path
 
 

@@ -13,9 +13,9 @@ from ..artifacts.history import History, save_history
 from ..artifacts.specs import Preprocessing, Task, TensorSpec
 from ..config.model import ModelConfig
 from ..engine.memory import peak_rss_bytes
+from ..engine.run_state import RunState
 from ..engine.seeding import get_random_state
 from .learner import Learner, merge
-from .state import RunState
 
 
 @dataclass

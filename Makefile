@@ -1,0 +1,40 @@
+# What one does here. `make` alone lists it.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+RUN    ?= runs/digits
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint format clean
+
+help: ## list these targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+# The marker is newer than pyproject.toml once everything in it is installed.
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+install: $(VENV)/.installed ## make .venv with edgetrain and its development tools
+
+demo: $(VENV)/.installed ## train, export, fine-tune and benchmark on the embedded digits (about two minutes)
+	PATH="$(abspath $(BIN)):$$PATH" $(MAKE) --no-print-directory --file examples/Makefile demo RUN=$(RUN)
+
+test: $(VENV)/.installed ## run all tests
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.installed ## run the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.installed ## check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed ## rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## delete what make made, except the virtual environment
+	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,222 @@
+"""`edgetrain bench`: the same steps in every runtime, in turns."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..artifacts.atomic import check_writable
+from ..artifacts.program import Program, load_program
+from ..config.stages import BenchCommand
+from ..data import BatchLoader, Dataset, load_dataset
+from ..data.checks import check_fits
+from ..errors import UsageError
+from ..reporting import SILENT, Progress, Reporter
+from ..runtimes.base import RuntimeName
+from ..runtimes.child import Child
+from .machine import describe_machine
+from .plot import plot_report
+from .report import BenchReport, Measurement, StepTimes, save_report
+from .worker import Steps, Worker, Workload
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """The report and the files it was written to."""
+
+    report: BenchReport
+    path: Path
+    plot: Path
+
+
+def bench(
+    config: BenchCommand,
+    program: Path,
+    output: Path,
+    *,
+    weights: Path | None = None,
+    model: str | None = None,
+    reporter: Reporter = SILENT,
+) -> BenchResult:
+    """Measures training steps of one program in several runtimes.
+
+    All start from the same weights and see the same batches in the same order, each in a process of its own;
+    they take turns, so that a noisy moment of the machine hits all of them.
+
+    Args:
+        output: bench.json; the plot is written beside it as .png.
+        weights: start from this .ptd rather than the one the program was exported with.
+        model: the `package.module:factory` the caller trusts, for the torch runtime.
+    Raises:
+        InputError: program, weights or data are damaged or don't fit each other.
+        UsageError: a batch size or the number of steps doesn't fit.
+        CheckFailedError: a runtime crashed.
+    """
+    loaded = load_program(program, weights)
+    settings = config.bench
+    too_large = [b for b in settings.batch_sizes if b > loaded.manifest.max_batch_size]
+    if too_large:
+        raise UsageError(
+            f"the program takes batches of up to {loaded.manifest.max_batch_size}, not {too_large[0]}; "
+            f"export with --max-batch-size {max(too_large)}"
+        )
+    plot = output.with_suffix(".png")
+    for path in (output, plot):
+        check_writable(path)
+    dataset = load_dataset(config.data, reporter)
+    check_fits(dataset, loaded.manifest.input, loaded.manifest.task)
+    cases = [(threads, size) for threads in settings.threads for size in settings.batch_sizes]
+    results: list[Measurement] = []
+    turns = len(cases) * settings.rounds * len(settings.runtimes)
+    with reporter.progress("benchmark", total=turns) as bar:
+        for threads, size in cases:
+            results += _measure(config, loaded, weights, dataset, threads, size, model, bar)
+    report = BenchReport(
+        machine=describe_machine(), workload=_describe_workload(config, loaded), results=results
+    )
+    save_report(output, report)
+    plot_report(report, plot)
+    return BenchResult(report, output, plot)
+
+
+def _measure(
+    config: BenchCommand,
+    program: Program,
+    weights: Path | None,
+    dataset: Dataset,
+    threads: int,
+    batch_size: int,
+    model: str | None,
+    bar: Progress,
+) -> list[Measurement]:
+    """All runtimes at one batch size and number of threads."""
+    settings = config.bench
+    with contextlib.ExitStack() as stack:
+        batches = stack.enter_context(_batches(config, program, dataset, batch_size))
+        workload = Workload(
+            program.path, weights, batches, config.optimizer, settings.dropout, threads, model
+        )
+        workers: dict[RuntimeName, Child] = {}
+        for runtime in dict.fromkeys(settings.runtimes):
+            child = Child(Worker, runtime, workload, what=f"benchmarking {runtime}")
+            workers[runtime] = stack.enter_context(child)
+        first = {runtime: child.call("first_step") for runtime, child in workers.items()}
+        losses = {runtime: [*steps.losses] for runtime, (steps, _) in first.items()}
+        for runtime, child in workers.items():
+            losses[runtime] += child.call("run", max(settings.warmup - 1, 0)).losses
+        measured = _take_turns(workers, settings.steps, settings.rounds, bar)
+        memory = {runtime: child.call("memory") for runtime, child in workers.items()}
+    for runtime, steps in measured.items():
+        losses[runtime] += steps.losses
+    reference = "torch" if "torch" in workers and not settings.dropout else None
+    torch_median = float(np.median(measured["torch"].seconds)) if "torch" in measured else None
+    return [
+        Measurement(
+            runtime=runtime,
+            threads=threads,
+            batch_size=batch_size,
+            step_ms=_step_times(steps.seconds),
+            samples_per_s=batch_size / float(np.median(steps.seconds)),
+            arena_bytes=None if runtime == "torch" else sum(program.manifest.methods["train"].arena_bytes),
+            program_bytes=None if runtime == "torch" else _bytes_on_disk(program),
+            losses=steps.losses,
+            max_loss_rel_error=_loss_error(losses[runtime], losses["torch"]) if reference else None,
+            max_gradient_rel_error=_gradient_error(first[runtime][1], first["torch"][1])
+            if reference
+            else None,
+            ratio_to_torch=float(np.median(steps.seconds)) / torch_median if torch_median else None,
+            **memory[runtime],
+        )
+        for runtime, steps in measured.items()
+    ]
+
+
+def _take_turns(
+    workers: dict[RuntimeName, Child], steps: int, rounds: int, bar: Progress
+) -> dict[RuntimeName, Steps]:
+    measured = {runtime: Steps([], []) for runtime in workers}
+    shares = [steps // rounds + (i < steps % rounds) for i in range(rounds)]
+    for share in shares:
+        for runtime, child in workers.items():
+            done = child.call("run", share)
+            measured[runtime].seconds.extend(done.seconds)
+            measured[runtime].losses.extend(done.losses)
+            bar.advance(runtime=runtime)
+    return measured
+
+
+@contextlib.contextmanager
+def _batches(config: BenchCommand, program: Program, dataset: Dataset, batch_size: int) -> Iterator[Path]:
+    """A temporary file with a batch for every step. Data sets too small for that are gone through again."""
+    settings = config.bench
+    count = max(settings.warmup, 1) + settings.steps
+    loader = BatchLoader(
+        dataset.train, program.manifest.preprocessing, batch_size, shuffle=True, seed=settings.seed
+    )
+    if len(dataset.train) < batch_size:
+        raise UsageError(
+            f"the training split has {len(dataset.train)} samples, too few for a batch of {batch_size}"
+        )
+    endless = (batch for epoch in itertools.count() for batch in loader.epoch(epoch))
+    full = (batch for batch in endless if len(batch.targets) == batch_size)
+    chosen = list(itertools.islice(full, count))
+    with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
+        path = Path(folder) / "batches.pt"
+        torch.save(
+            {
+                "inputs": torch.stack([batch.inputs for batch in chosen]),
+                "targets": torch.stack([batch.targets for batch in chosen]),
+            },
+            path,
+        )
+        yield path
+
+
+def _step_times(seconds: list[float]) -> StepTimes:
+    milliseconds = np.array(seconds) * 1e3
+    return StepTimes(
+        median=float(np.median(milliseconds)),
+        p95=float(np.percentile(milliseconds, 95)),
+        min=float(milliseconds.min()),
+    )
+
+
+def _loss_error(losses: list[float], reference: list[float]) -> float:
+    return max(abs(a - b) / max(abs(b), 1e-12) for a, b in zip(losses, reference, strict=True))
+
+
+def _gradient_error(gradients: dict[str, Tensor], reference: dict[str, Tensor]) -> float:
+    """The largest relative error of a gradient, in the 2-norm."""
+    return max(((gradients[n] - g).norm() / g.norm().clamp_min(1e-12)).item() for n, g in reference.items())
+
+
+def _bytes_on_disk(program: Program) -> int:
+    paths = [program.path] + ([program.weights_path] if program.weights_path else [])
+    return sum(path.stat().st_size for path in paths)
+
+
+def _describe_workload(config: BenchCommand, program: Program) -> dict[str, Any]:
+    settings = config.bench
+    return {
+        "model": program.manifest.model.name,
+        "dataset": config.data.name,
+        "seed": settings.seed,
+        "steps": settings.steps,
+        "warmup": settings.warmup,
+        "rounds": settings.rounds,
+        "dropout": settings.dropout,
+        "optimizer": config.optimizer.model_dump(mode="json"),
+        "program": program.path.name,
+        "trainable_parameters": sum(
+            int(np.prod(t.shape)) for t in program.manifest.tensors if t.role == "trainable"
+        ),
+    }

@@ -1,0 +1,110 @@
+"""What one runtime does in its own process: load, warm up, and run timed steps when told to."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from ..artifacts.program import Program, load_program
+from ..config.optimizer import OptimizerConfig
+from ..engine.memory import peak_rss_bytes
+from ..engine.optimizers import make_optimizer
+from ..runtimes import open_session
+from ..runtimes.base import RuntimeName
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What every runtime does.
+
+    Attributes:
+        batches: file with `inputs` [steps, B, ...] and `targets` [steps, B, ...], saved by torch.
+        model: the `package.module:factory` the user trusts, or None.
+    """
+
+    program: Path
+    weights: Path | None
+    batches: Path
+    optimizer: OptimizerConfig
+    dropout: bool
+    threads: int
+    model: str | None
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Seconds and loss of each step."""
+
+    seconds: list[float]
+    losses: list[float]
+
+
+class Worker:
+    """One runtime at work. Batches are taken in order, one per step."""
+
+    def __init__(self, runtime: RuntimeName, workload: Workload) -> None:
+        torch.set_num_threads(workload.threads)
+        batches = torch.load(workload.batches, weights_only=True)
+        self._inputs, self._targets = batches["inputs"], batches["targets"]
+        self._optimizer_config = workload.optimizer
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._parameters: dict[str, nn.Parameter] = {}
+        self._position = 0
+        _import_runtime(runtime)
+        self.baseline_rss = psutil.Process().memory_info().rss
+        started = time.perf_counter()
+        program: Program = load_program(workload.program, workload.weights)
+        self._session = open_session(
+            runtime, program, dropout=workload.dropout, threads=workload.threads, model=workload.model
+        )
+        self.load_seconds = time.perf_counter() - started
+
+    def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
+        """The first step, with its gradients."""
+        steps = self.run(1)
+        return steps, {name: gradient.clone() for name, gradient in self._session.gradients.items()}
+
+    def run(self, count: int) -> Steps:
+        """The next steps, each timed alone."""
+        seconds, losses = [], []
+        for _ in range(count):
+            inputs, targets = self._inputs[self._position], self._targets[self._position]
+            self._position += 1
+            started = time.perf_counter()
+            loss, _ = self._session.forward_backward(inputs, targets)
+            self._update()
+            seconds.append(time.perf_counter() - started)
+            losses.append(loss)
+        return Steps(seconds, losses)
+
+    def memory(self) -> dict[str, Any]:
+        """Resident set before loading and at its peak, and the time loading took."""
+        return {
+            "baseline_rss_bytes": self.baseline_rss,
+            "peak_rss_bytes": peak_rss_bytes(),
+            "load_ms": self.load_seconds * 1e3,
+        }
+
+    def _update(self) -> None:
+        if self._optimizer is None:
+            self._parameters = {n: nn.Parameter(t) for n, t in self._session.parameters.items()}
+            self._optimizer = make_optimizer(self._optimizer_config, self._parameters.values())
+        for name, parameter in self._parameters.items():
+            parameter.grad = self._session.gradients[name]
+        self._optimizer.step()
+
+
+def _import_runtime(runtime: RuntimeName) -> None:
+    """Imports what a runtime needs, so that loading a program is timed without it."""
+    if runtime == "executorch":
+        from ..runtimes import executorch_py
+
+        executorch_py.runtime_operators()
+    else:
+        from ..runtimes import torch_eager  # noqa: F401

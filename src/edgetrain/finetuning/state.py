@@ -1,0 +1,101 @@
+"""The state a fine-tuning run is resumed from: one file of plain data, replaced atomically."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from ..artifacts.atomic import atomic_writer
+from ..config.compare import differences
+from ..engine.run_state import RunState
+from ..errors import InputError, UsageError
+
+FORMAT = "edgetrain.finetuning"
+VERSION = 1
+# What may differ in a resumed run: how far to go, and how often to look.
+_FREE = {"finetune.epochs", "finetune.max_steps", "finetune.eval_every"}
+
+
+@dataclass
+class SavedRun:
+    """Everything a run needs to go on.
+
+    Attributes:
+        program: SHA-256 of the .pte.
+        config: the resolved configuration as plain data.
+        tensors: all that training has changed, by name.
+        optimizer: the optimizer's state_dict, None before its first step.
+        random: PyTorch's random state (dropout of the torch runtime).
+    """
+
+    program: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    optimizer: dict[str, Any] | None
+    random: dict[str, Any]
+    state: RunState
+
+
+def state_path(output: Path) -> Path:
+    """`tuned.state.pth` beside `tuned.ptd`."""
+    return output.with_name(f"{output.stem}.state.pth")
+
+
+def save_run(path: Path, run: SavedRun) -> None:
+    """Writes the state atomically."""
+    plain = {**vars(run), "state": run.state.to_plain(), "format": FORMAT, "version": VERSION}
+    with atomic_writer(path) as file:
+        torch.save(plain, file)
+
+
+def load_run(path: Path) -> SavedRun:
+    """Reads a state; runs no code from it.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    if not path.is_file():
+        raise InputError(f"there is nothing to resume: {path} does not exist; fine-tune without --resume")
+    try:
+        plain = torch.load(path, map_location="cpu", weights_only=True)
+        if plain.pop("format") != FORMAT or plain.pop("version") != VERSION:
+            raise ValueError("another format")
+        return SavedRun(**{**plain, "state": RunState.from_plain(plain["state"])})
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        zipfile.BadZipFile,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        ValidationError,
+    ) as error:
+        raise InputError(
+            f"{path} is no usable state of a fine-tuning run; start anew without --resume"
+        ) from error
+
+
+def check_same_run(found: SavedRun, program: str, config: dict[str, Any]) -> None:
+    """Checks that a saved run is the one asked for.
+
+    Raises:
+        UsageError: program or settings differ; all differences are named.
+    """
+    changed = {k: v for k, v in differences(found.config, config).items() if k not in _FREE}
+    problems = [f"{key} ({change})" for key, change in changed.items()]
+    if found.program != program:
+        problems.insert(0, "the program")
+    if problems:
+        raise UsageError(
+            f"the run can't be resumed with other settings: {', '.join(problems)}; "
+            "change them back, or start anew without --resume"
+        )
