@@ -69,8 +69,8 @@ class Verification(_Record):
     predict_after_steps: float
     worst_gradient: str
     tolerance: float
-    sensitivity: float = Field(
-        description="how far eager's own results move by rounding alone; errors below it mean nothing"
+    sensitivity: float | None = Field(
+        description="how far eager itself moves by rounding alone, where no batch could be compared finer"
     )
 
 

@@ -67,9 +67,17 @@ def _rows(result: Any, manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, method in manifest["methods"].items():
         arenas = method["arena_bytes"]
         yield f"memory of {name}", " + ".join(map(size_text, arenas))
-    for name, value in plain(result.verification).items():
-        shown = number_text(value, 2) if isinstance(value, float) else str(value)
-        yield f"verified: {name.replace('_', ' ')}", shown
+    yield "verified against PyTorch", _verification(result.verification)
+
+
+def _verification(found: Any) -> str:
+    errors = {
+        "loss": found.loss,
+        "gradients": found.gradients,
+        "weights after 3 SGD steps": found.weights_after_steps,
+        "predict after them": found.predict_after_steps,
+    }
+    return "relative errors: " + ", ".join(f"{name} {number_text(e, 2)}" for name, e in errors.items())
 
 
 def _parameter_counts(tensors: list[dict[str, Any]]) -> tuple[int, int]:

@@ -98,7 +98,7 @@ def export(
             learning_rate=VERIFICATION_LEARNING_RATE,
             tolerance=config.export.tolerance,
         )
-        if verification.sensitivity > config.export.tolerance:
+        if verification.sensitivity is not None:
             reporter.warn(
                 f"this model's results move by {verification.sensitivity:.0e} under rounding alone, "
                 "so that they could be compared no finer than that"
@@ -262,8 +262,8 @@ def _build(source: Checkpoint, trusted: str | None, path: Path) -> nn.Module:
 def _batch_maker(
     module: nn.Module, source: Checkpoint, max_batch_size: int, seed: int
 ) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """draw → a random batch, as the model could be given, of up to 4 samples."""
-    size = min(max_batch_size, 4)
+    """draw → a random batch, as the model could be given, of up to 3 samples."""
+    size = min(max_batch_size, 3)
     module.eval()
     with torch.no_grad():
         shape = module(_random_inputs(source.input, size, torch.Generator().manual_seed(seed))).shape
@@ -330,5 +330,5 @@ _NOT_VERIFIED: Any = Verification(
     predict_after_steps=0.0,
     worst_gradient="",
     tolerance=0.0,
-    sensitivity=0.0,
+    sensitivity=None,
 )

@@ -35,7 +35,9 @@ class ExecutorchSession(Session):
         if threads is not None:
             _C._unsafe_reset_threadpool(threads)
         self._names = manifest.gradients
-        self._buffer_names = [t.name for t in manifest.mutable if t.role == "buffer"]
+        # In the order `buffers` returns them, which is not that of the manifest's tensors.
+        returned = manifest.methods["buffers"].outputs if "buffers" in manifest.methods else []
+        self._buffer_names = [argument.name for argument in returned]
         with _stderr_held_back() as log:
             try:
                 self._program = self._load(_C, program, dropout)
