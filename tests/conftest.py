@@ -64,12 +64,17 @@ class Made:
         return Made(folder / self.checkpoint.name, folder / self.program.name, self.model)
 
 
-def _make(folder: Path, training: dict[str, Any], exporting: dict[str, Any], model: str | None = None) -> Made:
+def _make(
+    folder: Path, training: dict[str, Any], exporting: dict[str, Any], model: str | None = None
+) -> Made:
     from edgetrain.config.stages import ExportCommand, TrainCommand
     from edgetrain.export import export
     from edgetrain.training import train
 
-    base = {"train": {"epochs": 1, "batch_size": 32, "threads": 1, "device": "cpu"}, "optimizer": {"lr": 0.05}}
+    base = {
+        "train": {"epochs": 1, "batch_size": 32, "threads": 1, "device": "cpu"},
+        "optimizer": {"lr": 0.05},
+    }
     checkpoint = train(TrainCommand.model_validate({**base, **training}), folder / "model.pth").checkpoint
     result = export(
         ExportCommand.model_validate({"export": exporting}), checkpoint, folder / "model", model=model

@@ -33,8 +33,12 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
             sync_folder(path.parent)
-        except OSError as error:
-            raise _write_error(path, error) from error
+        except (OSError, RuntimeError) as error:
+            # torch.save ends with a RuntimeError about a position after the OSError that says why.
+            reason = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(reason, OSError):
+                raise
+            raise _write_error(path, reason) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

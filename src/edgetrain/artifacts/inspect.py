@@ -13,7 +13,7 @@ from .checkpoint import FORMAT as CHECKPOINT_FORMAT
 from .checkpoint import load_checkpoint
 from .history import load_history
 from .manifest import load_manifest, manifest_path
-from .program import load_program
+from .program import check_bounds, load_program
 from .tensors import read_tensors
 
 
@@ -47,6 +47,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _program(path: Path) -> dict[str, Any]:
     if not manifest_path(path).is_file():
+        check_bounds(path)
         return {"kind": "ExecuTorch program", "bytes": path.stat().st_size, "manifest": "none beside it"}
     program = load_program(path)
     return {**_manifest_fields(program.manifest), "kind": "edgetrain program", "manifest": "matches"}

@@ -14,7 +14,7 @@ from .atomic import write_text
 from .specs import Preprocessing, Task, TensorSpec
 from .tensors import pairing_hash
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 class _Record(BaseModel):
@@ -77,7 +77,7 @@ class Verification(_Record):
 class Manifest(_Record):
     """The whole manifest."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     edgetrain: str
     torch: str
     executorch: str

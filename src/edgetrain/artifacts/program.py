@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 WEIGHTS_ARENA = 2  # the planned buffer of mutable weights; 1 holds activations, 0 is reserved
 _MAGIC = b"ET12"
+_HEADER_MAGIC = b"eh00"
+_HEADER = struct.Struct("<4sIQQQ")  # magic, length, program size, segment base offset, segments' size
+_HEADER_OFFSET = 8
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,28 @@ def load_program(path: Path, weights: Path | None = None) -> Program:
             )
         return Program(path, manifest, None, None)
     if weights is None:
-        weights = path.with_name(manifest.weights.name)
+        weights = path.parent / Path(manifest.weights.name).name
         check_file(weights, manifest.weights)
     tensors = read_tensors(weights)
     check_pairing(weights, tensors, manifest)
     return Program(path, manifest, weights, tensors)
+
+
+def check_bounds(path: Path) -> None:
+    """Checks that a .pte that nothing else is known about is as long as its header says.
+
+    Raises:
+        InputError: it is cut short.
+    """
+    data = path.read_bytes()
+    if len(data) < _HEADER_OFFSET + _HEADER.size:
+        raise InputError(f"{path} is cut short; copy or export it again")
+    magic, length, program_bytes, base, segment_bytes = _HEADER.unpack_from(data, _HEADER_OFFSET)
+    if magic != _HEADER_MAGIC:
+        return
+    needed = max(program_bytes, base + (segment_bytes if length >= _HEADER.size else 0))
+    if len(data) < needed:
+        raise InputError(f"{path} should have {needed} bytes, but has {len(data)}; copy or export it again")
 
 
 def check_pairing(path: Path, weights: TensorFile, manifest: Manifest) -> None:
@@ -125,8 +147,14 @@ def without_dropout(program: bytes) -> bytes:
 
 def locate_inline(program: bytes, frozen: dict[str, torch.Tensor]) -> dict[str, int]:
     """Finds which constant of the program each frozen tensor became, by its bytes."""
-    constants = {bytes(b.storage): i for i, b in enumerate(_deserialize(program).program.constant_buffer)}
-    return {name: constants[t.contiguous().numpy().tobytes()] for name, t in frozen.items()}
+    # Constants are padded to their alignment.
+    constants = [bytes(buffer.storage) for buffer in _deserialize(program).program.constant_buffer]
+
+    def find(tensor: torch.Tensor) -> int:
+        raw = tensor.contiguous().numpy().tobytes()
+        return next(i for i, constant in enumerate(constants) if constant.startswith(raw))
+
+    return {name: find(tensor) for name, tensor in frozen.items()}
 
 
 def _inline_tensors(program: bytes, manifest: Manifest) -> dict[str, torch.Tensor]:
@@ -158,13 +186,20 @@ def _save_inline(program: Program, path: Path, tensors: dict[str, torch.Tensor])
     file = _deserialize(program.path.read_bytes())
     offsets = {t.name: t.arena_offset for t in program.manifest.mutable}
     values = _weight_values(file)
+    users = Counter(index for _, index in values.values())
     for name, tensor in tensors.items():
         offset = offsets.get(name)
         if offset is None or offset not in values:
             raise InputError(f"{name} is no tensor that {program.path} can change")
+        buffer = Buffer(storage=tensor.detach().cpu().contiguous().numpy().tobytes())
+        sharing, index = values[offset]
+        if users[index] == 1:
+            file.mutable_data[index] = buffer
+            continue
         # Weights that were equal at export share their bytes; each gets its own before it is changed.
-        file.mutable_data.append(Buffer(storage=tensor.detach().cpu().contiguous().numpy().tobytes()))
-        for value in values[offset][0]:
+        users[index] -= 1
+        file.mutable_data.append(buffer)
+        for value in sharing:
             value.data_buffer_idx = len(file.mutable_data) - 1
     write_bytes(path, _serialize(file))
     manifest = program.manifest.model_copy(update={"program": file_record(path)})

@@ -124,7 +124,7 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def replace_tensors(source: TensorFile, path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Writes `source` to `path` with some tensors' values replaced; the layout stays as it is.
+    """Writes `source` to `path` with some tensors' values replaced; names, shapes and dtypes stay.
 
     Raises:
         InputError: a tensor isn't in `source` or has another shape or dtype there.
@@ -135,6 +135,11 @@ def replace_tensors(source: TensorFile, path: Path, tensors: dict[str, torch.Ten
         if entry is None or entry.shape != tuple(tensor.shape) or f"torch.{entry.dtype}" != str(tensor.dtype):
             raise InputError(f"{path}: tensor {name} does not fit the weights it should replace")
         data[entry.offset : entry.offset + entry.size] = _raw(tensor)
+    places = [entry.offset for entry in source.entries.values() if entry.size]
+    if len(set(places)) < len(places):
+        # Another writer than ours let equal tensors share their bytes.
+        write_tensors(path, {**source.tensors(), **tensors})
+        return
     if source.digest_offset is not None:
         _seal(data, source.digest_offset)
     write_bytes(path, bytes(data))
@@ -204,9 +209,12 @@ def _parse(data: bytes) -> TensorFile:
         segments.append((base + offset, size))
     entries: dict[str, TensorEntry] = {}
     digest_offset = None
+    used = set()
     for named in root.tables(2):
         name = named.text(0)
-        offset, size = segments[named.number(1, "<I")]
+        index = named.number(1, "<I")
+        offset, size = segments[index]
+        used.add(index)
         if name == DIGEST_KEY:
             if size != _DIGEST_BYTES:
                 raise ValueError("its digest has a wrong size")
@@ -216,6 +224,9 @@ def _parse(data: bytes) -> TensorFile:
         if layout is None or name in entries:
             raise ValueError(f"entry {name!r} is no tensor, or there twice")
         entries[name] = _entry(name, layout, offset, size)
+    # Otherwise damage could hide the digest's entry, and with it all other damage.
+    if len(used) != len(segments) or (segment_bytes and not segments):
+        raise ValueError("some of its data belongs to no tensor")
     return TensorFile(data, entries, digest_offset)
 
 

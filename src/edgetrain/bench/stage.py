@@ -19,7 +19,7 @@ from ..artifacts.program import Program, load_program
 from ..config.stages import BenchCommand
 from ..data import BatchLoader, Dataset, load_dataset
 from ..data.checks import check_fits
-from ..errors import UsageError
+from ..errors import CheckFailedError, UsageError
 from ..reporting import SILENT, Progress, Reporter
 from ..runtimes.base import RuntimeName
 from ..runtimes.child import Child
@@ -59,10 +59,12 @@ def bench(
     Raises:
         InputError: program, weights or data are damaged or don't fit each other.
         UsageError: a batch size or the number of steps doesn't fit.
-        CheckFailedError: a runtime crashed.
+        CheckFailedError: a runtime crashed, or a loss is not finite.
     """
     loaded = load_program(program, weights)
     settings = config.bench
+    if min(settings.batch_sizes) < 1 or min(settings.threads) < 1:
+        raise UsageError("batch sizes and threads count from 1")
     too_large = [b for b in settings.batch_sizes if b > loaded.manifest.max_batch_size]
     if too_large:
         raise UsageError(
@@ -117,6 +119,10 @@ def _measure(
         memory = {runtime: child.call("memory") for runtime, child in workers.items()}
     for runtime, steps in measured.items():
         losses[runtime] += steps.losses
+        if not np.isfinite(losses[runtime]).all():
+            raise CheckFailedError(
+                f"the loss in {runtime} is not finite; lower the learning rate (now {config.optimizer.lr:g})"
+            )
     reference = "torch" if "torch" in workers and not settings.dropout else None
     torch_median = float(np.median(measured["torch"].seconds)) if "torch" in measured else None
     return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch._decomp import core_aten_decompositions
 from torch.export import ExportedProgram
@@ -19,18 +21,26 @@ def make_joint_graph(program: ExportedProgram) -> ExportedProgram:
     The outputs become [buffer updates, loss, predictions, gradients]; lowering appends the parameters.
     This does what torch's `_export_forward_backward` does, with our decompositions beside the core ones.
     """
-    dropout_as_mask(program)
     with torch.enable_grad():
         joint = _decompose_exported_program(
             program,
             cia_to_decomp={},
-            python_decomp_table={**core_aten_decompositions(), **DECOMPOSITIONS},
+            python_decomp_table=_decompositions(),
             joint_loss_index=0,
             decompose_custom_triton_ops=False,
         )
     graph_module, signature = _copy_graph_module_and_signature(joint)
     _remove_detach_pass(graph_module, signature)
-    return joint._update(graph_module, signature)
+    joint = joint._update(graph_module, signature)
+    dropout_as_mask(joint)
+    return joint
+
+
+def _decompositions() -> dict[Any, Any]:
+    table = {**core_aten_decompositions(), **DECOMPOSITIONS}
+    # Kept whole, so that `dropout_as_mask` finds it.
+    table.pop(torch.ops.aten.native_dropout_backward.default, None)
+    return table
 
 
 def gradient_names(joint: ExportedProgram) -> list[str]:
@@ -46,12 +56,3 @@ def mutated_buffers(program: ExportedProgram) -> list[str]:
         for s in program.graph_signature.output_specs
         if s.kind is OutputKind.BUFFER_MUTATION and s.target
     ]
-
-
-def has_dropout(program: ExportedProgram) -> bool:
-    """Whether a captured forward graph drops out activations."""
-    return any(
-        node.target is torch.ops.aten.dropout.default and node.args[2] and node.args[1] > 0
-        for node in program.graph.nodes
-        if node.op == "call_function"
-    )

@@ -7,7 +7,7 @@ import fnmatch
 from collections.abc import Iterable
 
 import torch
-from executorch.exir.operator.convert import to_out_variant
+from executorch.exir.dialects.edge._ops import EdgeOpOverload
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
@@ -62,7 +62,9 @@ def check_gradients_reach(
     set_training_mode(model, batch_norm)
     buffers = {name: tensor.clone() for name, tensor in model.named_buffers()}
     try:
-        make_loss(task)(model(inputs), targets).backward()
+        loss = make_loss(task)(model(inputs), targets)
+        if loss.requires_grad:
+            loss.backward()
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckFailedError(
@@ -86,11 +88,11 @@ def missing_operators(edge: ExportedProgram, available: set[str]) -> list[str]:
     """ATen names of the operators of an edge-dialect graph that the runtime has no kernel for."""
     missing = set()
     for node in edge.graph.nodes:
-        operator = getattr(node.target, "_op", None)
-        if node.op != "call_function" or operator is None or not hasattr(operator, "_schema"):
+        if not isinstance(node.target, EdgeOpOverload):
             continue
+        operator = node.target._op
         try:
-            out_variant = to_out_variant(operator)[0]._schema
+            out_variant = node.target.to_out_variant()._schema
         except RuntimeError:
             missing.add(operator._schema.name)
             continue

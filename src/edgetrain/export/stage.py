@@ -33,8 +33,9 @@ from ..errors import CheckFailedError, InputError
 from ..models.trusted import build_trusted_model
 from ..reporting import SILENT, Reporter
 from .capture import capture
-from .joint import gradient_names, has_dropout, make_joint_graph, mutated_buffers
+from .joint import gradient_names, make_joint_graph, mutated_buffers
 from .lowering import Lowered, capture_buffers, lower, named_tensors, to_edge_dialect
+from .passes.dropout_as_mask import has_dropout
 from .preflight import check_gradients_reach, check_operators, choose_trainable
 from .verification import verify
 
@@ -140,8 +141,8 @@ class _Staging:
             settings.batch_norm,
         )
         self.forward = captured.train
-        self.dropout = has_dropout(captured.train)
         joint = make_joint_graph(captured.train)
+        self.dropout = has_dropout(joint)
         self.methods = {"train": joint, "evaluate": captured.evaluate, "predict": captured.predict}
         self.gradients = gradient_names(joint)
         self.mutated = mutated_buffers(joint)

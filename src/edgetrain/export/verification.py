@@ -25,30 +25,12 @@ from ..artifacts.specs import Task
 from ..engine.losses import make_loss
 from ..engine.modes import BatchNormMode, set_training_mode
 from ..errors import CheckFailedError
-from ..runtimes.base import open_session
 from ..runtimes.child import Child
+from ..runtimes.steps import STEPS, DeviceSteps, Outcome
 from ..runtimes.torch_eager import no_dropout
 
-STEPS = 3
 _ROUNDING = 1e-7
 _TRIES = 6
-
-
-@dataclass
-class Outcome:
-    """What a few training steps give.
-
-    Attributes:
-        losses: of each step.
-        gradients: of the first step, by parameter name.
-        changes: of each mutable tensor over all steps, by name.
-        logits: of `predict` afterwards, [B, ...].
-    """
-
-    losses: list[float]
-    gradients: dict[str, Tensor]
-    changes: dict[str, Tensor]
-    logits: Tensor
 
 
 @dataclass
@@ -87,7 +69,7 @@ def verify(
     eager = _Eager(model, manifest.task, manifest.batch_norm, learning_rate)
     # The statistics of a single sample are no statistics.
     takes = (None, 1) if manifest.batch_norm == "frozen" else (None,)
-    with Child(_Device, program, learning_rate, what="running the new program") as device:
+    with Child(DeviceSteps, program, learning_rate, what="running the new program") as device:
         found = [_verify_one(device, eager, make_batch, take, tolerance) for take in takes]
     gradients = {name: max(errors.gradients[name] for errors, _ in found) for name in found[0][0].gradients}
     worst = max(gradients, key=gradients.__getitem__)
@@ -169,7 +151,7 @@ def run_eager(
     for step in range(STEPS):
         set_training_mode(model, batch_norm)
         optimizer.zero_grad()
-        with no_dropout():
+        with no_dropout(model):
             loss = criterion(model(inputs), targets)
         loss.backward()
         losses.append(loss.item())
@@ -181,34 +163,6 @@ def run_eager(
         logits = model(inputs)
         changes = {name: t.detach() - before[name] for name, t in {**parameters, **buffers}.items()}
     return Outcome(losses, gradients, changes, logits)
-
-
-class _Device:
-    """In the child: the same steps in ExecuTorch."""
-
-    def __init__(self, program: Program, learning_rate: float) -> None:
-        self.program = program
-        self.learning_rate = learning_rate
-        self.before = program.tensors()
-
-    def run(self, inputs: Tensor, targets: Tensor) -> Outcome:
-        """STEPS steps of SGD from the program's weights."""
-        session = open_session("executorch", self.program, dropout=False)
-        losses, gradients = [], {}
-        optimizer = None
-        for step in range(STEPS):
-            loss, _ = session.forward_backward(inputs, targets)
-            losses.append(loss)
-            if optimizer is None:
-                optimizer = torch.optim.SGD(session.parameters.values(), lr=self.learning_rate, momentum=0.9)
-            for name, parameter in session.parameters.items():
-                parameter.grad = session.gradients[name]
-            if step == 0:
-                gradients = {name: gradient.clone() for name, gradient in session.gradients.items()}
-            optimizer.step()
-        logits = session.predict(inputs)
-        changes = {name: tensor - self.before[name] for name, tensor in session.changed_tensors().items()}
-        return Outcome(losses, gradients, changes, logits)
 
 
 def _compare(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..artifacts.history import EpochRecord
 from ..artifacts.specs import Task
@@ -80,6 +81,7 @@ class Finetuner:
             if last or (every and record.epoch % every == 0):
                 record = self._validated(record, f"epoch {record.epoch}")
             self._report(record)
+            self._check_tuned(record)
             state.records.append(record)
             if state.batch >= self._steps_per_epoch:
                 state.finish_epoch()
@@ -142,19 +144,24 @@ class Finetuner:
         self.optimizer.step()
 
     def _check_finite(self, loss: float) -> None:
-        norm = torch.nn.utils.get_total_norm(list(self.session.gradients.values()))
-        if math.isfinite(loss) and bool(torch.isfinite(norm)):
+        if math.isfinite(loss) and _all_finite(self.session.gradients):
             return
+        self._fail(f"loss or gradients are not finite at step {self.state.step + 1}")
+
+    def _check_tuned(self, record: EpochRecord | None = None) -> None:
+        """What the last step made of the weights shows in no training loss any more."""
+        good = record is None or record.val_loss is None or math.isfinite(record.val_loss)
+        if not good or not _all_finite(self.session.changed_tensors()):
+            self._fail(f"the weights or their validation loss are not finite after step {self.state.step}")
+
+    def _fail(self, what: str) -> NoReturn:
         finished = [r for r in self.state.records if r.epoch > 0]
         kept = (
             f"the output still holds the weights after epoch {finished[-1].epoch}"
             if finished
-            else "no weights were written"
+            else "no new weights were written"
         )
-        raise CheckFailedError(
-            f"loss or gradients are not finite at step {self.state.step + 1}; {kept}; "
-            f"lower the learning rate (now {self._learning_rate():g})"
-        )
+        raise CheckFailedError(f"{what}; {kept}; lower the learning rate (now {self._learning_rate():g})")
 
     def _validated(self, record: EpochRecord, label: str) -> EpochRecord:
         """The record with validation figures."""
@@ -189,6 +196,7 @@ class Finetuner:
         if not self.interrupt.requested:
             return
         if save:
+            self._check_tuned()
             self.save(self)
         state = self.state
         if state.step == 0:
@@ -197,3 +205,7 @@ class Finetuner:
             f"stopped in epoch {state.epoch + 1} after step {state.step}; weights and state are saved, "
             "go on with --resume"
         )
+
+
+def _all_finite(tensors: dict[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())

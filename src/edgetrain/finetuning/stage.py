@@ -116,6 +116,8 @@ def finetune(
     total_steps = count_steps(config.finetune.epochs, len(training), config.finetune.max_steps)
     if found is not None:
         _prepare_to_go_on(found, total_steps, reporter)
+        if not output.is_file():
+            loaded.save(output, found.tensors)
 
     def save(run: Finetuner) -> None:
         tensors = session.changed_tensors()
@@ -144,7 +146,9 @@ def finetune(
         run.run()
     history.epochs = list(state.records)
     if to_pth is not None:
-        _fold_back(loaded, session.changed_tensors(), state, plain, to_pth, model)
+        # A run that was finished already made no step: its session knows of no changes.
+        tuned = {**(found.tensors if found else {}), **session.changed_tensors()}
+        _fold_back(loaded, tuned, state, plain, to_pth, model)
     return FinetuneResult(
         weights=output,
         history_path=_history_path(output),
@@ -220,12 +224,12 @@ def _new_history(
 
 def _prepare_to_go_on(found: SavedRun, total_steps: int, reporter: Reporter) -> None:
     set_random_state(found.random)
-    found.state.drop_unfinished_record()
     if found.state.step >= total_steps:
         reporter.info(
             f"the run is finished already ({found.state.step} steps); raise --epochs or --max-steps to go on"
         )
     else:
+        found.state.drop_unfinished_record()
         reporter.info(f"resuming after step {found.state.step} of {total_steps}")
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from ..artifacts.program import Program
+from ..errors import InputError
 
 RuntimeName = Literal["executorch", "torch"]
 
@@ -25,7 +26,8 @@ class Session(ABC):
 
     name: str
 
-    def __init__(self) -> None:
+    def __init__(self, program: Program) -> None:
+        self.manifest = program.manifest
         self.gradients: dict[str, Tensor] = {}
         self.parameters: dict[str, Tensor] = {}
 
@@ -44,6 +46,25 @@ class Session(ABC):
     @abstractmethod
     def changed_tensors(self) -> dict[str, Tensor]:
         """Copies of everything training has changed: parameters and running statistics, by name."""
+
+    def _check(self, method: str, *tensors: Tensor) -> None:
+        """Refuses a batch that is not laid out as the method wants it. Runtimes check less than that: any
+        shape that fits the planned memory is computed with, and targets are broadcast.
+
+        Raises:
+            InputError: naming the tensor and what it should be.
+        """
+        size, largest = len(tensors[0]), self.manifest.max_batch_size
+        if not 1 <= size <= largest:
+            raise InputError(f"the program takes batches of 1 to {largest} samples, not {size}")
+        for tensor, wanted in zip(tensors, self.manifest.methods[method].inputs, strict=True):
+            shape = [size if length == "batch" else length for length in wanted.shape]
+            found = (list(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+            if found != (shape, wanted.dtype):
+                raise InputError(
+                    f"{wanted.name} of method {method} must be {shape} {wanted.dtype}, "
+                    f"but are {found[0]} {found[1]}"
+                )
 
 
 def open_session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -44,7 +45,10 @@ class Child:
 
     def call(self, method: str, *args: Any) -> Any:
         """Calls a method of the child's object and returns its result."""
-        self._pipe.send_bytes(pickle.dumps((method, args)))
+        message = pickle.dumps((method, args))
+        # A child that died since its last answer is found out by _answer.
+        with contextlib.suppress(OSError):
+            self._pipe.send_bytes(message)
         return self._answer()
 
     def close(self) -> None:
@@ -109,12 +113,22 @@ def _serve(pipe: Connection, log: str, job: bytes) -> None:
                 result = getattr(target, what)(*args)
             answer = pickle.dumps((True, result))
         except Exception as error:
-            answer = pickle.dumps((False, error))
+            answer = _pickled(error)
         try:
             pipe.send_bytes(answer)
             message = pipe.recv_bytes()
         except (EOFError, OSError):
             return
+
+
+def _pickled(error: Exception) -> bytes:
+    """The answer for an exception; one that can't travel between processes is replaced by its message."""
+    try:
+        answer = pickle.dumps((False, error))
+        pickle.loads(answer)
+    except Exception:
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
+    return answer
 
 
 def _death(exitcode: int | None) -> str:

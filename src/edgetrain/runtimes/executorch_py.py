@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..artifacts.program import Program, without_dropout
@@ -27,18 +26,18 @@ class ExecutorchSession(Session):
     name = "executorch"
 
     def __init__(self, program: Program, *, dropout: bool = True, threads: int | None = None) -> None:
-        super().__init__()
-        # Not portable_lib: that one imports the compiler, too, and takes seconds.
-        from executorch.extension.pybindings import _C
-
+        super().__init__(program)
         manifest = program.manifest
-        if threads is not None:
-            _C._unsafe_reset_threadpool(threads)
         self._names = manifest.gradients
         # In the order `buffers` returns them, which is not that of the manifest's tensors.
         returned = manifest.methods["buffers"].outputs if "buffers" in manifest.methods else []
         self._buffer_names = [argument.name for argument in returned]
         with _stderr_held_back() as log:
+            # Not portable_lib: that one imports the compiler, too, and takes seconds.
+            from executorch.extension.pybindings import _C
+
+            if threads is not None:
+                _C._unsafe_reset_threadpool(threads)
             try:
                 self._program = self._load(_C, program, dropout)
                 self._methods = {name: self._program.load_method(name) for name in manifest.methods}
@@ -79,6 +78,8 @@ class ExecutorchSession(Session):
         return tensors
 
     def _call(self, method: str, *inputs: Tensor) -> list[Tensor]:
+        if inputs:
+            self._check(method, *inputs)
         with _stderr_held_back() as log:
             try:
                 return self._methods[method].call(tuple(t.contiguous() for t in inputs), clone_outputs=False)
@@ -116,11 +117,3 @@ def runtime_operators() -> set[str]:
         from executorch.extension.pybindings import _C
 
         return set(_C._get_operator_names())
-
-
-def set_threads(threads: int) -> None:
-    """Threads of ExecuTorch and PyTorch in this process."""
-    from executorch.extension.pybindings import _C
-
-    torch.set_num_threads(threads)
-    _C._unsafe_reset_threadpool(threads)

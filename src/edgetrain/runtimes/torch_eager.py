@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from ..artifacts.program import Program
 from ..engine.losses import make_loss, predict_from_logits
 from ..engine.modes import BatchNormMode, set_training_mode
-from ..errors import InputError
+from ..errors import EdgetrainError, InputError
 from ..models.trusted import build_trusted_model
 from .base import Session
 
@@ -26,12 +26,19 @@ class TorchSession(Session):
     def __init__(
         self, program: Program, *, dropout: bool = True, threads: int | None = None, model: str | None = None
     ) -> None:
-        super().__init__()
+        super().__init__(program)
         if threads is not None:
             torch.set_num_threads(threads)
         manifest = program.manifest
         self.model = build_trusted_model(manifest.model, trusted=model, source=str(program.path))
-        problems = self.model.load_state_dict(program.tensors(), strict=False)
+        try:
+            problems = self.model.load_state_dict(program.tensors(), strict=False)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(
+                f"{program.path}: the weights do not fit the model {manifest.model.name} as it is built "
+                f"today ({reason})"
+            ) from error
         if problems.unexpected_keys or set(problems.missing_keys) & set(dict(self.model.named_parameters())):
             raise InputError(
                 f"{program.path}: the weights do not fit the model {manifest.model.name} as it is built "
@@ -50,12 +57,13 @@ class TorchSession(Session):
         self.parameters = {name: p.data for name, p in self._trained.items()}
 
     def forward_backward(self, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        self._check("train", inputs, targets)
         set_training_mode(self.model, self.batch_norm)
         self.model.zero_grad(set_to_none=True)
-        with contextlib.nullcontext() if self.dropout else no_dropout():
+        with _failures_named("train"), contextlib.nullcontext() if self.dropout else no_dropout(self.model):
             logits = self.model(inputs)
-        loss = self.criterion(logits, targets)
-        loss.backward()
+            loss = self.criterion(logits, targets)
+            loss.backward()
         self.gradients = {
             name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in self._trained.items()
         }
@@ -63,13 +71,17 @@ class TorchSession(Session):
 
     @torch.no_grad()
     def evaluate(self, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        self._check("evaluate", inputs, targets)
         logits = self.predict(inputs)
-        return self.criterion(logits, targets).item(), predict_from_logits(self.task, logits)
+        with _failures_named("evaluate"):
+            return self.criterion(logits, targets).item(), predict_from_logits(self.task, logits)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor) -> Tensor:
+        self._check("predict", inputs)
         self.model.eval()
-        return self.model(inputs)
+        with _failures_named("predict"):
+            return self.model(inputs)
 
     def changed_tensors(self) -> dict[str, Tensor]:
         buffers = dict(self.model.named_buffers())
@@ -79,10 +91,19 @@ class TorchSession(Session):
         }
 
 
-class _NoDropout(TorchFunctionMode):
-    """Turns every dropout, module or functional, into the identity."""
+@contextlib.contextmanager
+def _failures_named(method: str) -> Iterator[None]:
+    """What PyTorch refuses (a label out of range, batch norm of a single value) as one sentence."""
+    try:
+        yield
+    except (ValueError, IndexError, RuntimeError) as error:
+        raise EdgetrainError(f"PyTorch failed in method {method}: {str(error).splitlines()[0]}") from error
 
-    _FUNCTIONS = frozenset({nn.functional.dropout, torch.dropout, torch.dropout_})
+
+class _NoDropout(TorchFunctionMode):
+    """Turns dropout functions into the identity."""
+
+    _DROPOUTS = frozenset({nn.functional.dropout, torch.dropout, torch.dropout_})
 
     def __torch_function__(
         self,
@@ -92,13 +113,28 @@ class _NoDropout(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func in self._FUNCTIONS:
+        if func in self._DROPOUTS:
             return args[0] if args else kwargs["input"]
+        if func is nn.functional.scaled_dot_product_attention:
+            args, kwargs = (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs}
+            kwargs.pop("dropout_p", None)
         return func(*args, **kwargs)
 
 
 @contextlib.contextmanager
-def no_dropout() -> Iterator[None]:
-    """Runs models without dropout whatever their mode."""
-    with _NoDropout():
-        yield
+def no_dropout(model: nn.Module) -> Iterator[None]:
+    """Runs a model without dropout whatever its mode: dropout modules, the dropout inside recurrent and
+    attention modules, and calls of dropout functions."""
+    changed: list[tuple[nn.Module, str, float]] = []
+    for module in model.modules():
+        attribute = "p" if isinstance(module, nn.modules.dropout._DropoutNd) else "dropout"
+        value = getattr(module, attribute, None)
+        if isinstance(value, float):
+            changed.append((module, attribute, value))
+            setattr(module, attribute, 0.0)
+    try:
+        with _NoDropout():
+            yield
+    finally:
+        for module, attribute, value in changed:
+            setattr(module, attribute, value)

@@ -6,49 +6,77 @@ import operator
 
 import torch
 from torch.export import ExportedProgram
-from torch.fx import Node
+from torch.fx import Graph, Node
 
 aten = torch.ops.aten
+_SAME_VALUE = {aten.alias.default, aten.detach.default}
 
 
-def dropout_as_mask(program: ExportedProgram) -> int:
-    """Rewrites every active dropout in a captured forward graph; returns how many there were.
+def dropout_as_mask(joint: ExportedProgram) -> int:
+    """Rewrites every active dropout of a joint graph; returns how many there were.
 
-    Written as ATen does it, the backward graph holds the scale 1/(1-p) as a constant of its own, apart from
-    the p of the forward operator. Dropping out a tensor of ones instead makes a mask that is already
-    scaled, and both directions multiply by it: p then stands in one place, and setting it to 0 in the
-    finished program (`artifacts.program.without_dropout`) turns dropout off rightly, which is how programs
-    with dropout are verified and compared.
+    ATen's backward holds the scale 1/(1-p) as a constant of its own, apart from the p of the forward
+    operator. Dropping out a tensor of ones instead makes a mask that is scaled already, and both directions
+    multiply by it. p then stands in one place, and setting it to 0 in the finished program
+    (`artifacts.program.without_dropout`) turns dropout off rightly, which is how programs with dropout are
+    verified and compared.
     """
-    graph = program.graph_module.graph
-    count = 0
-    for node in list(graph.nodes):
-        if node.op == "call_function" and node.target is aten.dropout.default:
-            x, p, training = node.args
-            if training and p > 0:
-                node.replace_all_uses_with(_masked(graph, node, x, p))
-                count += 1
-            else:
-                node.replace_all_uses_with(x)
-            graph.erase_node(node)
-    if count:
-        program.graph_module.recompile()
-    return count
+    graph = joint.graph_module.graph
+    forward = [n for n in graph.nodes if n.target is aten.native_dropout.default]
+    for node in forward:
+        x, p, _ = node.args
+        kept = _outputs(node, 0)
+        masks = _outputs(node, 1)
+        with graph.inserting_before(node):
+            mask = _scaled_mask(graph, x, p)
+            product = _call(graph, aten.mul.Tensor, (x, mask), x.meta["val"])
+        for output in kept:
+            output.replace_all_uses_with(product)
+        for backward in [b for b in graph.nodes if b.target is aten.native_dropout_backward.default]:
+            if _source(backward.args[1]) in masks:
+                grad = backward.args[0]
+                with graph.inserting_before(backward):
+                    masked = _call(graph, aten.mul.Tensor, (grad, mask), backward.meta["val"])
+                backward.replace_all_uses_with(masked)
+                graph.erase_node(backward)
+        _erase_with_users(graph, node)
+    joint.graph_module.recompile()
+    return len(forward)
 
 
-def _masked(graph: torch.fx.Graph, node: Node, x: Node, p: float) -> Node:
-    value = node.meta["val"]
+def has_dropout(joint: ExportedProgram) -> bool:
+    """Whether a joint graph drops out activations."""
+    return any(node.target is aten.native_dropout.default for node in joint.graph.nodes)
 
-    def call(target: object, *args: object) -> Node:
-        created = graph.call_function(target, args)  # type: ignore[arg-type]
-        created.meta = {**node.meta, "val": value.detach()}
-        return created
 
-    with graph.inserting_before(node):
-        ones = call(aten.ones_like.default, x)
-        dropped = call(aten.native_dropout.default, ones, p, True)
-        dropped.meta["val"] = (value.detach(), value.detach().to(torch.bool))
-        mask = call(operator.getitem, dropped, 0)
-        product = call(aten.mul.Tensor, x, mask)
-        product.meta["val"] = value
-    return product
+def _scaled_mask(graph: Graph, x: Node, p: float) -> Node:
+    """0 where dropped, 1/(1-p) where kept; float, of x's shape."""
+    value = x.meta["val"].detach()
+    ones = _call(graph, aten.ones_like.default, (x,), value)
+    pair = (value, value.to(torch.bool))
+    dropped = _call(graph, aten.native_dropout.default, (ones, p, True), pair)
+    return _call(graph, operator.getitem, (dropped, 0), value)
+
+
+def _call(graph: Graph, target: object, args: tuple[object, ...], value: object) -> Node:
+    node = graph.call_function(target, args)  # type: ignore[arg-type]
+    node.meta["val"] = value
+    return node
+
+
+def _outputs(node: Node, index: int) -> list[Node]:
+    return [u for u in node.users if u.target is operator.getitem and u.args[1] == index]
+
+
+def _erase_with_users(graph: Graph, node: Node) -> None:
+    """Erases a node nothing needs any more; dead-code elimination keeps random operators."""
+    for user in list(node.users):
+        _erase_with_users(graph, user)
+    graph.erase_node(node)
+
+
+def _source(node: object) -> object:
+    """The node an alias stands for."""
+    while isinstance(node, Node) and node.target in _SAME_VALUE:
+        node = node.args[0]
+    return node

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from edgetrain.artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgetrain.artifacts.specs import Preprocessing, Task, TensorSpec
+from edgetrain.config.model import ModelConfig
+from edgetrain.errors import InputError
+
+
+def _checkpoint() -> Checkpoint:
+    return Checkpoint(
+        model=ModelConfig(name="mlp", args={"hidden": [3], "num_classes": 2}),
+        state={"a.weight": torch.randn(3, 4), "count": torch.tensor(7), "empty": torch.empty(0, 2)},
+        input=TensorSpec(shape=(4,)),
+        task=Task(loss="cross_entropy", classes=["cat", "dog"]),
+        preprocessing=Preprocessing(scale=1 / 255, mean=(0.5,), std=(0.25,)),
+        metrics={"val_loss": 0.25, "epoch": 3},
+        config={"train": {"epochs": 3, "list": [1, None]}},
+        training={"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}}}},
+    )
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    written = _checkpoint()
+    save_checkpoint(tmp_path / "m.pth", written)
+    read = load_checkpoint(tmp_path / "m.pth")
+    assert list(read.state) == list(written.state)
+    for name, tensor in written.state.items():
+        assert read.state[name].dtype == tensor.dtype
+        assert torch.equal(read.state[name], tensor)
+    for field in ("model", "input", "task", "preprocessing", "metrics", "config"):
+        assert getattr(read, field) == getattr(written, field)
+    assert read.training is not None
+    assert torch.equal(read.training["optimizer"]["state"][0]["momentum_buffer"], torch.ones(2))
+
+
+class _Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_file_is_not_run(tmp_path: Path, zipped: bool) -> None:
+    payload = {"format": "edgetrain.checkpoint", "version": 1, "model": _Trap(tmp_path / "sprung")}
+    torch.save(payload, tmp_path / "evil.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match=r"evil\.pth"):
+        load_checkpoint(tmp_path / "evil.pth")
+    assert not (tmp_path / "sprung").exists()
+    torch.load(tmp_path / "evil.pth", weights_only=False)
+    assert (tmp_path / "sprung").exists()  # the trap works
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ({"w": torch.ones(2)}, "no edgetrain checkpoint"),
+        ([1, 2], "no edgetrain checkpoint"),
+        (torch.ones(3), "no edgetrain checkpoint"),
+        ({"format": "edgetrain.checkpoint", "version": 99}, "version 99"),
+        ({"format": "edgetrain.checkpoint", "version": 1}, "no complete edgetrain checkpoint"),
+        ({"format": "edgetrain.checkpoint", "version": 1, "state_dict": {"w": 1}}, "names to tensors"),
+    ],
+)
+def test_other_files_of_torch_save(tmp_path: Path, payload: Any, message: str) -> None:
+    torch.save(payload, tmp_path / "x.pth")
+    with pytest.raises(InputError, match=message):
+        load_checkpoint(tmp_path / "x.pth")
+
+
+def test_missing_file_and_text_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist; train a model first"):
+        load_checkpoint(tmp_path / "x.pth")
+    (tmp_path / "x.pth").write_text("hello")
+    with pytest.raises(InputError, match="damaged or no PyTorch checkpoint"):
+        load_checkpoint(tmp_path / "x.pth")
+
+
+def test_damage_is_found(tmp_path: Path) -> None:
+    """Flipped bits give an error, or, in padding and unused fields of the zip format, no change."""
+    written = _checkpoint()
+    path = tmp_path / "m.pth"
+    save_checkpoint(path, written)
+    good = path.read_bytes()
+    draw = random.Random(0)
+    refused = 0
+    for _ in range(150):
+        position = draw.randrange(len(good) * 8)
+        data = bytearray(good)
+        data[position // 8] ^= 1 << position % 8
+        path.write_bytes(data)
+        try:
+            read = load_checkpoint(path)
+        except InputError:
+            refused += 1
+            continue
+        assert read.model == written.model, position
+        for name, tensor in written.state.items():
+            assert torch.equal(read.state[name], tensor), (name, position)
+    assert refused > 30
+    for _ in range(30):
+        path.write_bytes(good[: draw.randrange(len(good))])
+        with pytest.raises(InputError):
+            load_checkpoint(path)

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from edgetrain.artifacts.checkpoint import load_checkpoint
+from edgetrain.artifacts.manifest import load_manifest, save_manifest
+from edgetrain.artifacts.program import _deserialize, load_program, without_dropout
+from edgetrain.artifacts.tensors import read_tensors, write_tensors
+from edgetrain.errors import InputError
+from edgetrain.runtimes import open_session
+
+
+def _edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def test_manifest_round_trip(digits: Any, tmp_path: Path) -> None:
+    manifest = load_manifest(digits.manifest)
+    save_manifest(tmp_path / "again.json", manifest)
+    assert (tmp_path / "again.json").read_bytes() == digits.manifest.read_bytes()
+    assert load_manifest(tmp_path / "again.json") == manifest
+    assert manifest.classes == 10
+    assert {t.name for t in manifest.mutable} == set(manifest.gradients)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("gradients"), "gradients: Field required"),
+        (lambda d: d.update(schema_version=2), "schema_version"),
+        (lambda d: d.update(extra=1), "extra"),
+        (lambda d: d["tensors"][0].update(role="king"), r"tensors\.0\.role"),
+    ],
+)
+def test_damaged_manifest(digits: Any, change: Any, message: str) -> None:
+    _edit(digits.manifest, change)
+    with pytest.raises(InputError, match=f"is no manifest of this edgetrain .*{message}.*export again"):
+        load_program(digits.program)
+
+
+def test_missing_or_unreadable_parts(digits: Any) -> None:
+    digits.weights.rename(digits.weights.with_name("away"))
+    with pytest.raises(InputError, match=r"model\.ptd does not exist"):
+        load_program(digits.program)
+    digits.manifest.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="can't read the manifest"):
+        load_program(digits.program)
+    digits.manifest.unlink()
+    with pytest.raises(InputError, match=r"has no manifest model\.json"):
+        load_program(digits.program)
+    digits.program.unlink()
+    with pytest.raises(InputError, match="export a program first"):
+        load_program(digits.program)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "", ".."])
+def test_a_manifest_can_not_point_elsewhere(digits: Any, name: str) -> None:
+    _edit(digits.manifest, lambda d: d["weights"].update(name=name))
+    with pytest.raises(InputError, match=r"passwd does not exist|does not exist"):
+        load_program(digits.program)
+
+
+def test_every_damage_of_a_program_is_refused(digits: Any) -> None:
+    good = digits.program.read_bytes()
+    draw = random.Random(0)
+    for position in [draw.randrange(len(good) * 8) for _ in range(200)]:
+        data = bytearray(good)
+        data[position // 8] ^= 1 << position % 8
+        digits.program.write_bytes(data)
+        with pytest.raises(InputError, match="differs from what its manifest describes"):
+            load_program(digits.program)
+    for length in [draw.randrange(len(good)) for _ in range(20)]:
+        digits.program.write_bytes(good[:length])
+        with pytest.raises(InputError, match=f"has {length} bytes, its manifest says {len(good)}"):
+            load_program(digits.program)
+
+
+def test_tensors_are_those_of_the_checkpoint(
+    digits_program: Any, inline_program: Any, noisy_program: Any
+) -> None:
+    for made in (digits_program, inline_program, noisy_program):
+        state = load_checkpoint(made.checkpoint).state
+        tensors = load_program(made.program).tensors()
+        assert set(tensors) >= {n for n in state if "num_batches" not in n}
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, state[name]), name
+
+
+def test_pairing_messages(digits: Any, tmp_path: Path) -> None:
+    tensors = read_tensors(digits.weights).tensors()
+    bias = tensors.pop("classifier.2.bias")
+    cases = {
+        r"classifier\.2\.bias is missing": tensors,
+        r"new is not part of the program": {**tensors, "classifier.2.bias": bias, "new": bias},
+        r"classifier\.2\.bias is \[5\] float32, the program's is \[10\] float32": {
+            **tensors,
+            "classifier.2.bias": bias[:5],
+        },
+        r"classifier\.2\.bias is \[10\] float64": {**tensors, "classifier.2.bias": bias.double()},
+    }
+    for message, other in cases.items():
+        write_tensors(tmp_path / "other.ptd", other)
+        with pytest.raises(InputError, match=rf"belongs to another program than model\.pte: {message}"):
+            load_program(digits.program, tmp_path / "other.ptd")
+    _edit(digits.manifest, lambda d: d["tensors"][0].update(shape=[1]))
+    with pytest.raises(InputError, match="belongs to another program"):
+        load_program(digits.program)
+
+
+def test_inline_programs_take_no_weights(inline_program: Any, digits_program: Any) -> None:
+    with pytest.raises(InputError, match="carries its weights inside"):
+        load_program(inline_program.program, digits_program.weights)
+
+
+def test_without_dropout_changes_nothing_else(noisy_program: Any, digits_program: Any) -> None:
+    before = _deserialize(noisy_program.program.read_bytes())
+    after = _deserialize(without_dropout(noisy_program.program.read_bytes()))
+    silenced = 0
+    for old, new in zip(before.program.execution_plan, after.program.execution_plan, strict=True):
+        dropouts = {i for i, op in enumerate(old.operators) if op.name == "aten::native_dropout"}
+        assert new.values[: len(old.values)] == old.values
+        for old_chain, new_chain in zip(old.chains, new.chains, strict=True):
+            for a, b in zip(old_chain.instructions, new_chain.instructions, strict=True):
+                if getattr(a.instr_args, "op_index", None) in dropouts:
+                    assert old.values[a.instr_args.args[1]].val.double_val in (0.5, 0.25)
+                    assert new.values[b.instr_args.args[1]].val.double_val == 0.0
+                    b.instr_args.args[1] = a.instr_args.args[1]
+                    silenced += 1
+        new.values = new.values[: len(old.values)]
+    assert silenced > 0
+    assert after.program == before.program
+    plain = digits_program.program.read_bytes()
+    assert _deserialize(without_dropout(plain)).program == _deserialize(plain).program
+
+
+def test_dropout_off_is_eager_without_dropout(noisy_program: Any, batch: Any) -> None:
+    program = load_program(noisy_program.program)
+    inputs, targets = batch(8)
+    noisy = [open_session("executorch", program).forward_backward(inputs, targets)[0] for _ in range(2)]
+    assert noisy[0] != noisy[1]
+    quiet = [open_session("executorch", program, dropout=False) for _ in range(2)]
+    losses = [session.forward_backward(inputs, targets)[0] for session in quiet]
+    assert losses[0] == losses[1]
+    eager = open_session("torch", program, dropout=False, model=noisy_program.model)
+    loss, _ = eager.forward_backward(inputs, targets)
+    assert losses[0] == pytest.approx(loss, rel=1e-5)
+    for name, gradient in eager.gradients.items():
+        torch.testing.assert_close(quiet[0].gradients[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_inline_save_and_load(inline_program: Any, tmp_path: Path, batch: Any) -> None:
+    """Weights that were equal at export are changed apart from each other, again and again."""
+    program = load_program(inline_program.program)
+    session = open_session("executorch", program)
+    inputs, targets = batch(16)
+    before = program.tensors()
+    for _ in range(3):
+        session.forward_backward(inputs, targets)
+        for name, parameter in session.parameters.items():
+            parameter.sub_(session.gradients[name], alpha=0.1)
+    tuned = session.changed_tensors()
+    assert set(tuned) == {f"classifier.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")}
+    program.save(tmp_path / "tuned.pte", tuned)
+    again = load_program(tmp_path / "tuned.pte")
+    for name, tensor in again.tensors().items():
+        assert torch.equal(tensor, tuned.get(name, before[name])), name
+    fresh = open_session("executorch", again)
+    assert fresh.evaluate(inputs, targets)[0] == session.evaluate(inputs, targets)[0]
+    assert torch.equal(fresh.predict(inputs), session.predict(inputs))
+    eager = open_session("torch", again)
+    torch.testing.assert_close(eager.predict(inputs), fresh.predict(inputs), rtol=1e-5, atol=1e-6)
+    # Tuning a tuned program does not pile up old weights in it.
+    again.save(tmp_path / "third.pte", {n: t + 1 for n, t in tuned.items()})
+    assert (tmp_path / "third.pte").stat().st_size <= (tmp_path / "tuned.pte").stat().st_size
+    third = load_program(tmp_path / "third.pte").tensors()
+    assert all(torch.equal(third[n], t + 1) for n, t in tuned.items())
+    with pytest.raises(InputError, match="no tensor that"):
+        program.save(tmp_path / "x.pte", {"features.0.bias": torch.ones(16)})
+
+
+def test_equal_weights_get_their_own_bytes(noisy_program: Any, inline_program: Any, tmp_path: Path) -> None:
+    for made, first in ((noisy_program, "body.1.weight"), (inline_program, "classifier.2.bias")):
+        program = load_program(made.program)
+        before = program.tensors()
+        changed = {first: torch.full_like(before[first], 9.0)}
+        place = tmp_path / f"one{made.program.suffix if program.weights is None else '.ptd'}"
+        program.save(place, changed)
+        after = (
+            load_program(place) if program.weights is None else load_program(made.program, place)
+        ).tensors()
+        for name, tensor in before.items():
+            assert torch.equal(after[name], changed.get(name, tensor)), name

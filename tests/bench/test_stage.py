@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from edgetrain.bench import bench
+from edgetrain.config.stages import BenchCommand
+from edgetrain.errors import CheckFailedError, InputError, UsageError
+
+
+def _config(**settings: Any) -> BenchCommand:
+    data = settings.pop("data", {"name": "digits", "images_per_class": 5})
+    optimizer = settings.pop("optimizer", {"lr": 0.01})
+    base = {"steps": 5, "rounds": 2, "warmup": 2, "batch_sizes": [4], "threads": [1]}
+    return BenchCommand.model_validate({"data": data, "optimizer": optimizer, "bench": {**base, **settings}})
+
+
+@pytest.mark.slow
+def test_report(digits_program: Any, tmp_path: Path) -> None:
+    result = bench(_config(batch_sizes=[1, 7]), digits_program.program, tmp_path / "b.json")
+    report = json.loads(result.path.read_text())
+    assert report["schema_version"] == 1
+    assert set(report) == {"schema_version", "machine", "workload", "results"}
+    assert report["machine"]["cpu"]
+    assert report["workload"]["model"] == "digits_cnn"
+    assert {report["workload"][k] for k in ("dataset", "seed", "steps")} == {"digits", 0, 5}
+    assert report["workload"]["trainable_parameters"] == 13706
+    cases = [(r["runtime"], r["batch_size"], r["threads"]) for r in report["results"]]
+    assert cases == [("torch", 1, 1), ("executorch", 1, 1), ("torch", 7, 1), ("executorch", 7, 1)]
+    for r in report["results"]:
+        assert len(r["losses"]) == 5
+        assert 0 < r["step_ms"]["min"] <= r["step_ms"]["median"] <= r["step_ms"]["p95"]
+        assert r["samples_per_s"] == pytest.approx(r["batch_size"] / r["step_ms"]["median"] * 1000)
+        assert r["load_ms"] > 0
+        assert r["peak_rss_bytes"] >= r["baseline_rss_bytes"] > 0
+        assert r["max_loss_rel_error"] <= 1e-4
+        assert r["max_gradient_rel_error"] <= 1e-4
+    torch, device = report["results"][:2]
+    assert (torch["ratio_to_torch"], torch["max_loss_rel_error"]) == (1.0, 0.0)
+    assert torch["arena_bytes"] is torch["program_bytes"] is None
+    assert device["ratio_to_torch"] == pytest.approx(device["step_ms"]["median"] / torch["step_ms"]["median"])
+    assert device["program_bytes"] == sum(
+        p.stat().st_size for p in (digits_program.program, digits_program.weights)
+    )
+    manifest = json.loads(digits_program.manifest.read_text())
+    assert device["arena_bytes"] == sum(manifest["methods"]["train"]["arena_bytes"])
+    assert device["losses"] == pytest.approx(torch["losses"], rel=1e-4)
+    assert device["losses"] != torch["losses"] or device["max_loss_rel_error"] == 0
+    with Image.open(result.plot) as image:
+        image.verify()
+        assert image.format == "PNG"
+        assert image.width > 1000
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.json", "b.png"]
+
+
+@pytest.mark.slow
+def test_dropout_and_batch_norm(noisy_program: Any, tmp_path: Path) -> None:
+    quiet = bench(
+        _config(warmup=0, steps=3), noisy_program.program, tmp_path / "a.json", model=noisy_program.model
+    ).report
+    assert all(r.max_loss_rel_error <= 1e-4 for r in quiet.results)
+    loud = bench(
+        _config(dropout=True, steps=2), noisy_program.program, tmp_path / "b.json", model=noisy_program.model
+    ).report
+    for r in loud.results:
+        assert r.max_loss_rel_error is r.max_gradient_rel_error is None
+        assert r.ratio_to_torch > 0
+    with pytest.raises(InputError, match="confirm with --model"):
+        bench(_config(), noisy_program.program, tmp_path / "c.json")
+    assert not (tmp_path / "c.json").exists()
+
+
+def test_one_runtime_has_nothing_to_compare(digits_program: Any, tmp_path: Path) -> None:
+    report = bench(_config(runtimes=["executorch"]), digits_program.program, tmp_path / "b.json").report
+    (only,) = report.results
+    assert only.ratio_to_torch is only.max_loss_rel_error is only.max_gradient_rel_error is None
+
+
+def test_what_does_not_fit(digits_program: Any, tmp_path: Path) -> None:
+    path = tmp_path / "b.json"
+    for config, kind, message in (
+        (_config(batch_sizes=[4, 33, 64]), UsageError, "up to 32, not 33; export with --max-batch-size 64"),
+        (_config(batch_sizes=[0]), UsageError, "count from 1"),
+        (_config(threads=[1, -1]), UsageError, "count from 1"),
+        (
+            _config(data={"name": "digits", "images_per_class": 1}, batch_sizes=[11]),
+            UsageError,
+            "has 10 samples, too few for a batch of 11",
+        ),
+        (_config(data={"name": "xor"}), InputError, "the model takes 1x8x8"),
+        (
+            _config(data={"name": "synthetic", "args": {"shape": [1, 8, 8], "classes": 11}}),
+            InputError,
+            "the model has 10 classes",
+        ),
+    ):
+        with pytest.raises(kind, match=message):
+            bench(config, digits_program.program, path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_explodes(digits_program: Any, tmp_path: Path) -> None:
+    config = _config(runtimes=["executorch"], optimizer={"lr": 1e38})
+    with pytest.raises(CheckFailedError, match="not finite"):
+        bench(config, digits_program.program, tmp_path / "b.json")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,147 @@
+"""Small models, one for each thing that is special about an export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
+from edgetrain.artifacts.specs import Task, TensorSpec
+from edgetrain.config.model import ModelConfig
+
+
+class Signals(nn.Module):
+    """1-D convolutions with max-pooling, [B, 2, 32] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(2, 6, 5, stride=2, padding=2), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(6, 8, 3), nn.SiLU()
+        )
+        self.head = nn.Linear(8 * 6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).flatten(1))
+
+
+class Pools(nn.Module):
+    """Overlapping max-pool, average pools, group norm, GELU; [B, 3, 16, 16] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.GroupNorm(2, 8),
+            nn.GELU(),
+            nn.MaxPool2d(3, 2, padding=1),
+            nn.Conv2d(8, 8, 3, padding=1, groups=4),
+            nn.Hardswish(),
+            nn.AvgPool2d(2),
+            nn.AvgPool2d(3, 1, padding=1),
+            nn.AdaptiveAvgPool2d(1),
+        )
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).flatten(1))
+
+
+class Normalised(nn.Module):
+    """Batch norm, a scale of its own that is viewed, functional and module dropout; [B, 3, 8, 8] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, padding=1)
+        self.norm = nn.BatchNorm2d(6)
+        self.scale = nn.Parameter(torch.ones(6) + 0.1 * torch.randn(6))
+        self.drop = nn.Dropout(0.3)
+        self.head = nn.Linear(6 * 16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.norm(self.conv(x))) * self.scale.view(1, -1, 1, 1)
+        x = nn.functional.max_pool2d(x, 2).flatten(1)
+        return self.head(nn.functional.dropout(self.drop(x), 0.2, self.training))
+
+
+class Sequences(nn.Module):
+    """A recurrent classifier, [B, 6, 5] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(5, 7, batch_first=True)
+        self.head = nn.Linear(7, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rnn(x)[0][:, -1])
+
+
+class Attention(nn.Module):
+    """One transformer layer, [B, 6, 8] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(x).mean(1))
+
+
+class CeilPool(nn.Module):
+    """A pool whose divisor varies over the image: it has no backward on the device; [B, 3, 9, 9] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2, ceil_mode=True)
+        )
+        self.head = nn.Linear(4 * 25, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).flatten(1))
+
+
+class Unused(nn.Module):
+    """A parameter no output depends on; [B, 5] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 4)
+        self.spare = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x)
+
+
+SHAPES = {
+    Signals: (2, 32),
+    Pools: (3, 16, 16),
+    Normalised: (3, 8, 8),
+    Sequences: (6, 5),
+    Attention: (6, 8),
+    CeilPool: (3, 9, 9),
+    Unused: (5,),
+}
+
+
+def factory_name(kind: type[nn.Module]) -> str:
+    """The name under which a checkpoint builds one of these models."""
+    return f"export_models:{kind.__name__}"
+
+
+def write_checkpoint(path: Path, kind: type[nn.Module], task: Task | None = None) -> Path:
+    """A checkpoint of a freshly initialised model."""
+    torch.manual_seed(0)
+    model = kind()
+    save_checkpoint(
+        path,
+        Checkpoint(
+            model=ModelConfig(name=factory_name(kind)),
+            state=model.state_dict(),
+            input=TensorSpec(shape=SHAPES[kind]),
+            task=task or Task(classes=list("abcd")),
+        ),
+    )
+    return path

@@ -1,0 +1,123 @@
+"""Each decomposition against the operator it stands for, in eager PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgetrain.export import decompositions
+
+aten = torch.ops.aten
+
+
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_max_pool2d_backward(kernel: int, stride: int, padding: int, ceil_mode: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 9, 7)
+    args: tuple[Any, ...] = ([kernel] * 2, [stride] * 2, [padding] * 2, [1, 1], ceil_mode)
+    y, indices = aten.max_pool2d_with_indices(x, *args)
+    grad = torch.randn_like(y)
+    expected = aten.max_pool2d_with_indices_backward(grad, x, *args, indices)
+    assert_close(decompositions.max_pool2d_backward(grad, x, *args, indices), expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolution_backward_1d(stride: int, dilation: int, groups: int) -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(3, 4, 12), torch.randn(6, 4 // groups, 3)
+    args: tuple[Any, ...] = ([6], [stride], [1], [dilation], False, [0], groups, [True, True, True])
+    y = F.conv1d(x, weight, None, stride, 1, dilation, groups)
+    grad = torch.randn_like(y)
+    expected = aten.convolution_backward(grad, x, weight, *args)
+    for found, wanted in zip(
+        decompositions.convolution_backward(grad, x, weight, *args), expected, strict=True
+    ):
+        assert_close(found, wanted)
+
+
+def test_convolution_backward_2d_is_left_alone() -> None:
+    x, weight = torch.randn(1, 1, 4, 4), torch.randn(1, 1, 3, 3)
+    grad = F.conv2d(x, weight)
+    args: tuple[Any, ...] = ([1], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, True])
+    assert decompositions.convolution_backward(grad, x, weight, *args) is NotImplemented
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "divisor"),
+    [
+        ([2], [], [0], None),
+        ([3, 2], [2, 1], [1, 0], None),
+        ([3, 3], [1, 1], [1, 1], None),
+        ([2, 2], [2, 2], [0, 0], 3),
+    ],
+)
+def test_avg_pool2d_backward(
+    kernel: list[int], stride: list[int], padding: list[int], divisor: int | None
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 9)
+    args: tuple[Any, ...] = (kernel, stride, padding, False, True, divisor)
+    grad = torch.randn_like(aten.avg_pool2d(x, *args))
+    expected = aten.avg_pool2d_backward(grad, x, *args)
+    assert_close(decompositions.avg_pool2d_backward(grad, x, *args), expected)
+
+
+@pytest.mark.parametrize(
+    ("padding", "ceil_mode", "count_include_pad"), [([1, 1], False, False), ([0, 0], True, True)]
+)
+def test_avg_pools_with_varying_divisor_are_left_alone(
+    padding: list[int], ceil_mode: bool, count_include_pad: bool
+) -> None:
+    x = torch.randn(1, 1, 5, 5)
+    args: tuple[Any, ...] = ([2, 2], [2, 2], padding, ceil_mode, count_include_pad, None)
+    grad = aten.avg_pool2d(x, *args)
+    assert decompositions.avg_pool2d_backward(grad, x, *args) is NotImplemented
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 5), (4, 3, 5, 2)])
+@pytest.mark.parametrize("affine", [False, True])
+def test_batch_norm_training(shape: tuple[int, ...], affine: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+    weight, bias = (torch.randn(3), torch.randn(3)) if affine else (None, None)
+    mean, var = torch.randn(3), torch.rand(3)
+    args: tuple[Any, ...] = (weight, bias, mean, var, True, 0.1, 1e-5)
+    expected = aten._native_batch_norm_legit_functional(x, *args)
+    for found, wanted in zip(decompositions.batch_norm_training(x, *args), expected, strict=True):
+        assert_close(found, wanted)
+
+
+def test_silu_backward() -> None:
+    x, grad = torch.randn(50) * 4, torch.randn(50)
+    assert_close(decompositions.silu_backward(grad, x), aten.silu_backward(grad, x))
+
+
+def test_every_decomposition_is_tested_here() -> None:
+    tested = {
+        "max_pool2d_backward",
+        "convolution_backward",
+        "avg_pool2d_backward",
+        "batch_norm_training",
+        "silu_backward",
+        "empty_permuted",
+    }
+    assert {f.__name__ for f in decompositions.DECOMPOSITIONS.values()} == tested
+
+
+def test_empty_permuted() -> None:
+    found = decompositions.empty_permuted([2, 3], [0, 1], dtype=torch.float32)
+    assert found.shape == (2, 3)
+    assert found.dtype == torch.float32

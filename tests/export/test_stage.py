@@ -1,0 +1,198 @@
+"""Whole exports: what is written, that it is right, and that nothing is written when it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import export_models as models
+import pytest
+import torch
+from torch import nn
+
+from edgetrain.artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgetrain.artifacts.manifest import load_manifest
+from edgetrain.artifacts.program import load_program
+from edgetrain.artifacts.specs import Task, TensorSpec
+from edgetrain.config.model import ModelConfig
+from edgetrain.config.stages import ExportCommand
+from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, UsageError
+from edgetrain.export import ExportResult, decompositions, export
+from edgetrain.models import build_model, resolve_model
+from edgetrain.runtimes import open_session
+
+
+def run_export(
+    folder: Path, kind: type[nn.Module], task: Task | None = None, **settings: Any
+) -> ExportResult:
+    checkpoint = models.write_checkpoint(folder / "model.pth", kind, task)
+    config = ExportCommand.model_validate({"export": settings})
+    return export(config, checkpoint, folder / "model", model=models.factory_name(kind))
+
+
+def assert_verified(result: ExportResult) -> None:
+    found = result.verification
+    errors = [found.loss, found.gradients, found.weights_after_steps, found.predict_after_steps]
+    assert max(errors) <= 1e-4, found
+    assert found.sensitivity is None, "no batch could be compared strictly"
+
+
+@pytest.mark.parametrize("kind", [models.Signals, models.Pools, models.Sequences, models.Attention])
+def test_layers(tmp_path: Path, kind: type[nn.Module]) -> None:
+    assert_verified(run_export(tmp_path, kind, max_batch_size=5))
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "train"])
+@pytest.mark.parametrize("weights", ["external", "inline"])
+def test_batch_norm_and_placement_of_weights(tmp_path: Path, batch_norm: str, weights: str) -> None:
+    result = run_export(tmp_path, models.Normalised, batch_norm=batch_norm, weights=weights)
+    assert_verified(result)
+    manifest = result.manifest
+    assert manifest.dropout
+    statistics = {"norm.running_mean", "norm.running_var"}
+    mutable = {t.name for t in manifest.mutable}
+    assert statistics <= mutable if batch_norm == "train" else not statistics & mutable
+    assert (tmp_path / "model.ptd").exists() == (weights == "external")
+    state = load_checkpoint(tmp_path / "model.pth").state
+    for name, tensor in load_program(result.program).tensors().items():
+        assert torch.equal(tensor, state[name]), name
+
+
+@pytest.mark.parametrize(
+    "task",
+    [Task(loss="mse"), Task(loss="l1"), Task(loss="bce_with_logits"), Task(label_smoothing=0.1)],
+    ids=lambda task: f"{task.loss}-{task.label_smoothing:g}",
+)
+def test_losses(tmp_path: Path, task: Task) -> None:
+    assert_verified(run_export(tmp_path, models.Signals, task, max_batch_size=4))
+
+
+def test_batch_of_one(tmp_path: Path) -> None:
+    result = run_export(tmp_path, models.Signals, max_batch_size=1)
+    assert_verified(result)
+    session = open_session("executorch", load_program(result.program))
+    with pytest.raises(EdgetrainError, match="1 to 1 samples, not 2"):
+        session.predict(torch.zeros(2, 2, 32))
+
+
+def test_trainable_part(tmp_path: Path) -> None:
+    everything = run_export(tmp_path, models.Pools)
+    head = run_export(tmp_path, models.Pools, trainable=["head.*"])
+    assert_verified(head)
+    assert head.manifest.gradients == ["head.weight", "head.bias"]
+    assert {t.name for t in head.manifest.mutable} == {"head.weight", "head.bias"}
+    assert {t.role for t in head.manifest.tensors if t.name.startswith("body")} == {"frozen"}
+    assert sum(head.manifest.methods["train"].arena_bytes) < sum(
+        everything.manifest.methods["train"].arena_bytes
+    )
+
+
+def test_unused_parameters_are_frozen(tmp_path: Path) -> None:
+    result = run_export(tmp_path, models.Unused)
+    assert_verified(result)
+    assert result.manifest.gradients == ["head.weight", "head.bias"]
+
+
+def test_manifest_describes_the_program(tmp_path: Path) -> None:
+    result = run_export(tmp_path, models.Signals, max_batch_size=6)
+    manifest = load_manifest(result.manifest_path)
+    assert manifest == result.manifest
+    count = len(manifest.gradients)
+    outputs = [a.name for a in manifest.methods["train"].outputs]
+    assert outputs[:2] == ["loss", "predictions"]
+    assert outputs[2 : 2 + count] == [f"gradient:{n}" for n in manifest.gradients]
+    assert outputs[2 + count :] == [f"parameter:{n}" for n in manifest.gradients]
+    assert set(manifest.methods) == {"train", "evaluate", "predict"}
+    assert manifest.methods["predict"].inputs[0].shape == ["batch", 2, 32]
+    assert all(
+        op.startswith(("aten::", "dim_order_ops::", "executorch_prim::"))
+        for m in manifest.methods.values()
+        for op in m.operators
+    )
+    weights = manifest.methods["train"].arena_bytes[1]
+    assert weights >= sum(p.numel() * 4 for p in models.Signals().parameters())
+
+
+def assert_nothing_left(folder: Path) -> None:
+    assert {p.name for p in folder.iterdir()} == {"model.pth"}
+
+
+def test_operator_without_kernel_is_named_with_its_module(tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckFailedError, match=r"avg_pool2d \(in features\.2 \(AvgPool2d\)\).*ceil_mode=False"
+    ):
+        run_export(tmp_path, models.CeilPool)
+    assert_nothing_left(tmp_path)
+
+
+def test_wrong_gradients_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the decomposition, max-pool backward is what upstream issue 21686 describes."""
+    monkeypatch.delitem(
+        decompositions.DECOMPOSITIONS, torch.ops.aten.max_pool2d_with_indices_backward.default
+    )
+    with pytest.raises(CheckFailedError, match=r"gradient of .*body\.0"):
+        run_export(tmp_path, models.Pools)
+    assert_nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"trainable": ["heads.*"]}, r"'heads\.\*' matches no parameter.*did you mean 'head\.\*'"),
+        ({"trainable": ["body.0.bais"]}, r"did you mean 'body\.0\.bias'"),
+    ],
+)
+def test_patterns_without_match(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        run_export(tmp_path, models.Pools, **settings)
+    assert_nothing_left(tmp_path)
+
+
+def test_only_unused_parameters_trainable(tmp_path: Path) -> None:
+    with pytest.raises(CheckFailedError, match="depends on no trainable parameter"):
+        run_export(tmp_path, models.Unused, trainable=["spare.*"])
+    assert_nothing_left(tmp_path)
+
+
+def test_checkpoint_may_not_choose_code(tmp_path: Path) -> None:
+    checkpoint = models.write_checkpoint(tmp_path / "model.pth", models.Unused)
+    with pytest.raises(InputError, match=r"--model export_models:Unused"):
+        export(ExportCommand(), checkpoint, tmp_path / "model")
+    assert_nothing_left(tmp_path)
+
+
+def test_checkpoint_of_another_architecture(tmp_path: Path) -> None:
+    checkpoint = models.write_checkpoint(tmp_path / "model.pth", models.Unused)
+    loaded = load_checkpoint(checkpoint)
+    del loaded.state["head.bias"]
+    save_checkpoint(checkpoint, loaded)
+    with pytest.raises(InputError, match=r"does not fit the model.*head\.bias"):
+        export(ExportCommand(), checkpoint, tmp_path / "model", model=models.factory_name(models.Unused))
+    assert_nothing_left(tmp_path)
+
+
+def named_checkpoint(folder: Path, name: str, shape: tuple[int, ...], classes: int) -> Path:
+    torch.manual_seed(0)
+    spec = TensorSpec(shape=shape)
+    config = resolve_model(ModelConfig(name=name), spec, classes)
+    path = folder / "model.pth"
+    labels = [str(i) for i in range(classes)]
+    save_checkpoint(path, Checkpoint(config, build_model(config).state_dict(), spec, Task(classes=labels)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes"),
+    [
+        ("xor_mlp", (2,), 2),
+        ("mlp", (20,), 10),
+        ("cnn1d", (3, 64), 5),
+        ("cifar_cnn", (3, 32, 32), 10),
+        pytest.param("torchvision:squeezenet1_1", (3, 64, 64), 10, marks=pytest.mark.slow),
+        pytest.param("torchvision:resnet18", (3, 32, 32), 10, marks=pytest.mark.slow),
+        pytest.param("torchvision:mobilenet_v2", (3, 32, 32), 10, marks=pytest.mark.slow),
+    ],
+)
+def test_registered_models(tmp_path: Path, name: str, shape: tuple[int, ...], classes: int) -> None:
+    checkpoint = named_checkpoint(tmp_path, name, shape, classes)
+    assert_verified(export(ExportCommand(), checkpoint, tmp_path / "model"))

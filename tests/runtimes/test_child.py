@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetrain.errors import CheckFailedError, InputError
+from edgetrain.runtimes.child import Child, run_in_child
+
+HELPERS = """
+import os, signal, sys
+from edgetrain.errors import InputError
+
+class Picky(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+class Holder(Exception):
+    def __init__(self):
+        super().__init__("holds a function")
+        self.function = lambda: None
+
+def fail(kind):
+    if kind == "input":
+        raise InputError("bad file")
+    raise Picky("this", "that") if kind == "picky" else Holder()
+
+def die(number):
+    print("last words", file=sys.stderr)
+    os.abort() if number == signal.SIGABRT else os.kill(os.getpid(), number)
+
+class Counter:
+    def __init__(self, start):
+        self.value = start
+    def add(self, n):
+        self.value += n
+        return self.value
+    def pid(self):
+        return os.getpid()
+    def leave(self):
+        sys.exit(7)
+"""
+
+
+@pytest.fixture
+def helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "edgetrain_test_helpers.py").write_text(HELPERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    import edgetrain_test_helpers
+
+    yield edgetrain_test_helpers
+    del sys.modules["edgetrain_test_helpers"]
+
+
+def test_result_and_state(helpers: Any) -> None:
+    with Child(helpers.Counter, 3, what="counting") as child:
+        assert [child.call("add", 2), child.call("add", 5)] == [5, 10]
+        pid = child.call("pid")
+        assert pid != os.getpid()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert run_in_child(max, 3, 7, what="comparing") == 7
+
+
+def test_exceptions_come_through(helpers: Any) -> None:
+    with pytest.raises(InputError, match=r"^bad file$"):
+        run_in_child(helpers.fail, "input", what="failing")
+    with pytest.raises(RuntimeError, match="Picky: this and that"):
+        run_in_child(helpers.fail, "picky", what="failing")
+    with pytest.raises(RuntimeError, match="Holder: holds a function"):
+        run_in_child(helpers.fail, "holder", what="failing")
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
+def test_crashes_are_named(helpers: Any, number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CheckFailedError, match=f"died of {number.name} while crashing") as caught:
+        run_in_child(helpers.die, number, what="crashing")
+    assert caught.value.exit_code == 4
+    assert "last words" not in capfd.readouterr().err
+
+
+def test_a_child_that_is_gone_before_the_call(helpers: Any) -> None:
+    with Child(helpers.Counter, 0, what="waiting") as child:
+        os.kill(child.call("pid"), signal.SIGKILL)
+        time.sleep(0.2)
+        with pytest.raises(CheckFailedError, match="died of SIGKILL while waiting"):
+            child.call("add", 1)
+    with Child(helpers.Counter, 0, what="leaving") as child, pytest.raises(CheckFailedError, match="code 7"):
+        child.call("leave")

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from edgetrain.artifacts.program import load_program
+from edgetrain.errors import EdgetrainError, InputError
+from edgetrain.runtimes import open_session
+
+RUNTIMES = ("executorch", "torch")
+
+
+def _pair(made: Any) -> list[Any]:
+    program = load_program(made.program)
+    return [open_session(name, program, dropout=False, threads=1, model=made.model) for name in RUNTIMES]
+
+
+def _difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    return ((a - b).norm() / b.norm().clamp_min(1e-12)).item()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 31, 32])
+def test_they_agree(digits_program: Any, batch: Any, size: int) -> None:
+    device, eager = _pair(digits_program)
+    inputs, targets = batch(size, seed=size)
+    for step in range(3):
+        loss, predictions = device.forward_backward(inputs, targets)
+        expected, expected_predictions = eager.forward_backward(inputs, targets)
+        assert loss == pytest.approx(expected, rel=1e-5)
+        assert torch.equal(predictions, expected_predictions)
+        assert (
+            list(device.gradients)
+            == list(eager.gradients)
+            == load_program(digits_program.program).manifest.gradients
+        )
+        for name, gradient in eager.gradients.items():
+            assert _difference(device.gradients[name], gradient) < 1e-5, (name, step)
+        for session in (device, eager):
+            with torch.no_grad():
+                for name, parameter in session.parameters.items():
+                    parameter.sub_(session.gradients[name], alpha=0.05)
+    for name, tensor in eager.changed_tensors().items():
+        assert _difference(device.changed_tensors()[name], tensor) < 1e-5, name
+    assert _difference(device.predict(inputs), eager.predict(inputs)) < 1e-5
+    results = [session.evaluate(inputs, targets) for session in (device, eager)]
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    assert torch.equal(results[0][1], results[1][1])
+
+
+def test_regression_agrees(regression_program: Any) -> None:
+    device, eager = _pair(regression_program)
+    torch.manual_seed(0)
+    inputs, targets = torch.randn(5, 6), torch.randn(5, 2)
+    results = [session.forward_backward(inputs, targets) for session in (device, eager)]
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    assert _difference(results[0][1], results[1][1]) < 1e-5
+    assert results[0][1].shape == (5, 2)
+    for name, gradient in eager.gradients.items():
+        assert _difference(device.gradients[name], gradient) < 1e-5, name
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_parameters_are_live(digits_program: Any, batch: Any, runtime: Any) -> None:
+    session = open_session(runtime, load_program(digits_program.program))
+    inputs, targets = batch(4)
+    before = session.predict(inputs)
+    session.forward_backward(inputs, targets)
+    bias = session.parameters["classifier.2.bias"]
+    bias[3] += 100
+    assert torch.allclose(session.predict(inputs)[:, 3], before[:, 3] + 100, atol=1e-4)
+    assert session.evaluate(inputs, targets)[1].tolist() == [3, 3, 3, 3]
+    changed = session.changed_tensors()
+    assert changed["classifier.2.bias"][3] == bias[3]
+    changed["classifier.2.bias"].zero_()
+    assert bias[3] > 50
+    # A prediction once returned stays as it was.
+    first = session.predict(inputs)
+    copy = first.clone()
+    session.predict(batch(4, seed=9)[0])
+    assert torch.equal(first, copy)
+
+
+def test_only_the_trainable_part_changes(inline_program: Any, batch: Any) -> None:
+    for session in _pair(inline_program):
+        session.forward_backward(*batch(2))
+        assert set(session.gradients) == set(session.parameters) == set(session.changed_tensors())
+        assert all(name.startswith("classifier.") for name in session.gradients)
+
+
+def test_batch_norm_statistics_agree(noisy_program: Any, batch: Any) -> None:
+    device, eager = _pair(noisy_program)
+    before = load_program(noisy_program.program).tensors()
+    for step in range(3):
+        inputs, targets = batch(8, seed=step)
+        losses = [session.forward_backward(inputs, targets)[0] for session in (device, eager)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    changed, expected = device.changed_tensors(), eager.changed_tensors()
+    assert set(changed) == set(expected)
+    statistics = {f"body.{i}.running_{kind}" for i in (1, 6) for kind in ("mean", "var")}
+    assert statistics <= set(changed)
+    for name in statistics:
+        assert _difference(changed[name], before[name]) > 1e-3, name
+        assert _difference(changed[name], expected[name]) < 1e-5, name
+    assert _difference(device.predict(inputs), eager.predict(inputs)) < 1e-5
+    # evaluate and predict leave the statistics alone.
+    device.evaluate(*batch(8, seed=5))
+    for name, tensor in device.changed_tensors().items():
+        assert torch.equal(tensor, changed[name]), name
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_wrong_batches(digits_program: Any, batch: Any, runtime: Any) -> None:
+    session = open_session(runtime, load_program(digits_program.program))
+    inputs, targets = batch(4)
+    wrong = [
+        (batch(33), "1 to 32 samples, not 33"),
+        ((inputs[:0], targets[:0]), "1 to 32 samples, not 0"),
+        ((inputs[:, :, :7], targets), r"inputs of method train must be \[4, 1, 8, 8\] float32"),
+        ((inputs[:, 0], targets), r"but are \[4, 8, 8\]"),
+        ((torch.zeros(4, 1, 9, 9), targets), r"but are \[4, 1, 9, 9\]"),
+        ((inputs.double(), targets), "float64"),
+        ((inputs, targets[:3]), r"targets of method train must be \[4\] int64"),
+        ((inputs, targets.float()), "float32"),
+    ]
+    for (x, y), message in wrong:
+        with pytest.raises(InputError, match=message):
+            session.forward_backward(x, y)
+    with pytest.raises(InputError, match="predict"):
+        session.predict(inputs[:, :, :7])
+    with pytest.raises(InputError, match="evaluate"):
+        session.evaluate(inputs, targets[:1])
+    with pytest.raises(EdgetrainError, match="failed in method train"):
+        session.forward_backward(inputs, targets + 20)
+    loss, _ = session.forward_backward(inputs, targets)
+    assert (
+        loss
+        == open_session(runtime, load_program(digits_program.program)).forward_backward(inputs, targets)[0]
+    )
+
+
+def test_targets_are_not_broadcast(regression_program: Any) -> None:
+    for session in _pair(regression_program):
+        with pytest.raises(InputError, match=r"targets .* must be \[3, 2\] float32, but are \[3, 1\]"):
+            session.forward_backward(torch.zeros(3, 6), torch.zeros(3, 1))
+
+
+def test_somebodys_code_needs_consent(noisy_program: Any) -> None:
+    program = load_program(noisy_program.program)
+    for given in (None, "os:system"):
+        with pytest.raises(InputError, match="confirm with --model edgetrain_test_model:make"):
+            open_session("torch", program, model=given)
+    open_session("executorch", program)  # builds no model
+
+
+def test_a_model_that_has_changed_since(noisy_program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import edgetrain_test_model
+
+    program = load_program(noisy_program.program)
+    monkeypatch.setattr(edgetrain_test_model, "make", lambda num_classes: edgetrain_test_model.Net(7))
+    with pytest.raises(InputError, match="do not fit the model edgetrain_test_model:make"):
+        open_session("torch", program, model=noisy_program.model)
+    monkeypatch.setattr(edgetrain_test_model, "make", lambda num_classes: torch.nn.Linear(3, 3))
+    with pytest.raises(InputError, match="do not fit the model"):
+        open_session("torch", program, model=noisy_program.model)
+
+
+def test_a_program_executorch_refuses(digits: Any) -> None:
+    program = load_program(digits.program)
+    digits.program.write_bytes(digits.program.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"ExecuTorch refuses .*model\.pte"):
+        open_session("executorch", program)
