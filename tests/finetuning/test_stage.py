@@ -204,6 +204,13 @@ def test_resuming_needs_the_same_settings(digits: Any, digits_program: Any, tmp_
     other = _config(optimizer=OPTIMIZERS["adam"], finetune={"max_steps": 2, "batch_size": 10})
     with pytest.raises(UsageError, match=r"finetune\.batch_size \(15 → 10\).*optimizer\.name \(sgd → adam\)"):
         finetune(other, digits.program, output, resume=True)
+    fewer = _config(data={**DIGITS, "images_per_class": 9}, finetune={"max_steps": 2})
+    with pytest.raises(
+        UsageError, match=r"data\.images_per_class \(10 → 9\), the number of training samples"
+    ):
+        finetune(fewer, digits.program, output, resume=True)
+    with pytest.raises(UsageError, match="the weights it started from"):
+        finetune(_config(finetune={"max_steps": 2}), digits.program, output, weights=output, resume=True)
     (tmp_path / "t.state.pth").write_bytes(before[tmp_path / "t.state.pth"][:3000])
     with pytest.raises(InputError, match=r"t\.state\.pth is no usable state"):
         finetune(_config(finetune={"max_steps": 2}), digits.program, output, resume=True)

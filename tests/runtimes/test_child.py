@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgetrain.errors import CheckFailedError, InputError
-from edgetrain.runtimes.child import Child, run_in_child
+from edgetrain.runtimes.child import Child
 
 HELPERS = """
 import os, signal, sys
@@ -33,6 +33,12 @@ def fail(kind):
 def die(number):
     print("last words", file=sys.stderr)
     os.abort() if number == signal.SIGABRT else os.kill(os.getpid(), number)
+
+class Call:
+    def __init__(self, function, *args):
+        self.result = function(*args)
+    def get(self):
+        return self.result
 
 class Counter:
     def __init__(self, start):
@@ -57,6 +63,11 @@ def helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     del sys.modules["edgetrain_test_helpers"]
 
 
+def _run(helpers: Any, function: Any, *args: Any, what: str) -> Any:
+    with Child(helpers.Call, function, *args, what=what) as child:
+        return child.call("get")
+
+
 def test_result_and_state(helpers: Any) -> None:
     with Child(helpers.Counter, 3, what="counting") as child:
         assert [child.call("add", 2), child.call("add", 5)] == [5, 10]
@@ -64,22 +75,22 @@ def test_result_and_state(helpers: Any) -> None:
         assert pid != os.getpid()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    assert run_in_child(max, 3, 7, what="comparing") == 7
+    assert _run(helpers, max, 3, 7, what="comparing") == 7
 
 
 def test_exceptions_come_through(helpers: Any) -> None:
     with pytest.raises(InputError, match=r"^bad file$"):
-        run_in_child(helpers.fail, "input", what="failing")
+        _run(helpers, helpers.fail, "input", what="failing")
     with pytest.raises(RuntimeError, match="Picky: this and that"):
-        run_in_child(helpers.fail, "picky", what="failing")
+        _run(helpers, helpers.fail, "picky", what="failing")
     with pytest.raises(RuntimeError, match="Holder: holds a function"):
-        run_in_child(helpers.fail, "holder", what="failing")
+        _run(helpers, helpers.fail, "holder", what="failing")
 
 
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
 def test_crashes_are_named(helpers: Any, number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CheckFailedError, match=f"died of {number.name} while crashing") as caught:
-        run_in_child(helpers.die, number, what="crashing")
+        _run(helpers, helpers.die, number, what="crashing")
     assert caught.value.exit_code == 4
     assert "last words" not in capfd.readouterr().err
 

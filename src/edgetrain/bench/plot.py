@@ -23,6 +23,8 @@ def plot_report(report: BenchReport, path: Path) -> None:
         _bars(times, report, lambda m: m.step_ms.median, "step time, median [ms]", log=True)
         _bars(memory, report, lambda m: m.peak_rss_bytes / 2**20, "peak memory of the process [MiB]")
         _curves(losses, report)
+        handles, labels = times.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
         figure.suptitle(
             f"{report.workload['model']} on {report.workload['dataset']}, {report.machine['cpu']}"
         )
@@ -52,7 +54,6 @@ def _bars(axes: Any, report: BenchReport, value: Any, label: str, *, log: bool =
     axes.margins(y=0.15)
     axes.set_xticks(range(len(cases)), cases)
     axes.set_title(label, loc="left", fontsize=9)
-    axes.legend(frameon=False)
 
 
 def _curves(axes: Any, report: BenchReport) -> None:
@@ -69,4 +70,3 @@ def _curves(axes: Any, report: BenchReport) -> None:
         )
     axes.set_xlabel("step")
     axes.set_title(f"loss of each step, {_case(first)}".replace("\n", ", "), loc="left", fontsize=9)
-    axes.legend(frameon=False)

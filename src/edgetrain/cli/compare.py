@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,19 +10,6 @@ import typer
 
 from .command import Invocation
 from .console import Table, number_text, percent_text, size_text
-
-_COLUMNS = (
-    "history",
-    "runtime",
-    "steps",
-    "accuracy before",
-    "accuracy after",
-    "loss before",
-    "loss after",
-    "training loss vs first",
-    "time per sample",
-    "peak memory",
-)
 
 
 def compare(
@@ -37,7 +25,7 @@ def compare(
     loaded = [load_history(path) for path in histories]
     entries = [_entry(path, history, loaded[0]) for path, history in zip(histories, loaded, strict=True)]
     run.output.result(
-        Table("comparison of runs", [_row(entry) for entry in entries], _COLUMNS),
+        Table("comparison of runs", _rows(entries), ["", *(_name(path) for path in histories)]),
         {"command": "compare", "runs": entries},
     )
 
@@ -74,17 +62,28 @@ def _loss_difference(history: Any, first: Any) -> float | None:
     return max(differences, default=None)
 
 
-def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    seconds = entry["time_per_sample_s"]
-    return (
-        str(entry["history"]),
-        entry["runtime"],
-        str(entry["steps"]),
-        percent_text(entry["accuracy_before"]),
-        percent_text(entry["accuracy_after"]),
-        number_text(entry["loss_before"]),
-        number_text(entry["loss_after"]),
-        number_text(entry["train_loss_rel_difference"], 2),
-        "–" if seconds is None else f"{1e3 * seconds:.3g} ms",
-        size_text(entry["peak_rss_bytes"]),
-    )
+def _rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """A row for each figure, a column for each run."""
+    figures: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+        ("runtime", lambda e: e["runtime"]),
+        ("threads", lambda e: str(e["threads"])),
+        ("steps", lambda e: str(e["steps"])),
+        ("accuracy", lambda e: _change(e["accuracy_before"], e["accuracy_after"], percent_text)),
+        ("loss", lambda e: _change(e["loss_before"], e["loss_after"], number_text)),
+        ("training loss differs by", lambda e: number_text(e["train_loss_rel_difference"], 2)),
+        ("time per sample", lambda e: _milliseconds(e["time_per_sample_s"])),
+        ("peak memory", lambda e: size_text(e["peak_rss_bytes"])),
+    ]
+    return [(label, *(show(entry) for entry in entries)) for label, show in figures]
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(".json").removesuffix(".history")
+
+
+def _change(before: float | None, after: float | None, show: Callable[[float | None], str]) -> str:
+    return show(after) if before is None else f"{show(before)} → {show(after)}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{1e3 * seconds:.3g} ms"

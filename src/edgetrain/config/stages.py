@@ -49,7 +49,7 @@ class ExportConfig(Section):
     tolerance: float = setting(
         1e-4,
         "largest relative error against PyTorch that verification accepts (loss, gradients, weights)",
-        gt=0,
+        ge=1e-6,
     )
     seed: int = setting(0, "seed of the samples used for verification", ge=0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import dataclass
 
 import torch
@@ -84,13 +86,15 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], batch: Dim | None) -
     dynamic = tuple({0: batch} for _ in example) if batch is not None else None
     try:
         # Fused attention has no backward kernel in the runtime; its math form is made of ops that have.
-        with sdpa_kernel(SDPBackend.MATH):
+        # What can't be traced is said in the exception; the dumps of graphs beside it help nobody here.
+        with sdpa_kernel(SDPBackend.MATH), contextlib.redirect_stderr(io.StringIO()):
             program = torch.export.export(module, example, dynamic_shapes=dynamic, strict=True)
     except Exception as error:  # torch.export raises many types, none of them shared
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        dynamic_failed = batch is not None and any(word in str(error) for word in ("batch", "Constraints"))
+        hint = "; --max-batch-size 1 avoids a dynamic batch" if dynamic_failed else ""
         raise CheckFailedError(
-            f"torch.export can't capture the model: {reason} "
-            "(--debug shows all; --max-batch-size 1 avoids a dynamic batch)"
+            f"torch.export can't capture the model: {reason} (--debug shows all{hint})"
         ) from error
     _drop_prefix(program)
     return program

@@ -201,9 +201,9 @@ class Finetuner:
         state = self.state
         if state.step == 0:
             raise InterruptedRun("stopped before the first step; nothing was written")
+        where = f"in epoch {state.epoch + 1}" if state.batch else f"at the end of epoch {state.epoch}"
         raise InterruptedRun(
-            f"stopped in epoch {state.epoch + 1} after step {state.step}; weights and state are saved, "
-            "go on with --resume"
+            f"stopped {where} after step {state.step}; weights and state are saved, go on with --resume"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from ..artifacts.checkpoint import Checkpoint, save_checkpoint
 from ..artifacts.history import EpochRecord, History, save_history
 from ..artifacts.manifest import load_manifest, manifest_path
 from ..artifacts.program import Program, load_program
+from ..config.optimizer import ScheduleConfig
 from ..config.stages import FinetuneCommand
 from ..data import BatchLoader, Dataset, load_dataset
 from ..data.checks import check_fits
 from ..engine.interrupt import catch_interrupts
 from ..engine.memory import peak_rss_bytes
 from ..engine.run_state import RunState
-from ..engine.schedules import count_steps
+from ..engine.schedules import count_steps, depends_on_length
 from ..engine.seeding import get_random_state, seed_everything, set_random_state
 from ..errors import UsageError
 from ..models.trusted import build_trusted_model
@@ -102,10 +104,11 @@ def finetune(
         check_writable(path)
     plain = config.model_dump(mode="json")
     found = load_run(state_path(output)) if resume else None
-    if found is not None:
-        check_same_run(found, manifest.program.sha256, plain)
     dataset = load_dataset(config.data, reporter)
     check_fits(dataset, manifest.input, manifest.task)
+    source = _source(loaded, dataset)
+    if found is not None:
+        check_same_run(found, source, plain)
     history = _new_history(config, plain, loaded, reporter)
 
     seed_everything(config.finetune.seed)
@@ -115,7 +118,7 @@ def finetune(
     state = found.state if found else RunState()
     total_steps = count_steps(config.finetune.epochs, len(training), config.finetune.max_steps)
     if found is not None:
-        _prepare_to_go_on(found, total_steps, reporter)
+        _prepare_to_go_on(found, config.schedule, total_steps, reporter)
         if not output.is_file():
             loaded.save(output, found.tensors)
 
@@ -123,7 +126,7 @@ def finetune(
         tensors = session.changed_tensors()
         loaded.save(output, tensors)
         optimizer = run.optimizer.state_dict() if run.optimizer else None
-        saved = SavedRun(manifest.program.sha256, plain, tensors, optimizer, get_random_state(), state)
+        saved = SavedRun(source, total_steps, plain, tensors, optimizer, get_random_state(), state)
         save_run(state_path(output), saved)
         history.epochs = list(state.records)
         history.peak_rss_bytes = peak_rss_bytes()
@@ -222,7 +225,24 @@ def _new_history(
     return history
 
 
-def _prepare_to_go_on(found: SavedRun, total_steps: int, reporter: Reporter) -> None:
+def _source(program: Program, dataset: Dataset) -> dict[str, Any]:
+    """What a run starts from; a resumed one has to start from the same."""
+    weights = hashlib.sha256(program.weights.data).hexdigest() if program.weights else None
+    return {
+        "program": program.manifest.program.sha256,
+        "weights it started from": weights,
+        "number of training samples": len(dataset.train),
+    }
+
+
+def _prepare_to_go_on(
+    found: SavedRun, schedule: ScheduleConfig, total_steps: int, reporter: Reporter
+) -> None:
+    if depends_on_length(schedule) and total_steps != found.total_steps:
+        reporter.warn(
+            f"the {schedule.name} schedule now ends at step {total_steps}, not {found.total_steps}: "
+            "from here on the learning rate is not what one uninterrupted run would have had"
+        )
     set_random_state(found.random)
     if found.state.step >= total_steps:
         reporter.info(

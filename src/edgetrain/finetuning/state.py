@@ -28,14 +28,16 @@ class SavedRun:
     """Everything a run needs to go on.
 
     Attributes:
-        program: SHA-256 of the .pte.
+        source: what the run started from: hashes of program and weights, number of training samples.
+        total_steps: steps the run was planned for when it was saved.
         config: the resolved configuration as plain data.
         tensors: all that training has changed, by name.
         optimizer: the optimizer's state_dict, None before its first step.
         random: PyTorch's random state (dropout of the torch runtime).
     """
 
-    program: str
+    source: dict[str, Any]
+    total_steps: int
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     optimizer: dict[str, Any] | None
@@ -84,16 +86,15 @@ def load_run(path: Path) -> SavedRun:
         ) from error
 
 
-def check_same_run(found: SavedRun, program: str, config: dict[str, Any]) -> None:
+def check_same_run(found: SavedRun, source: dict[str, Any], config: dict[str, Any]) -> None:
     """Checks that a saved run is the one asked for.
 
     Raises:
-        UsageError: program or settings differ; all differences are named.
+        UsageError: program, weights, data or settings differ; all differences are named.
     """
     changed = {k: v for k, v in differences(found.config, config).items() if k not in _FREE}
     problems = [f"{key} ({change})" for key, change in changed.items()]
-    if found.program != program:
-        problems.insert(0, "the program")
+    problems += [f"the {what}" for what in source if found.source.get(what) != source[what]]
     if problems:
         raise UsageError(
             f"the run can't be resumed with other settings: {', '.join(problems)}; "

@@ -7,15 +7,16 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from ..errors import CheckFailedError
-
-T = TypeVar("T")
 
 
 class Child:
@@ -33,31 +34,36 @@ class Child:
 
     def __init__(self, factory: Callable[..., Any], *args: Any, what: str) -> None:
         self._what = what
-        # C++ writes to the child's stderr; it is kept out of the user's terminal.
-        self._log = tempfile.NamedTemporaryFile(prefix="edgetrain-", suffix=".log")  # noqa: SIM115
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        job = pickle.dumps((factory, args))
-        self._process = context.Process(target=_serve, args=(theirs, self._log.name, job), daemon=True)
-        self._process.start()
+        # What C++ and Python write there is kept out of the user's terminal, and quoted when the child dies.
+        self._log = tempfile.TemporaryFile(prefix="edgetrain-")  # noqa: SIM115
+        self._pipe, theirs = multiprocessing.Pipe()
+        # Not multiprocessing's own processes: they import the caller's script again.
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,  # Ctrl-C is the parent's to handle
+        )
         theirs.close()
+        self._send((sys.path, str(Path.cwd())))
+        self._send((factory, args))
         self._answer()
 
     def call(self, method: str, *args: Any) -> Any:
         """Calls a method of the child's object and returns its result."""
-        message = pickle.dumps((method, args))
-        # A child that died since its last answer is found out by _answer.
-        with contextlib.suppress(OSError):
-            self._pipe.send_bytes(message)
+        self._send((method, args))
         return self._answer()
 
     def close(self) -> None:
         """Ends the child."""
         self._pipe.close()
-        self._process.join(timeout=5)
-        if self._process.is_alive():
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.join()
+            self._process.wait()
         self._log.close()
 
     def __enter__(self) -> Child:
@@ -68,42 +74,41 @@ class Child:
     ) -> None:
         self.close()
 
+    def _send(self, message: Any) -> None:
+        # A child that died since its last answer is found out by _answer.
+        with contextlib.suppress(OSError):
+            self._pipe.send_bytes(pickle.dumps(message))
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        said = [line.strip() for line in lines if line.strip() and "cpuinfo" not in line]
+        return f" ({said[-1]})" if said else ""
+
     def _answer(self) -> Any:
         try:
             succeeded, value = pickle.loads(self._pipe.recv_bytes())
         except (EOFError, OSError):
-            self._process.join()
-            exitcode = self._process.exitcode
+            message = f"{_death(self._process.wait())} while {self._what}{self._last_words()}"
             self.close()
-            raise CheckFailedError(f"{_death(exitcode)} while {self._what}") from None
+            raise CheckFailedError(message) from None
         if not succeeded:
             self.close()
             raise value
         return value
 
 
-class _Call:
-    """A single function call as an object."""
-
-    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
-        self.result = function(*args)
-
-    def get(self) -> Any:
-        return self.result
+_START = "import sys; from edgetrain.runtimes.child import serve; serve(int(sys.argv[1]))"
 
 
-def run_in_child(function: Callable[..., T], *args: Any, what: str) -> T:
-    """Calls `function(*args)` in a fresh process and returns its result; see `Child`."""
-    with Child(_Call, function, *args, what=what) as child:
-        return child.call("get")
-
-
-def _serve(pipe: Connection, log: str, job: bytes) -> None:
+def serve(descriptor: int) -> None:
     """The child: makes the object, then answers calls with (True, result) or (False, exception)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), 2)
+    pipe = Connection(descriptor)
+    path, folder = pickle.loads(pipe.recv_bytes())
+    sys.path[:] = path
+    os.chdir(folder)
+    message = pipe.recv_bytes()
     target: Any = None
-    message = job
     while True:
         try:
             what, args = pickle.loads(message)

@@ -1,0 +1,56 @@
+"""`edgetrain compare`, on real history files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetrain.artifacts.history import EpochRecord, History, save_history
+
+
+@pytest.fixture
+def histories(folder: Path) -> list[str]:
+    """A reference, and a run whose second training loss is 1 % higher."""
+    names = []
+    for name, runtime, losses in (("a", "torch", (2.0, 1.0)), ("b", "executorch", (2.0, 1.01))):
+        epochs = [EpochRecord(epoch=0, val_loss=3.0, val_accuracy=0.1)]
+        for i, loss in enumerate(losses, start=1):
+            record = EpochRecord(epoch=i, train_loss=loss, train_time_per_sample_s=0.002, steps=10 * i)
+            epochs.append(record)
+        epochs[-1] = epochs[-1].model_copy(update={"val_loss": 0.5, "val_accuracy": 0.9})
+        history = History(
+            runtime=runtime, device="cpu", threads=1, seed=0, epochs=epochs, peak_rss_bytes=2**20
+        )
+        save_history(folder / f"{name}.history.json", history)
+        names.append(f"{name}.history.json")
+    return names
+
+
+def test_json(run: Callable[..., Any], histories: list[str]) -> None:
+    ran = run("compare", *histories, "--json")
+    assert ran.code == 0
+    first, second = json.loads(ran.stdout)["runs"]
+    assert [first["runtime"], second["runtime"]] == ["torch", "executorch"]
+    assert first["train_loss_rel_difference"] == 0
+    assert second["train_loss_rel_difference"] == pytest.approx(0.01)
+    assert (second["accuracy_before"], second["accuracy_after"]) == (0.1, 0.9)
+    assert second["steps"] == 20
+    assert second["time_per_sample_s"] == pytest.approx(0.002)
+
+
+def test_table(run: Callable[..., Any], histories: list[str]) -> None:
+    ran = run("compare", *histories)
+    assert "10.00 % → 90.00 %" in ran.stdout
+    assert "2 ms" in ran.stdout
+    assert "1.0 MiB" in ran.stdout
+
+
+def test_a_file_that_is_no_history(run: Callable[..., Any], folder: Path) -> None:
+    (folder / "x.json").write_text("{}")
+    ran = run("compare", "x.json")
+    assert (ran.code, ran.stdout) == (3, "")
+    assert "x.json is no history" in ran.stderr
