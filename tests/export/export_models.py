@@ -89,6 +89,18 @@ class Attention(nn.Module):
         return self.head(self.layer(x).mean(1))
 
 
+class Dropped(nn.Module):
+    """The mean of weighted and dropped-out inputs, [B, 4000] → [B, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4000))
+        self.drop = nn.Dropout(0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(x * self.weight).mean(1, keepdim=True)
+
+
 class CeilPool(nn.Module):
     """A pool whose divisor varies over the image: it has no backward on the device; [B, 3, 9, 9] → [B, 4]."""
 
@@ -121,6 +133,7 @@ SHAPES = {
     Normalised: (3, 8, 8),
     Sequences: (6, 5),
     Attention: (6, 8),
+    Dropped: (4000,),
     CeilPool: (3, 9, 9),
     Unused: (5,),
 }

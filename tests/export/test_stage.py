@@ -113,6 +113,26 @@ def test_manifest_describes_the_program(tmp_path: Path) -> None:
     assert weights >= sum(p.numel() * 4 for p in models.Signals().parameters())
 
 
+def test_dropout_in_the_runtime(tmp_path: Path) -> None:
+    """ExecuTorch 1.5's own dropout keeps values unscaled, so that activations shrink in training."""
+    result = run_export(tmp_path, models.Dropped, Task(loss="mse"), max_batch_size=4)
+    session = open_session("executorch", load_program(result.program))
+    seen = []
+    for _ in range(2):
+        _, means = session.forward_backward(torch.ones(3, 4000), torch.zeros(3, 1))
+        assert (means - 1).abs().max() < 0.05, "the mean of 4000 values stays where it was"
+        # d(mean over batch of m²)/dw = 2/3 Σ m · mask/4000, with masks of 0 and 1/(1 - 0.2)
+        gradient = session.gradients["weight"].clone()
+        expected = 2 / 3 * (means**2).sum() / 4000
+        assert abs(gradient.mean() / expected - 1) < 1e-3
+        dropped_in_all = (gradient == 0).float().mean().item()
+        assert 0.2**3 / 3 < dropped_in_all < 0.2**3 * 3
+        seen.append(gradient)
+    assert not torch.equal(*seen), "masks differ from step to step"
+    silent = open_session("executorch", load_program(result.program), dropout=False)
+    assert silent.forward_backward(torch.ones(3, 4000), torch.zeros(3, 1))[0] == pytest.approx(1.0)
+
+
 def assert_nothing_left(folder: Path) -> None:
     assert {p.name for p in folder.iterdir()} == {"model.pth"}
 

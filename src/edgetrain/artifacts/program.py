@@ -126,9 +126,10 @@ def check_pairing(path: Path, weights: TensorFile, manifest: Manifest) -> None:
 
 
 def without_dropout(program: bytes) -> bytes:
-    """The same program with the probability of every dropout set to 0.
+    """The same program with every dropout turned off.
 
-    Programs of edgetrain hold the probability in this one place (see `export.passes.dropout_as_mask`).
+    Programs of edgetrain drop out a tensor filled with the scale 1/(1-p) to make their masks (see
+    `export.passes.dropout_as_mask`): the probability becomes 0, the filling 1.
     """
     from executorch.exir.schema import Double, EValue
 
@@ -137,11 +138,23 @@ def without_dropout(program: bytes) -> bytes:
         dropouts = {i for i, op in enumerate(plan.operators) if op.name == "aten::native_dropout"}
         if not dropouts:
             continue
-        # A probability may share its value with other arguments, so each gets a value of its own.
-        plan.values.append(EValue(Double(0.0)))
-        for call in _kernel_calls(plan):
+        # Numbers may share their value with other arguments, so these get values of their own.
+        zero, one = len(plan.values), len(plan.values) + 1
+        plan.values += [EValue(Double(0.0)), EValue(Double(1.0))]
+        calls = list(_kernel_calls(plan))
+        filled = set()
+        for call in calls:
             if call.op_index in dropouts:
-                call.args[1] = len(plan.values) - 1
+                filled.add(call.args[0])
+                call.args[1] = zero
+        for call in calls:
+            # full_like(like, value, memory format, out)
+            is_fill = plan.operators[call.op_index].name == "aten::full_like"
+            if is_fill and filled.intersection(call.args[2:]):
+                call.args[1] = one
+                filled.difference_update(call.args)
+        if filled:
+            raise InputError("the program's dropout was not written by edgetrain and can't be turned off")
     return _serialize(file)
 
 

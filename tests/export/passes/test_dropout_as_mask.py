@@ -43,11 +43,15 @@ def run(program: ExportedProgram) -> tuple[Tensor, Tensor, Tensor]:
     return loss, output, gradient
 
 
-def test_only_ones_are_dropped_out() -> None:
+def test_only_scales_are_dropped_out() -> None:
     program = joint()
     dropouts = [n for n in program.graph.nodes if n.target is aten.native_dropout.default]
     assert len(dropouts) == 2
-    assert all(node.args[0].target is aten.ones_like.default for node in dropouts)
+    scales = [node.args[0] for node in dropouts]
+    assert all(scale.target is aten.full_like.default for scale in scales)
+    assert [scale.args[1] for scale in scales] == [1 / (1 - 0.5), 1 / (1 - 0.25)]
+    # The values ExecuTorch's kernel returns are not scaled rightly; the mask is right.
+    assert all(user.args[1] == 1 for node in dropouts for user in node.users)
     assert aten.native_dropout_backward.default not in targets(program)
     assert has_dropout(program)
 
@@ -68,6 +72,7 @@ def test_zero_probability_everywhere_is_no_dropout() -> None:
     for node in program.graph.nodes:
         if node.target is aten.native_dropout.default:
             node.update_arg(1, 0.0)
+            node.args[0].update_arg(1, 1.0)
     program.graph_module.recompile()
     _, output, gradient = run(program)
     assert torch.equal(output, INPUT)

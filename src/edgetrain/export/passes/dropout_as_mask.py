@@ -1,4 +1,4 @@
-"""dropout(x) → x * dropout(ones): dropout as a mask the runtime scales by itself."""
+"""dropout(x) → x * mask, with a mask that is scaled in the graph and used by both directions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ _SAME_VALUE = {aten.alias.default, aten.detach.default}
 def dropout_as_mask(joint: ExportedProgram) -> int:
     """Rewrites every active dropout of a joint graph; returns how many there were.
 
-    ATen's backward holds the scale 1/(1-p) as a constant of its own, apart from the p of the forward
-    operator. Dropping out a tensor of ones instead makes a mask that is scaled already, and both directions
-    multiply by it. p then stands in one place, and setting it to 0 in the finished program
-    (`artifacts.program.without_dropout`) turns dropout off rightly, which is how programs with dropout are
-    verified and compared.
+    Two reasons. ExecuTorch 1.5's `native_dropout` forgets to scale what it keeps by 1/(1-p), while ATen's
+    backward does scale: activations are too small in training and gradients belong to another function. And
+    p and the scale then stand in two places far from each other, so that dropout can't be turned off.
+
+    Here only the operator's boolean output is used. It is asked to drop out a tensor filled with 1/(1-p);
+    what is kept of that is the mask. Setting p to 0 and the filling to 1 in the finished program
+    (`artifacts.program.without_dropout`) turns dropout off, which is how programs with dropout are verified
+    and compared.
     """
     graph = joint.graph_module.graph
     forward = [n for n in graph.nodes if n.target is aten.native_dropout.default]
@@ -52,10 +55,11 @@ def has_dropout(joint: ExportedProgram) -> bool:
 def _scaled_mask(graph: Graph, x: Node, p: float) -> Node:
     """0 where dropped, 1/(1-p) where kept; float, of x's shape."""
     value = x.meta["val"].detach()
-    ones = _call(graph, aten.ones_like.default, (x,), value)
+    scale = _call(graph, aten.full_like.default, (x, 1.0 / (1.0 - p) if p < 1 else 0.0), value)
     pair = (value, value.to(torch.bool))
-    dropped = _call(graph, aten.native_dropout.default, (ones, p, True), pair)
-    return _call(graph, operator.getitem, (dropped, 0), value)
+    dropped = _call(graph, aten.native_dropout.default, (scale, p, True), pair)
+    keep = _call(graph, operator.getitem, (dropped, 1), pair[1])
+    return _call(graph, aten.mul.Tensor, (scale, keep), value)
 
 
 def _call(graph: Graph, target: object, args: tuple[object, ...], value: object) -> Node:
