@@ -39,6 +39,10 @@ class CheckFailedError(EdgetrainError):
     exit_code = 4
 
 
+class OtherProcessError(EdgetrainError):
+    """Another process of the same run (torchrun) failed, and tells why itself."""
+
+
 class InterruptedRun(EdgetrainError):  # noqa: N818 - an interruption is not an error
     """Ctrl-C or SIGTERM: the state was saved and the run can be resumed."""
 

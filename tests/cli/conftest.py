@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-import edgetrain
 from edgetrain.artifacts.history import EpochRecord, History
 from edgetrain.cli.app import main
 
@@ -48,14 +48,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def fake_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Puts a module in the place of a stage: `fake_stage("training", train=function)`."""
+    """Replaces functions of a stage: `fake_stage("training", train=function)`."""
 
     def install(name: str, **functions: Any) -> None:
-        module = ModuleType(f"edgetrain.{name}")
-        vars(module).update(functions)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        if "." not in name:
-            monkeypatch.setattr(edgetrain, name, module, raising=False)
+        module = importlib.import_module(f"edgetrain.{name}")
+        for function, fake in functions.items():
+            monkeypatch.setattr(module, function, fake)
 
     return install
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import edgetrain
 from edgetrain.cli.app import app, main
 
-COMMANDS = ("train", "export", "finetune", "bench", "inspect", "doctor")
+COMMANDS = ("train", "export", "finetune", "bench", "compare", "inspect", "doctor")
 
 
 @pytest.mark.parametrize("arguments", [(), *((command,) for command in COMMANDS)])

@@ -15,6 +15,7 @@ from edgetrain.errors import (
     EdgetrainError,
     InputError,
     InterruptedRun,
+    OtherProcessError,
     UsageError,
 )
 
@@ -84,6 +85,25 @@ def test_code_and_message(train_calls, fake_stage, folder, run, monkeypatch, err
     fake_stage("training", train=fail)
     ran = run("train", "--json")
     assert (ran.code, ran.stdout, ran.stderr) == (code, "", message)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ConfigError(["a: bad"]), ("0",)),
+        (InterruptedRun("saved"), ("0",)),
+        (OtherProcessError("process 0 failed"), ()),
+        (InputError("damaged"), ("0", "1")),
+        (ValueError("odd"), ("0", "1")),
+    ],
+)
+def test_under_torchrun_what_all_have_is_told_once(monkeypatch, capsys, error, told):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        code = report(error)
+        assert code == getattr(error, "exit_code", 1)
+        assert bool(capsys.readouterr().err) == (rank in told)
 
 
 @pytest.mark.parametrize("error", [InputError("damaged"), ValueError("odd"), KeyboardInterrupt()])

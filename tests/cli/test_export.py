@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from edgetrain.artifacts.manifest import Verification
 from edgetrain.cli.outputs import beside
 
 MANIFEST = {
@@ -32,12 +33,17 @@ def calls(fake_stage, folder):
             weights=beside(output, ".ptd") if external else None,
             manifest_path=beside(output, ".json"),
             manifest=MANIFEST,
-            verification={
-                "loss_rel_error": 1e-7,
-                "gradient_rel_error": 2e-6,
-                "batches": 3,
-                "worst": "a.weight",
-            },
+            verification=Verification(
+                batch_sizes=[3, 1, 32],
+                loss=1e-7,
+                gradients=2e-6,
+                weights_after_steps=3e-6,
+                predict_after_steps=4e-7,
+                predictions=0.0,
+                worst_gradient="a.weight",
+                tolerance=1e-4,
+                sensitivity=None,
+            ),
         )
 
     fake_stage("export", export=export)
@@ -54,8 +60,9 @@ def test_default_output_and_table(run, calls):
         "model.ptd",
         "205 (200 trainable)",
         "2.0 KiB + 1.0 KiB",
-        "gradient rel error",
-        "2e-06",
+        "verified against PyTorch",
+        "gradients 2e-06",
+        "batches of 3, 1, 32",
     ):
         assert text in ran.stdout
 
@@ -72,7 +79,7 @@ def test_the_stem(run, calls, given, stem):
 def test_json(run, calls):
     document = json.loads(run("export", "model.pth", "--json", "--weights", "inline").stdout)
     assert document["weights"] is None
-    assert document["verification"]["loss_rel_error"] == 1e-7
+    assert document["verification"]["loss"] == 1e-7
     assert document["manifest"]["methods"]["predict"] == {"arena_bytes": [512]}
 
 

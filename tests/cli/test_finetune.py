@@ -61,10 +61,38 @@ def test_json_and_resume(run, calls, folder):
     assert calls[0].resume is True
 
 
-def test_existing_default(run, calls, folder):
-    (folder / "net.tuned.ptd").write_text("old")
-    assert run("finetune", "net.pte").code == 2
-    assert run("finetune", "net.pte", "--force").code == 0
+@pytest.mark.parametrize("name", ["net.tuned.ptd", "net.tuned.history.json", "net.tuned.state.pth"])
+def test_existing_defaults(run, calls, folder, name):
+    (folder / name).write_text("old")
+    ran = run("finetune", "net.pte")
+    assert (ran.code, ran.stderr.startswith(f"error: {name} exists already")) == (2, True)
+    for arguments in (["--force"], ["--resume"], ["-o", "net.tuned.ptd"]):
+        assert run("finetune", "net.pte", *arguments).code == 0
+
+
+@pytest.mark.parametrize("name", ["t.ptd", "t.state.pth", "t.history.json"])
+@pytest.mark.parametrize("extra", [[], ["--resume"], ["--force"]])
+def test_no_output_destroys_another(run, calls, folder, name, extra):
+    (folder / "q").mkdir()
+    (folder / "q" / "t.state.pth").write_text("state")
+    ran = run("finetune", "net.pte", "-o", "q/t.ptd", "--to-pth", f"q/../q/{name}", *extra)
+    assert ran.code == 2
+    assert "written twice" in ran.stderr
+    assert not calls
+
+
+def test_a_checkpoint_is_replaced_beside_a_default(run, calls, folder):
+    (folder / "tuned.pth").write_text("old")
+    assert run("finetune", "net.pte", "--to-pth", "tuned.pth").code == 0
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.history.json", "t.state.pth"])
+def test_files_beside_the_output_are_never_inputs(run, calls, folder, name):
+    """A tuned program has a manifest of its own; the others are written with any output."""
+    (folder / name).write_text("weights")
+    ran = run("finetune", "net.pte", "--weights", name, "-o", "t.pte")
+    assert ran.code == 2
+    assert "is also read" in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -74,7 +102,6 @@ def test_existing_default(run, calls, folder):
         ["-o", "net.pte"],
         ["-o", "net.json"],
         ["--weights", "start.ptd", "-o", "linked.ptd"],
-        ["-o", "both", "--to-pth", "both"],
         ["--to-pth", "net.pte"],
     ],
 )

@@ -73,6 +73,14 @@ def test_two_outputs_of_one_name(tmp_path):
         claim_outputs([tmp_path / "a", tmp_path / "a"], explicit=True)
 
 
+def test_outputs_with_an_option_of_their_own(existing, tmp_path):
+    claim_outputs([tmp_path / "a"], named=[existing], explicit=False)
+    with pytest.raises(UsageError, match="written twice"):
+        claim_outputs([tmp_path / "a"], named=[tmp_path / "a"], explicit=True, force=True)
+    with pytest.raises(UsageError, match="is also read"):
+        claim_outputs([tmp_path / "a"], named=[existing], inputs=[existing], explicit=True)
+
+
 def test_devices_are_left_alone():
     with pytest.raises(UsageError, match="no regular file"):
         claim_outputs([Path("/dev/null")], explicit=True, force=True)

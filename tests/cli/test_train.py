@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 
 def test_default_output_and_table(run, folder, train_calls):
     ran = run("train")
@@ -24,9 +26,11 @@ def test_json(run, folder, train_calls):
     assert len(document["history"]["epochs"]) == 2
 
 
-def test_existing_outputs(run, folder, train_calls):
-    (folder / "model.pth").write_text("old")
-    assert run("train").code == 2
+@pytest.mark.parametrize("name", ["model.pth", "model.last.pth", "model.history.json"])
+def test_existing_outputs(run, folder, train_calls, name):
+    (folder / name).write_text("old")
+    ran = run("train")
+    assert (ran.code, ran.stderr.startswith(f"error: {name} exists already")) == (2, True)
     assert not train_calls
     for arguments in (["--force"], ["--resume"], ["-o", "model.pth"]):
         assert run("train", *arguments).code == 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from edgetrain.config.loader import load_config, parse_value
+from edgetrain.config.loader import load_config
 from edgetrain.config.stages import COMMANDS
+from edgetrain.config.strict_yaml import parse_value
 from edgetrain.errors import ConfigError
 
 

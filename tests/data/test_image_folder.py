@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from edgetrain.artifacts.specs import Preprocessing
 from edgetrain.config.data import DataConfig
 from edgetrain.data import BatchLoader, Dataset, load_dataset, prepared
 from edgetrain.data.image_folder import FolderSplit
@@ -149,6 +150,12 @@ def test_only_the_images_in_use_and_those_measured_are_decoded(tmp_path: Path, m
 
     monkeypatch.setattr(FolderSplit, "inputs", counting)
     load(tmp_path, mean=[0.5], std=[0.5], images_per_class=1, test_images_per_class=1)
+    assert max(decoded) == 2
+    decoded.clear()
+    load_dataset(
+        DataConfig(name="image-folder", root=tmp_path, images_per_class=1, test_images_per_class=1),
+        preprocessing=Preprocessing(),
+    )
     assert max(decoded) == 2
 
 

@@ -32,8 +32,15 @@ def run_export(
 
 def assert_verified(result: ExportResult) -> None:
     found = result.verification
-    errors = [found.loss, found.gradients, found.weights_after_steps, found.predict_after_steps]
-    assert max(errors) <= 1e-4, found
+    errors = [
+        found.loss,
+        found.gradients,
+        found.weights_after_steps,
+        found.predict_after_steps,
+        found.predictions,
+    ]
+    assert all(error <= 1e-4 for error in errors), found
+    assert max(found.batch_sizes) == result.manifest.max_batch_size
     assert found.sensitivity is None, "no batch could be compared strictly"
 
 

@@ -16,7 +16,7 @@ from edgetrain.artifacts.program import load_program
 from edgetrain.config.stages import ExportCommand, FinetuneCommand
 from edgetrain.data import BatchLoader, load_dataset
 from edgetrain.errors import CheckFailedError, InputError, InterruptedRun, UsageError
-from edgetrain.finetuning import finetune
+from edgetrain.finetuning import finetune, output_files
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": True},
@@ -205,17 +205,59 @@ def test_resuming_needs_the_same_settings(digits: Any, digits_program: Any, tmp_
     with pytest.raises(UsageError, match=r"finetune\.batch_size \(15 → 10\).*optimizer\.name \(sgd → adam\)"):
         finetune(other, digits.program, output, resume=True)
     fewer = _config(data={**DIGITS, "images_per_class": 9}, finetune={"max_steps": 2})
-    with pytest.raises(
-        UsageError, match=r"data\.images_per_class \(10 → 9\), the number of training samples"
-    ):
+    with pytest.raises(UsageError, match=r"data\.images_per_class \(10 → 9\), the training data"):
         finetune(fewer, digits.program, output, resume=True)
     with pytest.raises(UsageError, match="the weights it started from"):
         finetune(_config(finetune={"max_steps": 2}), digits.program, output, weights=output, resume=True)
     (tmp_path / "t.state.pth").write_bytes(before[tmp_path / "t.state.pth"][:3000])
     with pytest.raises(InputError, match=r"t\.state\.pth is no usable state"):
         finetune(_config(finetune={"max_steps": 2}), digits.program, output, resume=True)
+    state = bytearray(before[tmp_path / "t.state.pth"])
+    state[len(state) // 2] ^= 1
+    (tmp_path / "t.state.pth").write_bytes(state)
+    with pytest.raises(InputError, match=r"t\.state\.pth is no usable state"):
+        finetune(_config(finetune={"max_steps": 2}), digits.program, output, resume=True)
     (tmp_path / "t.state.pth").write_bytes(before[tmp_path / "t.state.pth"])
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_resuming_needs_the_same_data(regression_program: Any, tmp_path: Path) -> None:
+    """As many samples of the same shape, but other ones."""
+    path = tmp_path / "data.npz"
+    config = _config(data={"name": "arrays", "root": path}, optimizer={"lr": 0.01}, finetune={"max_steps": 2})
+
+    def write(seed: int) -> None:
+        random = np.random.default_rng(seed)
+        inputs = random.normal(size=(90, 6)).astype("f4")
+        np.savez(path, inputs=inputs, targets=np.zeros((90, 2), "f4"))
+
+    write(0)
+    finetune(config, regression_program.program, tmp_path / "t.ptd")
+    write(1)
+    with pytest.raises(UsageError, match="with other settings: the training data;"):
+        finetune(config, regression_program.program, tmp_path / "t.ptd", resume=True)
+    write(0)
+    finetune(config, regression_program.program, tmp_path / "t.ptd", resume=True)
+
+
+def test_the_programs_preprocessing_is_used(digits_program: Any, tmp_path: Path) -> None:
+    """Other numbers are refused before the data is read; those of the recipe it was trained with are not."""
+    other = _config(data={**DIGITS, "mean": [0.5], "std": [0.5]})
+    with pytest.raises(UsageError, match=r"brings its own preprocessing \(mean \[0\.3053\], std"):
+        finetune(other, digits_program.program, tmp_path / "t.ptd")
+    assert list(tmp_path.iterdir()) == []
+    same = _config(data={**DIGITS, "mean": [0.3053], "std": [0.3759]}, finetune={"max_steps": 1})
+    plain = _config(finetune={"max_steps": 1})
+    results = [finetune(c, digits_program.program, tmp_path / "t.ptd") for c in (same, plain)]
+    assert results[0].after == results[1].after
+
+
+def test_output_files_are_those_written(digits_program: Any, inline_program: Any, tmp_path: Path) -> None:
+    for made, name in ((digits_program, "t.ptd"), (inline_program, "t.pte")):
+        folder = tmp_path / name
+        output, to_pth = folder / name, folder / "t.pth"
+        finetune(_config(finetune={"max_steps": 1}), made.program, output, to_pth=to_pth)
+        assert sorted(output_files(output, to_pth)) == sorted(folder.iterdir())
 
 
 @pytest.mark.parametrize("steps", [1, 3, 14])

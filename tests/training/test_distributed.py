@@ -22,8 +22,8 @@ from edgetrain.config.stages import TrainCommand
 from edgetrain.errors import EdgetrainError
 from edgetrain.training import train
 config = TrainCommand.model_validate_json(sys.argv[1])
-if os.environ["RANK"] == "1" and len(sys.argv) > 3:
-    exec(sys.argv[3])  # what goes wrong in one process only
+if len(sys.argv) > 3:
+    exec(sys.argv[3])
 try:
     train(config, Path(sys.argv[2]))
     text = "done"
@@ -38,7 +38,32 @@ original = Learner.compute_gradients
 def broken(self, batch):
     outcome = original(self, batch)
     return StepOutcome(float("nan"), outcome.correct, outcome.samples, 1.0)
-Learner.compute_gradients = broken
+if os.environ["RANK"] == "1":
+    Learner.compute_gradients = broken
+"""
+
+# Rank 1 looks for what rank 0 leaves behind, as for a downloaded archive.
+FETCH = """
+import time
+from edgetrain.training import stage
+def load(config, reporter, original=stage.load_dataset):
+    mark = Path(sys.argv[2]).with_suffix(".fetched")
+    if os.environ["RANK"] == "0":
+        time.sleep(1)
+        mark.touch()
+    elif not mark.exists():
+        raise EdgetrainError("rank 1 came too early")
+    return original(config, reporter)
+stage.load_dataset = load
+"""
+
+BROKEN_DATA = """
+from edgetrain.errors import InputError
+from edgetrain.training import stage
+def load(config, reporter):
+    raise InputError("no data")
+if os.environ["RANK"] == WHICH:
+    stage.load_dataset = load
 """
 
 SIGTERM_IN_ONE = """
@@ -49,7 +74,8 @@ def interrupted(self, lr):
     original(self, lr)
     Learner.update = original
     os.kill(os.getpid(), signal.SIGTERM)
-Learner.update = interrupted
+if os.environ["RANK"] == "1":
+    Learner.update = interrupted
 """
 
 
@@ -124,8 +150,23 @@ def test_processes_agree_on_nan_and_on_interruption(tmp_path: Path) -> None:
     assert training["state"]["meter"]["samples"] == 32
 
 
+@pytest.mark.slow
+def test_data_is_read_by_one_process_first(tmp_path: Path) -> None:
+    assert torchrun(tmp_path, config(8, max_steps=1), FETCH) == ["done", "done"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_no_process_waits_for_one_that_failed(tmp_path: Path, rank: int) -> None:
+    outcomes = torchrun(tmp_path, config(8), BROKEN_DATA.replace("WHICH", repr(str(rank))))
+    assert outcomes.pop(rank) == "InputError: no data"
+    assert outcomes == [f"OtherProcessError: process {rank} failed; its message says why"]
+    assert not (tmp_path / "two.pth").exists()
+
+
 def test_lone_process_is_a_world() -> None:
     world = World()
+    assert world.main_first(lambda: 3) == 3
     assert world.is_main
     assert world.sum([1.5, 2.0]) == [1.5, 2.0]
     assert world.any([True, False]) == [True, False]

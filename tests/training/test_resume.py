@@ -4,14 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from edgetrain.artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgetrain.artifacts.history import EpochRecord, load_history
 from edgetrain.config.stages import TrainCommand
+from edgetrain.engine.metrics import Meter
 from edgetrain.errors import InputError, InterruptedRun, UsageError
 from edgetrain.training import train
+from edgetrain.training.learner import Learner
 
 Make = Callable[..., TrainCommand]
 
@@ -45,14 +48,19 @@ def assert_same_tensors(a: Any, b: Any) -> None:
         assert a == b
 
 
+def without_time(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if "time" not in key}
+
+
 def without_times(records: list[EpochRecord]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in r.model_dump().items() if "time" not in k} for r in records]
+    return [without_time(record.model_dump()) for record in records]
 
 
 def assert_same_runs(a: Path, b: Path) -> None:
     for suffix in (".pth", ".last.pth"):
         left, right = load_checkpoint(a.with_suffix(suffix)), load_checkpoint(b.with_suffix(suffix))
         assert_same_tensors(left.state, right.state)
+        assert without_time(left.metrics) == without_time(right.metrics)
     one, two = left.training, right.training
     assert one is not None
     assert two is not None
@@ -100,10 +108,30 @@ def test_fewer_then_more_steps_is_the_same_run(steps: int, tmp_path: Path, small
     train(small(schedule=constant), tmp_path / "whole.pth")
     train(small(schedule=constant, train={"max_steps": steps}), tmp_path / "parts.pth")
     train(small(schedule=constant), tmp_path / "parts.pth", resume=True)
-    left, right = (load_checkpoint(tmp_path / f"{n}.last.pth") for n in ("whole", "parts"))
-    assert_same_tensors(left.state, right.state)
-    records = [load_history(tmp_path / f"{n}.history.json").epochs for n in ("whole", "parts")]
-    assert without_times(records[0]) == without_times(records[1])
+    assert_same_runs(tmp_path / "whole.pth", tmp_path / "parts.pth")
+
+
+@pytest.mark.parametrize("steps", [5, 12])
+def test_part_of_an_epoch_is_no_match_for_a_whole_one(
+    steps: int, tmp_path: Path, small: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each epoch is worse than the one before, but where `max_steps` cuts one short, the loss is lowest."""
+
+    def evaluate(self: Learner, batches: Any) -> Meter:
+        step = int(next(iter(self.optimizer.state.values()))["step"])
+        return Meter(loss_sum=0.1 if step == steps else float(step), samples=1)
+
+    monkeypatch.setattr(Learner, "evaluate", evaluate)
+    settings: dict[str, Any] = {
+        "schedule": {"name": "constant", "warmup_steps": 0},
+        "optimizer": OPTIMIZERS[1],
+    }
+    train(small(**settings), tmp_path / "whole.pth")
+    first = train(small(**settings, train={"max_steps": steps}), tmp_path / "parts.pth")
+    assert (first.best_epoch, first.val_loss) == (1, 0.1 if steps < 8 else 8.0)
+    assert load_checkpoint(first.checkpoint).metrics["val_loss"] == first.val_loss
+    train(small(**settings), tmp_path / "parts.pth", resume=True)
+    assert_same_runs(tmp_path / "whole.pth", tmp_path / "parts.pth")
 
 
 def test_saving_every_few_steps_changes_nothing(tmp_path: Path, small: Make) -> None:
@@ -173,6 +201,22 @@ def test_harmless_changes_only_warn(tmp_path: Path, small: Make, recorder: Calla
     config = small(train={"max_steps": 2, "eval_batch_size": 7})
     train(config, tmp_path / "m.pth", resume=True, reporter=listener)
     assert "train.eval_batch_size changed" in listener.warnings[0]
+
+
+def test_other_data_is_another_run(tmp_path: Path, small: Make) -> None:
+    data = tmp_path / "data.npz"
+    nothing = {"images_per_class": None, "test_images_per_class": None, "crop_padding": None}
+    config = small(data={"name": "arrays", "root": data, **nothing}, train={"max_steps": 2})
+
+    def write(seed: int) -> None:
+        inputs = np.random.default_rng(seed).normal(size=(90, 6)).astype("f4")
+        np.savez(data, inputs=inputs, targets=np.arange(90) % 3)
+
+    write(0)
+    train(config, tmp_path / "m.pth")
+    write(1)
+    with pytest.raises(UsageError, match="with other settings: the training data;"):
+        train(config, tmp_path / "m.pth", resume=True)
 
 
 def test_nothing_to_resume(tmp_path: Path, small: Make) -> None:

@@ -10,7 +10,7 @@ from edgetrain.artifacts.history import load_history
 from edgetrain.config.stages import TrainCommand
 from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, UsageError
 from edgetrain.models import build_model
-from edgetrain.training import train
+from edgetrain.training import output_files, train
 
 Make = Callable[..., TrainCommand]
 
@@ -31,6 +31,7 @@ def test_files_and_their_contents(tmp_path: Path, small: Make, recorder: Callabl
     config, listener = small(), recorder()
     result = train(config, tmp_path / "m.pth", reporter=listener)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.history.json", "m.last.pth", "m.pth"]
+    assert sorted(output_files(tmp_path / "m.pth")) == sorted(tmp_path.iterdir())
 
     best, last = load_checkpoint(result.checkpoint), load_checkpoint(result.last)
     assert best.training is None

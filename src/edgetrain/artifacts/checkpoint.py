@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from ..config.model import ModelConfig
 from ..errors import InputError
 from .atomic import atomic_writer
+from .checksums import check_sums
 from .specs import Preprocessing, Task, TensorSpec
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     if not path.is_file():
         raise InputError(f"{path} does not exist; train a model first: edgetrain train -o {path}")
-    _check_sums(path)
+    check_sums(path)
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -105,21 +105,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     except (KeyError, ValueError, ValidationError) as error:
         raise InputError(f"{path} is no complete edgetrain checkpoint ({_first_line(error)})") from error
-
-
-def _check_sums(path: Path) -> None:
-    """torch.load ignores the CRC-32 that torch.save stores with every record.
-
-    Raises:
-        InputError: the file is no zip file, or damaged.
-    """
-    try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is damaged or no PyTorch checkpoint ({_first_line(error)})") from error
-    if damaged is not None:
-        raise InputError(f"{path} is damaged ({damaged} does not match its checksum); copy it again")
 
 
 def _first_line(error: Exception) -> str:

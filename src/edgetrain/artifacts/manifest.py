@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..config.model import ModelConfig
 from ..errors import InputError
@@ -62,11 +62,12 @@ class TensorRecord(_Record):
 class Verification(_Record):
     """Largest relative errors against eager PyTorch, found in the written files."""
 
-    batches: int = Field(description="batches the program was run on")
+    batch_sizes: list[int] = Field(description="sizes of the batches the program was run on")
     loss: float
     gradients: float
     weights_after_steps: float
     predict_after_steps: float
+    predictions: float = Field(description="of train and evaluate: by how much wrong ones missed")
     worst_gradient: str
     tolerance: float
     sensitivity: float | None = Field(
@@ -96,6 +97,13 @@ class Manifest(_Record):
     gradients: list[str] = Field(description="parameters in the order `train` returns their gradients")
     verification: Verification
     config: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _gradients_are_trainable(self) -> Manifest:
+        unknown = set(self.gradients) - {t.name for t in self.tensors if t.role == "trainable"}
+        if unknown:
+            raise ValueError(f"gradients of tensors that are not trainable: {sorted(unknown)}")
+        return self
 
     @property
     def mutable(self) -> list[TensorRecord]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,7 +16,7 @@ class TensorSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, Field(ge=1, le=2**20)], ...] = Field(max_length=8)
     dtype: Literal["float32", "int64"] = "float32"
 
 

@@ -19,6 +19,7 @@ from ..artifacts.program import Program, load_program
 from ..config.stages import BenchCommand
 from ..data import BatchLoader, Dataset, load_dataset
 from ..data.checks import check_fits
+from ..engine.comparison import largest, relative_error
 from ..errors import CheckFailedError, UsageError
 from ..reporting import SILENT, Progress, Reporter
 from ..runtimes.base import RuntimeName
@@ -74,7 +75,7 @@ def bench(
     plot = output.with_suffix(".png")
     for path in (output, plot):
         check_writable(path)
-    dataset = load_dataset(config.data, reporter)
+    dataset = load_dataset(config.data, reporter, loaded.manifest.preprocessing)
     check_fits(dataset, loaded.manifest.input, loaded.manifest.task)
     cases = [(threads, size) for threads in settings.threads for size in settings.batch_sizes]
     results: list[Measurement] = []
@@ -197,12 +198,12 @@ def _step_times(seconds: list[float]) -> StepTimes:
 
 
 def _loss_error(losses: list[float], reference: list[float]) -> float:
-    return max(abs(a - b) / max(abs(b), 1e-12) for a, b in zip(losses, reference, strict=True))
+    return largest(abs(a - b) / max(abs(b), 1e-12) for a, b in zip(losses, reference, strict=True))
 
 
 def _gradient_error(gradients: dict[str, Tensor], reference: dict[str, Tensor]) -> float:
     """The largest relative error of a gradient, in the 2-norm."""
-    return max(((gradients[n] - g).norm() / g.norm().clamp_min(1e-12)).item() for n, g in reference.items())
+    return largest(relative_error(gradients[n], g) for n, g in reference.items())
 
 
 def _bytes_on_disk(program: Program) -> int:

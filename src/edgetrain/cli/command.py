@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from .console import Output
 from .errors import report
 from .outputs import claim_outputs
 from .quiet import quiet_libraries
+from .torchrun import follows
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML file; flags and --set win over it")
@@ -76,6 +76,7 @@ class Invocation:
         self,
         outputs: Sequence[Path],
         *,
+        named: Sequence[Path] = (),
         inputs: Sequence[Path | None] = (),
         explicit: bool,
         replace: bool = False,
@@ -85,7 +86,7 @@ class Invocation:
             return
         data = getattr(self.config, "data", None)
         sources = [*inputs, self.config_file, getattr(data, "root", None)]
-        claim_outputs(outputs, inputs=sources, explicit=explicit, force=self.force or replace)
+        claim_outputs(outputs, named=named, inputs=sources, explicit=explicit, force=self.force or replace)
 
 
 def add_command(
@@ -158,12 +159,6 @@ def _invocation(configured_as: str | None, arguments: dict[str, Any]) -> Invocat
         flags = given_values(configured_as, arguments)
         config = load_config(configured_as, file=file, overrides=arguments["overrides"], flags=flags)
     output = Output(
-        as_json=arguments["json"], quiet=arguments["quiet"], verbose=arguments["verbose"], mute=_follows()
+        as_json=arguments["json"], quiet=arguments["quiet"], verbose=arguments["verbose"], mute=follows()
     )
     return Invocation(config=config, config_file=file, force=arguments.get("force", False), output=output)
-
-
-def _follows() -> bool:
-    """Whether this is one of torchrun's processes but not the first, which alone talks and writes."""
-    several = os.environ.get("WORLD_SIZE", "1") != "1"
-    return several and os.environ.get("RANK", "0") != "0"

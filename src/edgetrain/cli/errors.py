@@ -16,19 +16,26 @@ from dataclasses import dataclass
 
 from typer import TyperException
 
-from ..errors import ConfigError, EdgetrainError
+from ..errors import ConfigError, EdgetrainError, InterruptedRun, OtherProcessError
 from .console import printable
+from .torchrun import follows
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How exceptions of one kind are reported. Without a message, the process ends without a word."""
+    """How exceptions of one kind are reported. Without a message, the process ends without a word.
+
+    Attributes:
+        shared: all of torchrun's processes have it alike, and the first one tells. Any other exception may
+            have happened in a single process, which then has to tell itself.
+    """
 
     matches: Callable[[BaseException], bool]
     exit_code: Callable[[BaseException], int]
     message: Callable[[BaseException], str | None]
+    shared: bool = False
 
 
 def report(error: BaseException, *, debug: bool = False) -> int:
@@ -38,7 +45,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
         the exit code of the process.
     """
     rule = next(rule for rule in RULES if rule.matches(error))
-    message = rule.message(error)
+    message = None if rule.shared and follows() else rule.message(error)
     # Whoever reads stderr may be gone; the exit code still tells.
     with suppress(OSError, ValueError):
         if debug:
@@ -115,9 +122,11 @@ def first_line(error: BaseException) -> str:
 
 # The first rule that matches is taken.
 RULES: tuple[Rule, ...] = (
-    Rule(_is(ConfigError), _own_code, _config_message),
+    Rule(_is(ConfigError), _own_code, _config_message, shared=True),
+    Rule(_is(InterruptedRun), _own_code, str, shared=True),
+    Rule(_is(OtherProcessError), _own_code, lambda _: None),
     Rule(_is(EdgetrainError), _own_code, str),
-    Rule(_is(TyperException), _own_code, _usage_message),
+    Rule(_is(TyperException), _own_code, _usage_message, shared=True),
     Rule(_is(KeyboardInterrupt), _always(INTERRUPTED), lambda _: "interrupted"),
     Rule(_is(BrokenPipeError), _always(FAILED), lambda _: None),
     Rule(

@@ -77,7 +77,9 @@ def _verification(found: Any) -> str:
         "weights after 3 SGD steps": found.weights_after_steps,
         "predict after them": found.predict_after_steps,
     }
-    return "relative errors: " + ", ".join(f"{name} {number_text(e, 2)}" for name, e in errors.items())
+    sizes = ", ".join(map(str, found.batch_sizes))
+    shown = ", ".join(f"{name} {number_text(e, 2)}" for name, e in errors.items())
+    return f"relative errors: {shown} (batches of {sizes})"
 
 
 def _parameter_counts(tensors: list[dict[str, Any]]) -> tuple[int, int]:

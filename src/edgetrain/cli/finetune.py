@@ -39,9 +39,13 @@ def finetune(
 
     tuned = output or finetuning.default_output(program)
     inputs = [program, weights or program.with_suffix(".ptd"), program.with_suffix(".json")]
-    if to_pth:
-        run.claim([to_pth], inputs=[*inputs, tuned], explicit=True)
-    run.claim([tuned], inputs=[*inputs, to_pth], explicit=output is not None, replace=resume)
+    run.claim(
+        finetuning.output_files(tuned),
+        named=[to_pth] if to_pth else [],
+        inputs=inputs,
+        explicit=output is not None,
+        replace=resume,
+    )
     result = finetuning.finetune(
         run.config,
         program,

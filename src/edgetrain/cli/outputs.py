@@ -25,27 +25,35 @@ def beside(stem: Path, suffix: str) -> Path:
 
 
 def claim_outputs(
-    outputs: Sequence[Path], *, inputs: Iterable[Path | None] = (), explicit: bool, force: bool = False
+    outputs: Sequence[Path],
+    *,
+    named: Sequence[Path] = (),
+    inputs: Iterable[Path | None] = (),
+    explicit: bool,
+    force: bool = False,
 ) -> None:
     """Finds out before any work whether a command may and can write its files.
 
     Args:
-        outputs: all files the command is going to write.
+        outputs: all files that `-o`, or in its place a default, makes the command write.
+        named: further ones that have an option of their own, so that they are replaced.
         inputs: all files it reads; None for those not given.
-        explicit: the user named the outputs, so that existing files are replaced.
+        explicit: `-o` was given, so that existing files are replaced.
         force: existing default outputs are replaced as well.
     Raises:
         UsageError: an output is an input, is there already, is named twice, or is no regular file.
         EdgetrainError: an output can't be written.
     """
-    _refuse_twice(outputs)
+    every = [*outputs, *named]
+    _refuse_twice(every)
     sources = [path for path in inputs if path is not None]
-    for path in outputs:
+    for path in every:
         _refuse_input(path, sources)
         _refuse_special(path)
-        if not explicit and not force:
+    if not explicit and not force:
+        for path in outputs:
             _refuse_existing(path)
-    for path in outputs:
+    for path in every:
         check_writable(path)
 
 

@@ -25,9 +25,10 @@ def train(
 ) -> None:
     """Train a model in PyTorch; the best epoch becomes the checkpoint."""
     checkpoint = output or Path("model.pth")
-    run.claim([checkpoint], explicit=output is not None, replace=resume)
     from .. import training
 
+    files = training.output_files(checkpoint)
+    run.claim(files, explicit=output is not None, replace=resume)
     result = training.train(run.config, checkpoint, resume=resume, reporter=run.reporter)
     run.output.result(
         Table(

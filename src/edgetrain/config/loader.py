@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from ..errors import ConfigError
 from .base import Section
 from .options import choices_of, flags_of
 from .stages import COMMANDS, SECTIONS
+from .strict_yaml import parse_value, read_yaml
 
 # Sections a file may hold although no command of this version reads them.
 _RESERVED = frozenset({"optimize"})
@@ -109,7 +109,14 @@ class _Tree:
 
 
 def _add_file(tree: _Tree, command: str, file: Path) -> None:
-    sections = _read_yaml(file)
+    sections = read_yaml(file)
+    if sections is None:
+        return
+    if not isinstance(sections, dict):
+        tree.problems.append(
+            f"{file}: must hold sections such as 'train:' with keys below (got {_short(sections)})"
+        )
+        return
     for name, values in sections.items():
         if name not in SECTIONS and name not in _RESERVED:
             tree.complain((name,), f"unknown section{_section_hint(name)}", str(file))
@@ -188,84 +195,6 @@ def _as_choice(value: Any, choices: tuple[Any, ...]) -> Any:
     if isinstance(value, str):
         return next((choice for choice in choices if str(choice) == value), value)
     return value
-
-
-# --- YAML --------------------------------------------------------------------------------------------------
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, refusing repeated keys and reading 1e-3 as a number as YAML 1.2 does."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None,
-                    None,
-                    f"the key '{key.value}' is there already (line {seen[key.value]})",
-                    key.start_mark,
-                )
-            seen[str(key.value)] = line
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-def parse_value(text: str) -> Any:
-    """One value in YAML.
-
-    Raises:
-        ValueError: it is not valid; the message says why, in one line.
-    """
-    try:
-        return yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(_yaml_problem(error)) from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-
-
-def _read_yaml(file: Path) -> dict[Any, Any]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError([f"{file}: the file does not exist [--config]"]) from None
-    except UnicodeDecodeError:
-        raise ConfigError([f"{file}: the file is not UTF-8 text [--config]"]) from None
-    except OSError as error:
-        raise ConfigError([f"{file}: {error.strerror or error} [--config]"]) from None
-    try:
-        values = yaml.load(text, Loader=_StrictLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError([f"{file}{_yaml_line(error)}: {_yaml_problem(error)}"]) from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(
-            [f"{file}: must hold sections such as 'train:' with keys below (got {_short(values)})"]
-        )
-    return values
-
-
-def _yaml_problem(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, yaml.MarkedYAMLError):
-        parts = [str(part) for part in (error.problem, error.context) if part]
-        if error.problem and error.problem.startswith("but "):
-            parts.reverse()
-        return " ".join(parts) or "not valid YAML"
-    return str(error).strip().splitlines()[0]
-
-
-def _yaml_line(error: Exception) -> str:
-    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-    return f":{mark.line + 1}" if mark else ""
 
 
 # --- checking ----------------------------------------------------------------------------------------------

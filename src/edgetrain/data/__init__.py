@@ -1,7 +1,8 @@
 """Data sets: how each is read, prepared for a model, and cut into batches that can be repeated exactly."""
 
 from .base import Dataset, Split
+from .fingerprint import fingerprint
 from .loader import Batch, BatchLoader
 from .registry import load_dataset
 
-__all__ = ["Batch", "BatchLoader", "Dataset", "Split", "load_dataset"]
+__all__ = ["Batch", "BatchLoader", "Dataset", "Split", "fingerprint", "load_dataset"]

@@ -10,28 +10,6 @@ from ..errors import InputError
 from .base import Dataset, is_image, shape_text
 
 
-def check_batch(
-    inputs: Tensor, targets: Tensor, spec: TensorSpec, task: Task, num_classes: int | None
-) -> None:
-    """Checks one preprocessed batch against the model.
-
-    Args:
-        inputs: [B, *sample shape].
-        targets: [B, ...].
-        num_classes: how many classes (cross_entropy) or labels (bce_with_logits) the model predicts, where
-            that is known.
-    Raises:
-        InputError: it doesn't fit; says what to do.
-    """
-    _check_shape(tuple(inputs.shape[1:]), spec, _may_be_image(inputs))
-    _check_input_dtype(inputs.dtype, spec)
-    if len(inputs) != len(targets):
-        raise InputError(f"the batch has {len(inputs)} samples but {len(targets)} targets")
-    check_targets(targets, task, num_classes)
-    if inputs.is_floating_point():
-        _check_finite(inputs, "inputs")
-
-
 def check_fits(dataset: Dataset, spec: TensorSpec, task: Task) -> None:
     """Checks a whole data set, all targets of both splits, against the model.
 
@@ -102,10 +80,6 @@ def _check_multilabel(targets: Tensor, num_labels: int | None, where: str) -> No
         raise InputError(
             f"{where}sample {int(bad[0, 0])} has the target {value:g}; bce_with_logits needs 0 to 1"
         )
-
-
-def _may_be_image(inputs: Tensor) -> bool:
-    return inputs.dim() == 4 and inputs.shape[1] in (1, 3)
 
 
 def _check_shape(shape: tuple[int, ...], spec: TensorSpec, image: bool) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..artifacts.specs import Preprocessing
 from ..config.data import DataConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, UsageError
 from .base import Source, Split
 from .prepared import chunks
 
@@ -36,6 +36,23 @@ def choose_preprocessing(config: DataConfig, source: Source, unshifted: Split) -
         mean, std = measure(unshifted)
         return Preprocessing(scale=scale, mean=mean, std=std)
     return Preprocessing(scale=scale)
+
+
+def check_preprocessing(config: DataConfig, program: Preprocessing) -> None:
+    """Refuses mean and std that would have no effect. Equal ones may come from a recipe shared with training.
+
+    Args:
+        program: what the model was trained with.
+    Raises:
+        UsageError: mean and std are others.
+    """
+    if config.mean is None or config.std is None:
+        return
+    if (tuple(config.mean), tuple(config.std)) != (program.mean, program.std):
+        raise UsageError(
+            "data.mean, data.std: the program brings its own preprocessing "
+            f"(mean {list(program.mean)}, std {list(program.std)}); leave them out"
+        )
 
 
 def measure(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:

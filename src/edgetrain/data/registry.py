@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from ..artifacts.specs import TensorSpec
+from ..artifacts.specs import Preprocessing, TensorSpec
 from ..config.data import DataConfig
 from ..config.shift import Shift, parse_shift
 from ..errors import InputError
@@ -17,7 +17,7 @@ from .cifar10 import read_cifar10
 from .digits import read_digits
 from .image_folder import read_image_folder
 from .images import convert_channels, resize
-from .normalize import choose_preprocessing
+from .normalize import check_preprocessing, choose_preprocessing
 from .options import check_options, choose_augmentation
 from .prepared import PreparedSplit, Transform, hold_in_memory
 from .shifts import chosen_labels, transform_for
@@ -35,20 +35,29 @@ READERS: dict[str, Callable[[DataConfig, Reporter], Source]] = {
 }
 
 
-def load_dataset(config: DataConfig, reporter: Reporter = SILENT) -> Dataset:
+def load_dataset(
+    config: DataConfig, reporter: Reporter = SILENT, preprocessing: Preprocessing | None = None
+) -> Dataset:
     """Reads a data set and applies all that `config` says about it.
 
+    Args:
+        preprocessing: that of the program the data is for; without one, config and data decide.
     Raises:
-        UsageError: something needed, such as `--data-dir`, isn't given.
+        UsageError: something needed, such as `--data-dir`, isn't given, or mean and std contradict
+            `preprocessing`.
         ConfigError: the configuration doesn't fit this data set.
         InputError: the data is missing or damaged.
     """
+    if preprocessing is not None:
+        check_preprocessing(config, preprocessing)
     source = READERS[config.name](config, reporter)
     shifts = [parse_shift(text) for text in config.shift]
     check_options(config, source, shifts)
     layout = _layout(config)
-    every_row = torch.arange(len(source.train))
-    preprocessing = choose_preprocessing(config, source, PreparedSplit(source.train, every_row, layout))
+    if preprocessing is None:
+        every_row = torch.arange(len(source.train))
+        unshifted = PreparedSplit(source.train, every_row, layout)
+        preprocessing = choose_preprocessing(config, source, unshifted)
     train = _prepare(config, source, "train", layout, shifts, reporter)
     test = _prepare(config, source, "test", layout, shifts, reporter)
     sample = train.inputs([0])[0]

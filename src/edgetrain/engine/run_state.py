@@ -54,5 +54,8 @@ class RunState:
         self.meter, self.train_time = Meter(), 0.0
 
     def drop_unfinished_record(self) -> None:
-        """Forgets the record of an epoch that `max_steps` cut short and that is now continued."""
+        """Forgets the record of an epoch that `max_steps` cut short and that is now continued. Its
+        weights were the best only as long as no epoch was whole."""
         self.records = [record for record in self.records if record.epoch <= self.epoch]
+        if self.best and self.best["epoch"] > self.epoch:
+            self.best = {}

@@ -10,7 +10,7 @@ from executorch.exir.memory_planning import get_node_tensor_specs
 from executorch.exir.passes import MemoryPlanningPass
 from torch.fx import Node
 
-WEIGHTS_ARENA = 2  # 0 is unused by ExecuTorch, 1 holds activations
+from ..artifacts.program import WEIGHTS_ARENA
 
 
 class SharedWeightsPlanning(MemoryPlanningPass):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from ..artifacts.manifest import (
     tensors_pairing,
 )
 from ..artifacts.program import Program, load_program, locate_inline
-from ..artifacts.specs import Task, TensorSpec
+from ..artifacts.specs import Task
 from ..artifacts.tensors import write_tensors
 from ..config.stages import ExportCommand
 from ..errors import CheckFailedError, InputError
@@ -37,7 +36,7 @@ from .joint import gradient_names, make_joint_graph, mutated_buffers
 from .lowering import Lowered, capture_buffers, lower, named_tensors, to_edge_dialect
 from .passes.dropout_as_mask import has_dropout
 from .preflight import check_gradients_reach, check_operators, choose_trainable
-from .verification import verify
+from .verification import MakeBatch, verification_sizes, verify
 
 VERIFICATION_LEARNING_RATE = 0.01
 
@@ -81,11 +80,13 @@ def export(
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
     ):
         module = _build(source, model, checkpoint)
-        make_batch = _batch_maker(module, source, config.export.max_batch_size, config.export.seed)
+        make_batch = _batch_maker(module, source, config.export.seed, checkpoint)
+        few, _ = verification_sizes(config.export.batch_norm, config.export.max_batch_size)
+        example = make_batch(0, few[0])
         choose_trainable(module, config.export.trainable)
-        check_gradients_reach(module, source.task, *make_batch(0), config.export.batch_norm, reporter)
+        check_gradients_reach(module, source.task, *example, config.export.batch_norm, reporter)
         progress.advance(now="capture")
-        staged = _Staging(config, source, module, make_batch)
+        staged = _Staging(config, source, module, example)
         staged.capture()
         progress.advance(now="lowering")
         staged.lower()
@@ -99,6 +100,11 @@ def export(
             learning_rate=VERIFICATION_LEARNING_RATE,
             tolerance=config.export.tolerance,
         )
+        if max(verification.batch_sizes) < config.export.max_batch_size:
+            reporter.warn(
+                f"verified with batches of up to {max(verification.batch_sizes)} only: a larger one would "
+                "take too long in this runtime"
+            )
         if verification.sensitivity is not None:
             reporter.warn(
                 f"this model's results move by {verification.sensitivity:.0e} under rounding alone, "
@@ -123,12 +129,12 @@ class _Staging:
         config: ExportCommand,
         source: Checkpoint,
         module: nn.Module,
-        make_batch: Callable[[int], tuple[Tensor, Tensor]],
+        example: tuple[Tensor, Tensor],
     ) -> None:
         self.config = config
         self.source = source
         self.module = module
-        self.inputs, self.targets = make_batch(0)
+        self.inputs, self.targets = example
 
     def capture(self) -> None:
         settings = self.config.export
@@ -260,27 +266,32 @@ def _build(source: Checkpoint, trusted: str | None, path: Path) -> nn.Module:
     return module
 
 
-def _batch_maker(
-    module: nn.Module, source: Checkpoint, max_batch_size: int, seed: int
-) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """draw → a random batch, as the model could be given, of up to 3 samples."""
-    size = min(max_batch_size, 3)
-    module.eval()
-    with torch.no_grad():
-        shape = module(_random_inputs(source.input, size, torch.Generator().manual_seed(seed))).shape
+def _batch_maker(module: nn.Module, source: Checkpoint, seed: int, path: Path) -> MakeBatch:
+    """(draw, size) → a random batch, as the model could be given."""
+    vocabularies = [m.num_embeddings for m in module.modules() if isinstance(m, nn.Embedding)]
 
-    def make(draw: int) -> tuple[Tensor, Tensor]:
+    def make_inputs(draw: int, size: int) -> tuple[Tensor, torch.Generator]:
         generator = torch.Generator().manual_seed(seed + draw)
-        inputs = _random_inputs(source.input, size, generator)
-        return inputs, _random_targets(source.task, shape, generator)
+        shape = (size, *source.input.shape)
+        if source.input.dtype == "int64":
+            return torch.randint(0, min(vocabularies, default=2), shape, generator=generator), generator
+        return torch.randn(shape, generator=generator), generator
+
+    module.eval()
+    try:
+        with torch.no_grad():
+            output = module(make_inputs(0, 2)[0]).shape[1:]
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"the model in {path} fails on the inputs it says it takes, {list(source.input.shape)}: {reason}"
+        ) from error
+
+    def make(draw: int, size: int) -> tuple[Tensor, Tensor]:
+        inputs, generator = make_inputs(draw, size)
+        return inputs, _random_targets(source.task, torch.Size((size, *output)), generator)
 
     return make
-
-
-def _random_inputs(spec: TensorSpec, size: int, generator: torch.Generator) -> Tensor:
-    if spec.dtype == "int64":
-        return torch.zeros((size, *spec.shape), dtype=torch.int64)
-    return torch.randn((size, *spec.shape), generator=generator)
 
 
 def _random_targets(task: Task, shape: torch.Size, generator: torch.Generator) -> Tensor:
@@ -324,11 +335,12 @@ def _executorch_version() -> str:
 
 
 _NOT_VERIFIED: Any = Verification(
-    batches=0,
+    batch_sizes=[],
     loss=0.0,
     gradients=0.0,
     weights_after_steps=0.0,
     predict_after_steps=0.0,
+    predictions=0.0,
     worst_gradient="",
     tolerance=0.0,
     sensitivity=None,

@@ -20,7 +20,7 @@ from ..artifacts.manifest import load_manifest, manifest_path
 from ..artifacts.program import Program, load_program
 from ..config.optimizer import ScheduleConfig
 from ..config.stages import FinetuneCommand
-from ..data import BatchLoader, Dataset, load_dataset
+from ..data import BatchLoader, Dataset, fingerprint, load_dataset
 from ..data.checks import check_fits
 from ..engine.interrupt import catch_interrupts
 from ..engine.memory import peak_rss_bytes
@@ -70,6 +70,13 @@ def default_output(program: Path) -> Path:
     return program.with_name(f"{program.stem}.tuned{'.pte' if inline else '.ptd'}")
 
 
+def output_files(output: Path, to_pth: Path | None = None) -> list[Path]:
+    """Every file a run with these outputs writes."""
+    program = [manifest_path(output)] if output.suffix == ".pte" else []
+    checkpoint = [to_pth] if to_pth else []
+    return [output, *program, _history_path(output), state_path(output), *checkpoint]
+
+
 def finetune(
     config: FinetuneCommand,
     program: Path,
@@ -100,11 +107,11 @@ def finetune(
     loaded = load_program(program, weights)
     manifest = loaded.manifest
     _check_settings(config, loaded, output)
-    for path in (output, state_path(output), _history_path(output), *([to_pth] if to_pth else [])):
+    for path in output_files(output, to_pth):
         check_writable(path)
     plain = config.model_dump(mode="json")
     found = load_run(state_path(output)) if resume else None
-    dataset = load_dataset(config.data, reporter)
+    dataset = load_dataset(config.data, reporter, manifest.preprocessing)
     check_fits(dataset, manifest.input, manifest.task)
     source = _source(loaded, dataset)
     if found is not None:
@@ -231,7 +238,7 @@ def _source(program: Program, dataset: Dataset) -> dict[str, Any]:
     return {
         "program": program.manifest.program.sha256,
         "weights it started from": weights,
-        "number of training samples": len(dataset.train),
+        "training data": fingerprint(dataset.train),
     }
 
 

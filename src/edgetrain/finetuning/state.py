@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ..artifacts.atomic import atomic_writer
+from ..artifacts.checksums import check_sums
 from ..config.compare import differences
 from ..engine.run_state import RunState
 from ..errors import InputError, UsageError
@@ -28,7 +28,7 @@ class SavedRun:
     """Everything a run needs to go on.
 
     Attributes:
-        source: what the run started from: hashes of program and weights, number of training samples.
+        source: what the run started from: hashes of program, weights and training data.
         total_steps: steps the run was planned for when it was saved.
         config: the resolved configuration as plain data.
         tensors: all that training has changed, by name.
@@ -66,15 +66,16 @@ def load_run(path: Path) -> SavedRun:
     if not path.is_file():
         raise InputError(f"there is nothing to resume: {path} does not exist; fine-tune without --resume")
     try:
+        check_sums(path)
         plain = torch.load(path, map_location="cpu", weights_only=True)
         if plain.pop("format") != FORMAT or plain.pop("version") != VERSION:
             raise ValueError("another format")
         return SavedRun(**{**plain, "state": RunState.from_plain(plain["state"])})
     except (
+        InputError,
         pickle.UnpicklingError,
         RuntimeError,
         EOFError,
-        zipfile.BadZipFile,
         AttributeError,
         KeyError,
         TypeError,

@@ -6,32 +6,32 @@ the compiler as well, which takes seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..artifacts.program import Program
-from .base import open_session
-
-STEPS = 3
+from .sessions import open_session
 
 
 @dataclass
 class Outcome:
-    """What a few training steps give.
+    """What a few training steps on one batch give.
 
     Attributes:
-        losses: of each step.
-        gradients: of the first step, by parameter name.
-        changes: of each mutable tensor over all steps, by name.
-        logits: of `predict` afterwards, [B, ...].
+        quantities: losses, gradients of the first step, changes of mutable tensors over all steps, loss and
+            logits in evaluation mode afterwards; by a name for people, as in "gradient of head.weight".
+        predictions: of the first step (`train`) and afterwards (`evaluate`).
+        logits: what these predictions are made from; the reference has them.
+        seconds: of the first step.
     """
 
-    losses: list[float]
-    gradients: dict[str, Tensor]
-    changes: dict[str, Tensor]
-    logits: Tensor
+    quantities: dict[str, Tensor] = field(default_factory=dict)
+    predictions: dict[str, Tensor] = field(default_factory=dict)
+    logits: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class DeviceSteps:
@@ -42,21 +42,27 @@ class DeviceSteps:
         self.learning_rate = learning_rate
         self.before = program.tensors()
 
-    def run(self, inputs: Tensor, targets: Tensor) -> Outcome:
-        """STEPS steps of SGD from the program's weights."""
+    def run(self, inputs: Tensor, targets: Tensor, steps: int) -> Outcome:
+        """`steps` steps of SGD with momentum 0.9 on one batch."""
         session = open_session("executorch", self.program, dropout=False)
-        losses, gradients = [], {}
+        outcome = Outcome()
         optimizer = None
-        for step in range(STEPS):
-            loss, _ = session.forward_backward(inputs, targets)
-            losses.append(loss)
+        for step in range(1, steps + 1):
+            started = time.perf_counter()
+            loss, predictions = session.forward_backward(inputs, targets)
+            outcome.quantities[f"loss of step {step}"] = torch.tensor(loss)
             if optimizer is None:
+                outcome.seconds = time.perf_counter() - started
+                outcome.predictions["train"] = predictions
+                for name, gradient in session.gradients.items():
+                    outcome.quantities[f"gradient of {name}"] = gradient.clone()
                 optimizer = torch.optim.SGD(session.parameters.values(), lr=self.learning_rate, momentum=0.9)
             for name, parameter in session.parameters.items():
                 parameter.grad = session.gradients[name]
-            if step == 0:
-                gradients = {name: gradient.clone() for name, gradient in session.gradients.items()}
             optimizer.step()
-        logits = session.predict(inputs)
-        changes = {name: tensor - self.before[name] for name, tensor in session.changed_tensors().items()}
-        return Outcome(losses, gradients, changes, logits)
+        for name, tensor in session.changed_tensors().items():
+            outcome.quantities[f"change of {name}"] = tensor - self.before[name]
+        loss, outcome.predictions["evaluate"] = session.evaluate(inputs, targets)
+        outcome.quantities["loss of evaluate"] = torch.tensor(loss)
+        outcome.quantities["predict"] = session.predict(inputs)
+        return outcome

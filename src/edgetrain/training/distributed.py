@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import distributed as dist
 from torch import nn
 
+from ..errors import OtherProcessError
+
 CPU = torch.device("cpu")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,39 @@ class World:
             for buffer in model.buffers():
                 dist.broadcast(buffer, src=0)
 
+    def main_first(self, action: Callable[[], T]) -> T:
+        """What `action` returns here. Rank 0 does it before the others, which then find what it left on disk.
+
+        Raises:
+            Exception: as the action does in this process.
+            OtherProcessError: it failed in another one.
+        """
+        if self.size == 1:
+            return action()
+        if self.is_main:
+            result = self._together(action)
+            self._together(lambda: None)
+            return result
+        self._together(lambda: None)
+        return self._together(action)
+
     def wait(self) -> None:
         """Returns when every process has come here."""
         if self.size > 1:
             self.any([False])
+
+    def _together(self, action: Callable[[], T]) -> T:
+        """Does an action, and fails where any process did."""
+        try:
+            result, error = action(), None
+        except Exception as caught:
+            result, error = None, caught
+        failed = self.gather(error is not None)
+        if error is not None:
+            raise error
+        if any(failed):
+            raise OtherProcessError(f"process {failed.index(True)} failed; its message says why")
+        return cast(T, result)
 
     def _reduce(self, values: Sequence[float], operation: dist.ReduceOp.RedOpType) -> list[float]:
         if self.size == 1:

@@ -121,7 +121,9 @@ class Loop:
         metrics = record.model_dump(
             include={"epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"}
         )
-        is_best = not state.best or _score(metrics) > _score(state.best)
+        # Part of an epoch is no match for a whole one: the run can be resumed, and then never was there.
+        whole = record.epoch <= state.epoch
+        is_best = not state.best or (whole and _score(metrics) > _score(state.best))
         if is_best:
             state.best = metrics
             self._store.save_best(self._learner.model, metrics)

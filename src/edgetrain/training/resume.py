@@ -34,6 +34,7 @@ class Resumable:
     Attributes:
         random: PyTorch's random state per process.
         total_steps: steps the run was planned for when it was saved.
+        train_data: fingerprint of the training split.
     """
 
     checkpoint: Checkpoint
@@ -41,7 +42,7 @@ class Resumable:
     optimizer: dict[str, Any]
     random: list[dict[str, Any]]
     total_steps: int
-    train_samples: int
+    train_data: str
 
 
 def load_resumable(path: Path) -> Resumable:
@@ -63,7 +64,7 @@ def load_resumable(path: Path) -> Resumable:
             optimizer=training["optimizer"],
             random=training["random"],
             total_steps=training["total_steps"],
-            train_samples=training["train_samples"],
+            train_data=training["train_data"],
         )
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise InputError(
@@ -71,11 +72,12 @@ def load_resumable(path: Path) -> Resumable:
         ) from error
 
 
-def check_same_run(found: Resumable, config: dict[str, Any], processes: int, train_samples: int) -> list[str]:
+def check_same_run(found: Resumable, config: dict[str, Any], processes: int, train_data: str) -> list[str]:
     """Compares a run on disk with the one asked for.
 
     Args:
         config: the resolved configuration as plain data, as checkpoints store it.
+        train_data: fingerprint of the training split.
     Returns:
         the keys that differ and may, although the result then can differ in its last bits.
     Raises:
@@ -85,8 +87,8 @@ def check_same_run(found: Resumable, config: dict[str, Any], processes: int, tra
     problems = [f"{key} ({change})" for key, change in changed.items() if key not in _FREE | _INEXACT]
     if len(found.random) != processes:
         problems.append(f"number of processes ({len(found.random)} → {processes})")
-    if found.train_samples != train_samples:
-        problems.append(f"number of training samples ({found.train_samples} → {train_samples})")
+    if found.train_data != train_data:
+        problems.append("the training data")
     if problems:
         raise UsageError(
             f"the run can't be resumed with other settings: {', '.join(problems)}; "

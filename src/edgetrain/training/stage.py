@@ -12,7 +12,7 @@ from ..artifacts.atomic import check_writable
 from ..artifacts.history import History
 from ..artifacts.specs import Task
 from ..config.stages import TrainCommand
-from ..data import BatchLoader, Dataset, load_dataset
+from ..data import BatchLoader, Dataset, fingerprint, load_dataset
 from ..data.checks import check_fits
 from ..engine.interrupt import catch_interrupts
 from ..engine.optimizers import make_optimizer
@@ -36,7 +36,7 @@ from .resume import (
     restore,
     warn_inexact,
 )
-from .store import RunStore, history_path, last_path
+from .store import RunStore, history_path, last_path, output_files
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,24 @@ def train(
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     device = pick_device(config.train)
-    found = load_resumable(last_path(output)) if resume else None
-    dataset = load_dataset(config.data, reporter)
     with join_world(device) as world:
-        if world.is_main:
-            check_writable(output)
+        # What is downloaded or unpacked is so once, and what fails does before anybody waits for gradients.
+        found, dataset = world.main_first(lambda: _read(config, output, resume, world, reporter))
         result = _train(config, output, dataset, found, world, reporter)
         world.wait()
     return result
+
+
+def _read(
+    config: TrainCommand, output: Path, resume: bool, world: World, reporter: Reporter
+) -> tuple[Resumable | None, Dataset]:
+    """The run to go on with, and the data."""
+    found = load_resumable(last_path(output)) if resume else None
+    dataset = load_dataset(config.data, reporter)
+    if world.is_main:
+        for path in output_files(output):
+            check_writable(path)
+    return found, dataset
 
 
 def _train(
@@ -106,7 +116,7 @@ def _train(
     config = config.model_copy(update={"model": resolve_model(config.model, dataset.input, outputs)})
     plain = config.model_dump(mode="json")
     if found is not None:
-        inexact = check_same_run(found, plain, world.size, len(dataset.train))
+        inexact = check_same_run(found, plain, world.size, fingerprint(dataset.train))
         warn_inexact(inexact, reporter)
 
     learner = _make_learner(config, task, world, found)
@@ -189,7 +199,7 @@ def _make_store(
         preprocessing=dataset.preprocessing,
         config=plain,
         history=history,
-        train_samples=len(dataset.train),
+        train_data=fingerprint(dataset.train),
         is_main=world.is_main,
     )
 

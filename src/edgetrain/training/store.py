@@ -29,7 +29,7 @@ class RunStore:
         model: the architecture, without pretrained weights.
         history: everything but its epochs, which come from the run's state.
         config: the resolved configuration as plain data.
-        train_samples: size of the training split.
+        train_data: fingerprint of the training split.
     """
 
     output: Path
@@ -39,7 +39,7 @@ class RunStore:
     preprocessing: Preprocessing
     config: dict[str, Any]
     history: History
-    train_samples: int
+    train_data: str
     is_main: bool = True
 
     @property
@@ -68,7 +68,7 @@ class RunStore:
             "optimizer": learner.optimizer.state_dict(),
             "random": random,
             "total_steps": total_steps,
-            "train_samples": self.train_samples,
+            "train_data": self.train_data,
         }
         save_checkpoint(self.last, checkpoint)
         self.history.epochs = list(state.records)
@@ -85,6 +85,11 @@ class RunStore:
             metrics=metrics,
             config=self.config,
         )
+
+
+def output_files(output: Path) -> list[Path]:
+    """Every file a run with this output writes."""
+    return [output, last_path(output), history_path(output)]
 
 
 def last_path(output: Path) -> Path:

@@ -43,6 +43,9 @@ def dropout_as_mask(joint: ExportedProgram) -> int:
                 backward.replace_all_uses_with(masked)
                 graph.erase_node(backward)
         _erase_with_users(graph, node)
+    left = [n for n in graph.nodes if n.target is aten.native_dropout_backward.default]
+    if left:
+        raise RuntimeError(f"no dropout was found for the backward operators {left}")
     joint.graph_module.recompile()
     return len(forward)
 

@@ -1,0 +1,84 @@
+"""YAML as configurations need it: plain data, no key twice, numbers as YAML 1.2 reads them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import ConfigError
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, refusing repeated keys and reading 1e-3 as a number as YAML 1.2 does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None,
+                    None,
+                    f"the key '{key.value}' is there already (line {seen[key.value]})",
+                    key.start_mark,
+                )
+            seen[str(key.value)] = line
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def parse_value(text: str) -> Any:
+    """One value in YAML.
+
+    Raises:
+        ValueError: it is not valid; the message says why, in one line.
+    """
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(_problem(error)) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_yaml(file: Path) -> Any:
+    """What a file holds; None for an empty one.
+
+    Raises:
+        ConfigError: it can't be read, or is not valid; says where.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError([f"{file}: the file does not exist [--config]"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{file}: the file is not UTF-8 text [--config]"]) from None
+    except OSError as error:
+        raise ConfigError([f"{file}: {error.strerror or error} [--config]"]) from None
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError([f"{file}{_line(error)}: {_problem(error)}"]) from None
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, yaml.MarkedYAMLError):
+        parts = [str(part) for part in (error.problem, error.context) if part]
+        if error.problem and error.problem.startswith("but "):
+            parts.reverse()
+        return " ".join(parts) or "not valid YAML"
+    return str(error).strip().splitlines()[0]
+
+
+def _line(error: Exception) -> str:
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return f":{mark.line + 1}" if mark else ""
