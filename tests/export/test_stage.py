@@ -74,6 +74,16 @@ def test_losses(tmp_path: Path, task: Task) -> None:
     assert_verified(run_export(tmp_path, models.Signals, task, max_batch_size=4))
 
 
+def test_lowering_may_not_narrow_the_batch(tmp_path: Path) -> None:
+    """1-D convolutions of this size make PyTorch ask whether the batch is below 16."""
+    checkpoint = named_checkpoint(tmp_path, "cnn1d", (3, 100), 4)
+    config = ExportCommand.model_validate({"export": {"max_batch_size": 20}})
+    result = export(config, checkpoint, tmp_path / "model")
+    assert_verified(result)
+    session = open_session("executorch", load_program(result.program))
+    assert session.predict(torch.zeros(20, 3, 100)).shape == (20, 4)
+
+
 def test_batch_of_one(tmp_path: Path) -> None:
     result = run_export(tmp_path, models.Signals, max_batch_size=1)
     assert_verified(result)

@@ -56,9 +56,27 @@ def capture_buffers(buffers: dict[str, Tensor]) -> ExportedProgram:
 def to_edge_dialect(methods: dict[str, ExportedProgram]) -> EdgeProgramManager:
     """Brings captured graphs to edge dialect, without the validity check, which knows no joint graphs."""
     edge = to_edge(methods, compile_config=EdgeCompileConfig(_check_ir_validity=False))
-    for name in methods:
-        copied_weight_views(edge.exported_program(name))
+    for name, program in methods.items():
+        lowered = edge.exported_program(name)
+        _restore_batch_range(lowered, program)
+        copied_weight_views(lowered)
     return edge
+
+
+def _restore_batch_range(lowered: ExportedProgram, captured: ExportedProgram) -> None:
+    """Undoes what lowering concludes about the batch size.
+
+    Tracing decompositions asks PyTorch which convolution algorithm it would take, which depends on the batch
+    for 1-D convolutions, and notes the answer (batch < 16) as a fact about the program. The graph is the same
+    for every batch; that it computes rightly up to the largest is verified.
+    """
+    lowered._range_constraints = dict(captured.range_constraints)
+    for node in lowered.graph.nodes:
+        value = node.meta.get("val")
+        for length in value.shape if isinstance(value, Tensor) else ():
+            if isinstance(length, torch.SymInt):
+                ranges = length.node.shape_env.var_to_range
+                ranges.update(captured.range_constraints)
 
 
 def lower(edge: EdgeProgramManager, mutable: Iterable[str], external: Iterable[str] = ()) -> Lowered:
