@@ -124,9 +124,10 @@ def test_inline_programs_take_no_weights(inline_program: Any, digits_program: An
 def test_without_dropout_changes_nothing_else(noisy_program: Any, digits_program: Any) -> None:
     before = _deserialize(noisy_program.program.read_bytes())
     after = _deserialize(without_dropout(noisy_program.program.read_bytes()))
-    silenced = 0
+    silenced = unscaled = 0
     for old, new in zip(before.program.execution_plan, after.program.execution_plan, strict=True):
         dropouts = {i for i, op in enumerate(old.operators) if op.name == "aten::native_dropout"}
+        fills = {i for i, op in enumerate(old.operators) if op.name == "aten::full_like"}
         assert new.values[: len(old.values)] == old.values
         for old_chain, new_chain in zip(old.chains, new.chains, strict=True):
             for a, b in zip(old_chain.instructions, new_chain.instructions, strict=True):
@@ -135,8 +136,13 @@ def test_without_dropout_changes_nothing_else(noisy_program: Any, digits_program
                     assert new.values[b.instr_args.args[1]].val.double_val == 0.0
                     b.instr_args.args[1] = a.instr_args.args[1]
                     silenced += 1
+                elif getattr(a.instr_args, "op_index", None) in fills and a != b:
+                    assert old.values[a.instr_args.args[1]].val.double_val in (2.0, 1 / 0.75)
+                    assert new.values[b.instr_args.args[1]].val.double_val == 1.0
+                    b.instr_args.args[1] = a.instr_args.args[1]
+                    unscaled += 1
         new.values = new.values[: len(old.values)]
-    assert silenced > 0
+    assert silenced == unscaled > 0
     assert after.program == before.program
     plain = digits_program.program.read_bytes()
     assert _deserialize(without_dropout(plain)).program == _deserialize(plain).program
