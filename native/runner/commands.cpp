@@ -1,5 +1,7 @@
 #include "commands.h"
 
+#include <fnmatch.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -111,6 +113,10 @@ std::vector<std::pair<std::string, std::string>> identity(const Arguments& a, co
       {"--schedule", s.name},
       {"--warmup-steps", std::to_string(s.warmup_steps)},
   };
+  std::string groups;
+  for (const auto& [pattern, lr] : o.groups) groups += pattern + "=" + exact(lr) + " ";
+  all.emplace_back("--group", groups);
+  all.emplace_back("--accumulate", std::to_string(a.train.accumulate));
   if (o.name == "sgd") {
     all.insert(all.end(), {{"--momentum", exact(o.momentum)},
                            {"--dampening", exact(o.dampening)},
@@ -145,6 +151,19 @@ Status check_output(const Arguments& arguments, const Program& program) {
   return check_writable(state_path(output));
 }
 
+/// A pattern that fits nothing is a slip of the keyboard, and would train with the wrong learning rate.
+Status check_groups(const Arguments& arguments, const Program& program) {
+  const auto& parameters = program.parameters();
+  for (const auto& [pattern, lr] : arguments.train.optimizer.groups) {
+    const bool fits =
+        std::any_of(parameters.begin(), parameters.end(), [&pattern = pattern](const Parameter& p) {
+          return ::fnmatch(pattern.c_str(), p.name.c_str(), 0) == 0;
+        });
+    if (!fits) return bad_usage("--group " + pattern + " fits no trainable parameter; info lists them");
+  }
+  return {};
+}
+
 Status train(Arguments& arguments) {
   EDGETRAIN_TAKE(const auto program, open_program(arguments));
   EDGETRAIN_CHECK(check_output(arguments, *program));
@@ -160,6 +179,7 @@ Status train(Arguments& arguments) {
     return bad_usage(
         "--no-dropout needs a program of edgetrain: others keep dropout's scale in their backward graph");
   }
+  EDGETRAIN_CHECK(check_groups(arguments, *program));
   dropout::enable(arguments.dropout);
   arguments.train.identity = identity(arguments, *program, *training.dataset, batch_size);
   Trainer trainer(*program, *training.loader, validation.loader.get(), arguments.train);

@@ -80,6 +80,14 @@ Preprocessing& preprocessing(Arguments& a) {
   return *a.preprocessing;
 }
 
+Status add_group(Arguments& a, const std::string& text) {
+  const size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0) return bad_usage("must be PATTERN=LR, not '" + text + "'");
+  EDGETRAIN_TAKE(const double lr, real(text.c_str() + equals + 1, 0, 1e30));
+  a.train.optimizer.groups.emplace_back(text.substr(0, equals), lr);
+  return {};
+}
+
 struct Option {
   const char* name;
   char letter;
@@ -111,6 +119,11 @@ const Option kOptions[] = {
      }},
     {"lr", 0, "X", kTrain, "learning rate, the peak where a schedule varies it (0.01)",
      [](Arguments& a, const char* v) { return set(a.train.optimizer.lr, real(v, 0, kMost, true)); }},
+    {"group", 0, "PATTERN=LR", kTrain,
+     "parameters with a learning rate of their own, as in 'head.*=0.1'; may be repeated",
+     [](Arguments& a, const char* v) { return add_group(a, v); }},
+    {"accumulate", 0, "N", kTrain, "batches whose gradients make one step (1)",
+     [](Arguments& a, const char* v) { return set(a.train.accumulate, whole(v, 1)); }},
     {"momentum", 0, "X", kTrain, "momentum of sgd (0.9)",
      [](Arguments& a, const char* v) { return set(a.train.optimizer.momentum, real(v, 0, 0.9999999)); }},
     {"dampening", 0, "X", kTrain, "dampening of the momentum (0)",

@@ -123,7 +123,6 @@ Result<Manifest> load_manifest(const std::string& path) {
   manifest.preprocessing.scale = static_cast<float>(fields.at(preprocessing, "scale", Kind::kNumber).number);
   manifest.preprocessing.mean = fields.numbers(fields.at(preprocessing, "mean", Kind::kArray));
   manifest.preprocessing.std = fields.numbers(fields.at(preprocessing, "std", Kind::kArray));
-  manifest.input_shape = fields.shape(fields.at(fields.at("input", Kind::kObject), "shape", Kind::kArray));
   manifest.max_batch_size = fields.whole(fields.at("max_batch_size", Kind::kNumber));
   const Json& task = fields.at("task", Kind::kObject);
   manifest.loss = fields.at(task, "loss", Kind::kString).string;

@@ -1,5 +1,7 @@
 #include "edgetrain/optimizer.h"
 
+#include <fnmatch.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -24,12 +26,21 @@ void Optimizer::step(const std::vector<Parameter>& parameters, double lr) {
   }
   ++steps_;
   for (size_t i = 0; i < parameters.size(); ++i) {
+    const double rate = rate_of(parameters[i], lr);
     if (settings_.name == "sgd") {
-      sgd(parameters[i], i, lr, scale);
+      sgd(parameters[i], i, rate, scale);
     } else {
-      adam(parameters[i], i, lr, scale);
+      adam(parameters[i], i, rate, scale);
     }
   }
+}
+
+double Optimizer::rate_of(const Parameter& parameter, double lr) const {
+  for (const auto& [pattern, peak] : settings_.groups) {
+    // A schedule scales all groups alike.
+    if (::fnmatch(pattern.c_str(), parameter.name.c_str(), 0) == 0) return lr * (peak / settings_.lr);
+  }
+  return lr;
 }
 
 void Optimizer::restore(uint64_t steps, std::vector<std::vector<float>> first,

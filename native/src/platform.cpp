@@ -71,7 +71,7 @@ uint64_t peak_rss_bytes() {
     std::fclose(status);
   }
   if (kilobytes > 0) return kilobytes * 1024;
-  struct rusage usage {};
+  struct rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 }

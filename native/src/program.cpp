@@ -165,12 +165,13 @@ Status Program::find_buffers() {
   if (first == records.end() || !first->arena_offset) {
     return bad_input("the manifest does not say where " + parameters_[0].name + " lies; export again");
   }
-  auto* arena = reinterpret_cast<uint8_t*>(parameters_[0].value) - *first->arena_offset;
+  // As a number: an offset that is wrong must not become a pointer before it was found among those known.
+  const auto arena = reinterpret_cast<uintptr_t>(parameters_[0].value) - *first->arena_offset;
   for (const auto& record : records) {
     const bool known =
         std::any_of(changed_.begin(), changed_.end(), [&](const auto& c) { return c.name == record.name; });
     if (!record.is_mutable || known || !record.arena_offset) continue;
-    auto* data = arena + *record.arena_offset;
+    auto* data = reinterpret_cast<uint8_t*>(arena + *record.arena_offset);
     const auto place = places_.find(data);
     if (place == places_.end()) return bad_input("buffer " + record.name + " is not where the manifest says");
     EDGETRAIN_CHECK(add_changed(record.name, data, place->second.size));

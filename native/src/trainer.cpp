@@ -1,7 +1,5 @@
 #include "edgetrain/trainer.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cinttypes>
@@ -39,18 +37,18 @@ Trainer::Trainer(Program& program, BatchLoader& training, BatchLoader* validatio
       settings_(settings),
       optimizer_(settings.optimizer),
       loss_(program.manifest() ? program.manifest()->loss : ""),
-      total_steps_(settings.epochs * training.count()) {
+      total_steps_(settings.epochs * steps_per_epoch()) {
   if (settings.max_steps) total_steps_ = std::min(total_steps_, *settings.max_steps);
 }
 
 double Trainer::rate(uint64_t step) const {
-  return learning_rate(settings_.schedule, settings_.optimizer.lr, step, total_steps_, training_.count());
+  return learning_rate(settings_.schedule, settings_.optimizer.lr, step, total_steps_, steps_per_epoch());
 }
 
 Status Trainer::run() {
   if (!resumed_) {
     EpochRecord record;
-    EDGETRAIN_CHECK(validate(record, "before training"));
+    EDGETRAIN_CHECK(validate(record));
     EDGETRAIN_CHECK(epoch_line(record).print());
     last_ = record;
     EDGETRAIN_CHECK(stop_if_asked(false));
@@ -68,7 +66,7 @@ Status Trainer::run() {
     record.learning_rate = rate(step_ - 1);
     const bool last = step_ >= total_steps_;
     const bool due = settings_.eval_every > 0 && record.epoch % settings_.eval_every == 0;
-    if (last || due) EDGETRAIN_CHECK(validate(record, "after epoch " + std::to_string(record.epoch)));
+    if (last || due) EDGETRAIN_CHECK(validate(record));
     // What the last step made of the weights shows in no training loss any more.
     const bool good = !record.val_loss || std::isfinite(*record.val_loss);
     if (!good || !program_.weights_finite())
@@ -95,7 +93,7 @@ Status Trainer::run() {
 
 Status Trainer::train_epoch() {
   while (batch_ < training_.count() && step_ < total_steps_) {
-    EDGETRAIN_CHECK(train_step(total_steps_));
+    EDGETRAIN_CHECK(train_step());
     if (batch_ >= training_.count() || step_ >= total_steps_) break;
     if (settings_.save_every > 0 && step_ % settings_.save_every == 0) {
       if (!program_.weights_finite()) return not_finite("the weights are not finite");
@@ -106,32 +104,60 @@ Status Trainer::train_epoch() {
   return {};
 }
 
-Status Trainer::train_step(uint64_t total_steps) {
+uint64_t Trainer::steps_per_epoch() const {
+  return (training_.count() + settings_.accumulate - 1) / settings_.accumulate;
+}
+
+Status Trainer::train_step() {
   const auto start = std::chrono::steady_clock::now();
-  const Batch batch = training_.batch(batch_);
   dropout::begin_step(settings_.seed, step_);
-  EDGETRAIN_TAKE(const Outcome outcome, program_.train(batch));
-  if (!std::isfinite(outcome.loss) || !gradients_finite())
+  EDGETRAIN_TAKE(const Meter step, forward_backward());
+  if (!std::isfinite(step.loss()) || !gradients_finite())
     return not_finite("loss or gradients are not finite");
-  const double correct = count_correct(outcome.predictions, batch, loss_);
   const double lr = rate(step_);
-  optimizer_.step(program_.parameters(), lr);
+  optimizer_.step(parameters_, lr);
   train_time_ += seconds_since(start);
-  meter_.add(outcome.loss, correct, batch.size);
-  ++batch_;
+  meter_.add(step.loss(), step.has_accuracy ? step.correct : -1, step.samples);
   ++step_;
   if (!settings_.log_steps) return {};
   return JsonLine("step")
       .add("step", step_)
-      .add("of", total_steps)
-      .add("loss", outcome.loss)
+      .add("of", total_steps_)
+      .add("loss", step.loss())
       .add("learning_rate", lr)
-      .add("samples", uint64_t{batch.size})
+      .add("samples", step.samples)
       .add("time_s", seconds_since(start))
       .print();
 }
 
-Status Trainer::validate(EpochRecord& record, const std::string& what) {
+Result<Meter> Trainer::forward_backward() {
+  const size_t end = std::min<size_t>(training_.count(), batch_ + settings_.accumulate);
+  const bool alone = end - batch_ == 1;
+  Meter step;
+  sums_.resize(alone ? 0 : program_.parameters().size());
+  for (auto& sum : sums_) std::fill(sum.begin(), sum.end(), 0.0F);
+  for (; batch_ < end; ++batch_) {
+    const Batch batch = training_.batch(batch_);
+    EDGETRAIN_TAKE(const Outcome outcome, program_.train(batch));
+    step.add(outcome.loss, count_correct(outcome.predictions, batch, loss_), batch.size);
+    const auto& parameters = program_.parameters();
+    for (size_t i = 0; i < sums_.size(); ++i) {
+      sums_[i].resize(parameters[i].count);
+      for (size_t j = 0; j < sums_[i].size(); ++j) {
+        sums_[i][j] += parameters[i].gradient[j] * static_cast<float>(batch.size);
+      }
+    }
+  }
+  parameters_ = program_.parameters();
+  for (size_t i = 0; i < sums_.size(); ++i) {
+    // The loss is a mean over samples, and so is its gradient: a last, smaller batch counts by its size.
+    for (float& value : sums_[i]) value /= static_cast<float>(step.samples);
+    parameters_[i].gradient = sums_[i].data();
+  }
+  return step;
+}
+
+Status Trainer::validate(EpochRecord& record) {
   if (validation_ == nullptr) return {};
   const auto start = std::chrono::steady_clock::now();
   EDGETRAIN_TAKE(const Meter meter, evaluate(program_, *validation_, loss_));
@@ -140,13 +166,12 @@ Status Trainer::validate(EpochRecord& record, const std::string& what) {
   record.val_time_s = seconds_since(start);
   record.val_time_per_sample_s =
       *record.val_time_s / static_cast<double>(std::max<uint64_t>(1, meter.samples));
-  if (record.epoch == 0) std::fprintf(stderr, "%s: validation loss %.4f\n", what.c_str(), *record.val_loss);
+  if (record.epoch == 0) std::fprintf(stderr, "before training: validation loss %.4f\n", *record.val_loss);
   return {};
 }
 
 bool Trainer::gradients_finite() const {
-  const auto& parameters = program_.parameters();
-  return std::all_of(parameters.begin(), parameters.end(), [](const Parameter& p) {
+  return std::all_of(parameters_.begin(), parameters_.end(), [](const Parameter& p) {
     return std::all_of(p.gradient, p.gradient + p.count, [](float g) { return std::isfinite(g); });
   });
 }
@@ -238,9 +263,9 @@ Status Trainer::resume() {
   optimizer_.restore(optimizer_steps, std::move(first), std::move(second));
   resumed_ = true;
   saved_epoch_ = epoch_;
-  struct stat about{};
-  // The state holds the weights, too: a lost or half-renamed output is made whole again.
-  if (::stat(settings_.output.c_str(), &about) != 0) EDGETRAIN_CHECK(program_.save(settings_.output));
+  // The state holds the weights, too: an output that was lost, or is older than the state, is made whole
+  // again.
+  EDGETRAIN_CHECK(program_.save(settings_.output));
   if (settings_.schedule.name == "cosine" && planned != total_steps_) {
     std::fprintf(stderr,
                  "note: the cosine schedule now ends at step %" PRIu64 ", not %" PRIu64

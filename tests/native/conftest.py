@@ -40,7 +40,7 @@ class Run:
 
 @pytest.fixture(scope="session")
 def native_build() -> Path:
-    """The folder with the built programs: $EDGETRAIN_NATIVE_BUILD as it is, or build/native, brought up to date."""
+    """The built programs: those in $EDGETRAIN_NATIVE_BUILD, or build/native, brought up to date."""
     given = os.environ.get("EDGETRAIN_NATIVE_BUILD")
     if given:
         return Path(given)
@@ -51,7 +51,8 @@ def native_build() -> Path:
     if tuple(int(n) for n in text.split()[2].split(".")[:2]) < (3, 28):
         pytest.skip("needs CMake 3.28 or newer (pip install cmake)")
     spec = importlib.util.find_spec("executorch")
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     build = REPOSITORY / "build" / "native"
     prefix = f"-DCMAKE_PREFIX_PATH={next(iter(spec.submodule_search_locations))}"
     subprocess.run([cmake, "-S", REPOSITORY / "native", "-B", build, prefix], check=True, capture_output=True)

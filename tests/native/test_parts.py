@@ -24,7 +24,9 @@ def test_hashes_random_numbers_and_json(native_build: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "seed", "epoch"), [(1, 0, 0), (10, 0, 1), (1000, 7, 3), (5001, 2**40, 12)])
-def test_the_order_is_that_of_the_other_runtimes(native_build: Path, count: int, seed: int, epoch: int) -> None:
+def test_the_order_is_that_of_the_other_runtimes(
+    native_build: Path, count: int, seed: int, epoch: int
+) -> None:
     split = TensorSplit(torch.arange(count, dtype=torch.float32).reshape(-1, 1), torch.zeros(count))
     batches = BatchLoader(split, Preprocessing(), 64, shuffle=True, seed=seed).epoch(epoch)
     expected = torch.cat([b.inputs for b in batches]).flatten().int().tolist()
@@ -43,7 +45,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sgd-cosine": {"schedule": "cosine", "warmup": 7},
     "sgd-step": {"schedule": "step", "gamma": 0.5},
     "adam": {"name": "adam", "lr": 0.003},
-    "adam-decay": {"name": "adam", "lr": 0.003, "weight_decay": 0.1, "beta1": 0.8, "beta2": 0.99, "eps": 1e-6},
+    "adam-decay": {
+        "name": "adam",
+        "lr": 0.003,
+        "weight_decay": 0.1,
+        "beta1": 0.8,
+        "beta2": 0.99,
+        "eps": 1e-6,
+    },
     "adam-clipped": {"name": "adam", "lr": 0.003, "clip": 2.0},
     "adamw": {"name": "adamw", "lr": 0.003, "weight_decay": 0.1},
     "adamw-cosine": {"name": "adamw", "lr": 0.003, "schedule": "cosine", "warmup": 5},
@@ -58,7 +67,18 @@ def test_optimizers_do_what_torch_does(native_build: Path, case: str) -> None:
     generator = torch.Generator().manual_seed(3)
     values = torch.randn(COUNT, generator=generator)
     gradients = torch.randn(STEPS, COUNT, generator=generator)
-    keys = ["name", "lr", "momentum", "dampening", "nesterov", "weight_decay", "beta1", "beta2", "eps", "clip"]
+    keys = [
+        "name",
+        "lr",
+        "momentum",
+        "dampening",
+        "nesterov",
+        "weight_decay",
+        "beta1",
+        "beta2",
+        "eps",
+        "clip",
+    ]
     command = [str(s[key]) for key in [*keys, "schedule", "warmup", "gamma"]] + [str(STEPS), str(COUNT)]
     done = subprocess.run(
         [native_build / "optimizer_steps", *command],

@@ -1,4 +1,4 @@
-"""Interrupted, resumed, damaged, short of disk: what is on disk is always whole, and what is wrong is said."""
+"""Interrupted, damaged, short of disk: what is on disk is always whole, and what is wrong is said."""
 
 from __future__ import annotations
 
@@ -19,14 +19,26 @@ from edgetrain.artifacts.tensors import read_tensors
 Runner = Callable[..., Any]
 
 
-@pytest.mark.parametrize("flags", [["--momentum", 0.9], ["--optimizer", "adamw", "--schedule", "cosine"]], ids=str)
+@pytest.mark.parametrize(
+    "flags", [["--momentum", 0.9], ["--optimizer", "adamw", "--schedule", "cosine"]], ids=str
+)
 @pytest.mark.parametrize("cut", [4, 7])
 def test_resumed_runs_are_bitwise_the_same(
     noisy_program: Any, packed: Any, run: Runner, tmp_path: Path, flags: list[Any], cut: int
 ) -> None:
     """With dropout and running statistics, in the middle of an epoch."""
     whole, parts = tmp_path / "whole.ptd", tmp_path / "parts.ptd"
-    common = [noisy_program.program, "--data", packed.train, "--batch-size", 8, "--seed", 3, "--log-steps", *flags]
+    common = [
+        noisy_program.program,
+        "--data",
+        packed.train,
+        "--batch-size",
+        8,
+        "--seed",
+        3,
+        "--log-steps",
+        *flags,
+    ]
     if "cosine" in flags:
         # Its learning rate depends on the length of the run, so the run is cut by a signal in another test.
         common = [*common[:-2], "--warmup-steps", 2]
@@ -43,7 +55,17 @@ def test_a_signal_finishes_the_step_and_saves(
     digits_program: Any, packed: Any, runner: Path, run: Runner, tmp_path: Path
 ) -> None:
     whole, parts = tmp_path / "whole.ptd", tmp_path / "parts.ptd"
-    common = [digits_program.program, "--data", packed.train, "--batch-size", 2, "--schedule", "cosine", "--epochs", 2]
+    common = [
+        digits_program.program,
+        "--data",
+        packed.train,
+        "--batch-size",
+        2,
+        "--schedule",
+        "cosine",
+        "--epochs",
+        2,
+    ]
     assert run("train", *common, "-o", whole).code == 0
     command = [str(x) for x in (runner, "train", *common, "-o", parts, "--log-steps")]
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,7 +84,16 @@ def test_a_signal_finishes_the_step_and_saves(
 
 
 def test_other_settings_are_refused(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
-    common = ["train", digits_program.program, "--data", packed.train, "-o", tmp_path / "out.ptd", "--max-steps", 2]
+    common = [
+        "train",
+        digits_program.program,
+        "--data",
+        packed.train,
+        "-o",
+        tmp_path / "out.ptd",
+        "--max-steps",
+        2,
+    ]
     assert run(*common).code == 0
     other = run(*common, "--resume", "--lr", 0.5, "--seed", 4)
     assert other.code == 2
@@ -93,7 +124,9 @@ def limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
-def test_a_full_disk_leaves_the_old_file(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file(
+    digits_program: Any, packed: Any, run: Runner, tmp_path: Path
+) -> None:
     out = tmp_path / "out.ptd"
     common = ["train", digits_program.program, "--data", packed.train, "-o", out, "--max-steps", 2]
     assert run(*common).code == 0
@@ -114,7 +147,9 @@ def test_a_really_full_disk(digits_program: Any, packed: Any, run: Runner, tmp_p
     if mounted.returncode:
         pytest.skip("may not mount a small disk here")
     try:
-        full = run("train", digits_program.program, "--data", packed.train, "-o", small / "out.ptd", "--max-steps", 2)
+        full = run(
+            "train", digits_program.program, "--data", packed.train, "-o", small / "out.ptd", "--max-steps", 2
+        )
         assert full.code == 1
         assert "No space left on device" in full.error
     finally:
@@ -133,7 +168,17 @@ def test_outputs_that_make_no_sense(digits_program: Any, packed: Any, run: Runne
 
 def test_killed_while_it_saves(digits_program: Any, packed: Any, runner: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ptd"
-    command = [runner, "train", digits_program.program, "--data", packed.train, "-o", out, "--batch-size", "1"]
+    command = [
+        runner,
+        "train",
+        digits_program.program,
+        "--data",
+        packed.train,
+        "-o",
+        out,
+        "--batch-size",
+        "1",
+    ]
     command += ["--save-every", "1", "--epochs", "50", "--log-steps", "--seed"]
     chance, seen = random.Random(0), set()
     for seed in range(50):
@@ -169,9 +214,22 @@ def test_damage_is_found(
     weights, data = tmp_path / "other.ptd", tmp_path / "data.ptd"
     shutil.copy(made.weights, weights)
     shutil.copy(packed.train, data)
-    command = ["train", made.program, "-w", weights, "--data", data, "-o", tmp_path / "out.ptd", "--max-steps", 1]
+    command = [
+        "train",
+        made.program,
+        "-w",
+        weights,
+        "--data",
+        data,
+        "-o",
+        tmp_path / "out.ptd",
+        "--max-steps",
+        1,
+    ]
     assert run(*command).code == 0
-    target = {"program": made.program, "weights": weights, "data": data, "state": tmp_path / "out.state"}[which]
+    target = {"program": made.program, "weights": weights, "data": data, "state": tmp_path / "out.state"}[
+        which
+    ]
     good, chance = target.read_bytes(), random.Random(which)
     for _ in range(damages):
         target.write_bytes(damaged(good, chance))

@@ -25,7 +25,9 @@ def split_of(path: Path) -> TensorSplit:
     return TensorSplit(tensors["inputs"], tensors["targets"])
 
 
-def python_losses(session: Session, path: Path, steps: int, batch_size: int, lr: float, seed: int) -> list[float]:
+def python_losses(
+    session: Session, path: Path, steps: int, batch_size: int, lr: float, seed: int
+) -> list[float]:
     """What the Python runtime makes of the same run: SGD with momentum 0.9."""
     loader = BatchLoader(split_of(path), session.manifest.preprocessing, batch_size, shuffle=True, seed=seed)
     losses: list[float] = []
@@ -98,7 +100,16 @@ def test_saved_weights_give_the_same_loss_everywhere(
 ) -> None:
     out = tmp_path / "tuned.ptd"
     trained = run(
-        "train", digits_program.program, "--data", packed.train, "--validation", packed.test, "-o", out, "--epochs", 4
+        "train",
+        digits_program.program,
+        "--data",
+        packed.train,
+        "--validation",
+        packed.test,
+        "-o",
+        out,
+        "--epochs",
+        4,
     )
     assert trained.code == 0
     records = trained.events("epoch")
@@ -114,7 +125,16 @@ def test_saved_weights_give_the_same_loss_everywhere(
 def test_weights_inside_the_program(inline_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
     out = tmp_path / "tuned.pte"
     trained = run(
-        "train", inline_program.program, "--data", packed.train, "--validation", packed.test, "-o", out, "--epochs", 2
+        "train",
+        inline_program.program,
+        "--data",
+        packed.train,
+        "--validation",
+        packed.test,
+        "-o",
+        out,
+        "--epochs",
+        2,
     )
     assert trained.code == 0, trained.error
     (result,) = trained.events("result")
@@ -132,8 +152,8 @@ def test_regression(regression_program: Any, regression_data: Path, run: Runner,
     data = tmp_path / "data.ptd"
     write_tensors(data, {name: torch.from_numpy(arrays[name]) for name in ("inputs", "targets")})
     trained = run(
-        "train", regression_program.program, "--data", data, "--validation", data, "-o", tmp_path / "tuned.ptd",
-        "--optimizer", "adam", "--epochs", 5,
+        "train", regression_program.program, "--data", data, "--validation", data,
+        "-o", tmp_path / "tuned.ptd", "--optimizer", "adam", "--epochs", 5,
     )  # fmt: skip
     records = trained.events("epoch")
     assert records[-1]["val_loss"] < records[0]["val_loss"]
@@ -168,7 +188,35 @@ def test_info(digits_program: Any, packed: Any, run: Runner) -> None:
 
 
 def test_memory_stays_small(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
-    done = run("train", digits_program.program, "--data", packed.train, "-o", tmp_path / "out.ptd", "--epochs", 1)
+    done = run(
+        "train", digits_program.program, "--data", packed.train, "-o", tmp_path / "out.ptd", "--epochs", 1
+    )
     peak = done.events("result")[0]["peak_rss_bytes"]
     assert math.isfinite(peak)
     assert peak < 40e6
+
+
+def test_accumulated_batches_make_one_step(
+    digits_program: Any, packed: Any, run: Runner, tmp_path: Path
+) -> None:
+    common = ["train", digits_program.program, "--data", packed.train, "--epochs", 2, "--log-steps"]
+    large = run(*common, "-o", tmp_path / "large.ptd", "--batch-size", 32)
+    small = run(*common, "-o", tmp_path / "small.ptd", "--batch-size", 8, "--accumulate", 4)
+    assert small.losses == pytest.approx(large.losses, rel=1e-4)
+    expected = read_tensors(tmp_path / "large.ptd").tensors()
+    for name, tensor in read_tensors(tmp_path / "small.ptd").tensors().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_groups_have_their_own_learning_rate(
+    digits_program: Any, packed: Any, run: Runner, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ptd"
+    common = ["train", digits_program.program, "--data", packed.train, "-o", out, "--max-steps", 3]
+    assert run(*common, "--group", "classifier.2.*=0.02", "--group", "*=0").code == 0
+    before, after = (read_tensors(path).tensors() for path in (digits_program.weights, out))
+    assert {n for n in after if not torch.equal(before[n], after[n])} == {
+        "classifier.2.weight",
+        "classifier.2.bias",
+    }
+    assert run(*common, "--group", "clasifier.*=1").code == 2

@@ -91,7 +91,8 @@ def cifar(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def read(paths: list[Path]) -> tuple[Tensor, Tensor]:
-    records = torch.from_numpy(np.frombuffer(b"".join(p.read_bytes() for p in paths), np.uint8).reshape(-1, 3073).copy())
+    content = bytearray(b"".join(path.read_bytes() for path in paths))
+    records = torch.frombuffer(content, dtype=torch.uint8).reshape(-1, 3073)
     pixels = records[:, 1:].reshape(-1, 3, 32, 32).float() * (1 / 255)
     return (pixels - 0.5) / 0.25, records[:, 0].long()
 
@@ -156,6 +157,10 @@ def test_dropout_can_be_repeated(dropping: Exported, cifar: list[Path], run: Run
 
 
 def test_wrong_records_are_refused(dropping: Exported, run: Runner, tmp_path: Path) -> None:
-    for name, content in (("short.bin", bytes(3072)), ("class.bin", b"\x0b" + bytes(3072)), ("empty.bin", b"")):
+    for name, content in (
+        ("short.bin", bytes(3072)),
+        ("class.bin", b"\x0b" + bytes(3072)),
+        ("empty.bin", b""),
+    ):
         (tmp_path / name).write_bytes(content)
         assert run("evaluate", dropping.program, "--data", tmp_path / name).code == 3

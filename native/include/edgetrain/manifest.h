@@ -38,7 +38,6 @@ struct Manifest {
   std::optional<FileRecord> weights;  ///< none where the weights are inside the program
   std::string pairing;
   Preprocessing preprocessing;
-  std::vector<int64_t> input_shape;  ///< of one sample
   int64_t max_batch_size = 0;
   std::string loss;
   std::vector<std::string> classes;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "edgetrain/program.h"
@@ -20,6 +21,9 @@ struct OptimizerSettings {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
+  /// Parameters whose names match a pattern (as in a shell: *, ?, [..]) have a learning rate of their own;
+  /// the first pattern that fits counts.
+  std::vector<std::pair<std::string, double>> groups;
   double clip_norm = 0;  ///< largest norm of all gradients together; 0: no clipping
 };
 
@@ -39,6 +43,8 @@ class Optimizer {
   void restore(uint64_t steps, std::vector<std::vector<float>> first, std::vector<std::vector<float>> second);
 
  private:
+  /// The learning rate of a parameter when that of most is `lr`.
+  double rate_of(const Parameter& parameter, double lr) const;
   void sgd(const Parameter& parameter, size_t index, double lr, float scale);
   void adam(const Parameter& parameter, size_t index, double lr, float scale);
 

@@ -21,6 +21,7 @@ struct TrainSettings {
   uint64_t epochs = 5;
   std::optional<uint64_t> max_steps;
   uint64_t eval_every = 1;  ///< validate every so many epochs; 0: only before the first and after the last
+  uint64_t accumulate = 1;  ///< batches whose gradients make one step
   uint64_t save_every = 0;  ///< also save every so many steps; 0: after epochs only
   uint64_t seed = 0;
   bool log_steps = false;  ///< a JSON line per step
@@ -49,13 +50,16 @@ class Trainer {
 
  private:
   Status train_epoch();
-  Status train_step(uint64_t total_steps);
-  Status validate(EpochRecord& record, const std::string& what);
+  Status train_step();
+  /// Runs the batches of one step; the mean loss and the right samples of all of them.
+  Result<Meter> forward_backward();
+  Status validate(EpochRecord& record);
   Status save();
   Status stop_if_asked(bool save_first);
   Failure not_finite(const std::string& what) const;
   double rate(uint64_t step) const;
   bool gradients_finite() const;
+  uint64_t steps_per_epoch() const;
 
   Program& program_;
   BatchLoader& training_;
@@ -63,6 +67,8 @@ class Trainer {
   const TrainSettings& settings_;
   Optimizer optimizer_;
   std::string loss_;
+  std::vector<Parameter> parameters_;     // their gradients are those of the whole step
+  std::vector<std::vector<float>> sums_;  // gradients of several batches, times their sizes
   uint64_t total_steps_;
   uint64_t epoch_ = 0, batch_ = 0, step_ = 0, saved_epoch_ = 0;
   Meter meter_;
