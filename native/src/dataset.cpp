@@ -36,7 +36,10 @@ Result<Dataset> Dataset::open(const std::vector<std::string>& paths) {
   for (const auto& path : paths) EDGETRAIN_CHECK(dataset.add(path));
   if (dataset.size_ == 0)
     return bad_input(paths.empty() ? "no data set was named" : paths[0] + " holds no samples");
-  for (const Part& part : dataset.parts_) hasher.update(part.file.data(), part.file.size());
+  for (const Part& part : dataset.parts_) {
+    hasher.update(part.file.data(), part.file.size());
+    part.file.release_pages();
+  }
   dataset.fingerprint_ = hex(hasher.finish());
   return dataset;
 }

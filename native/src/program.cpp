@@ -46,6 +46,9 @@ Result<std::unique_ptr<Program>> Program::load(ProgramFiles files) {
   EDGETRAIN_TAKE(const auto names, program->gradient_names());
   EDGETRAIN_CHECK(program->find_inputs());
   EDGETRAIN_CHECK(program->find_weights(names));
+  // Mutable weights were copied into their arena.
+  if (program->files_.weights) program->files_.weights->file().release_pages();
+  program->files_.program.release_pages();
   return program;
 }
 
@@ -264,7 +267,10 @@ Status Program::save(const std::string& path) const {
   std::vector<Patch> patches;
   for (const auto& tensor : changed_) patches.push_back({tensor.file_offset, tensor.data, tensor.bytes});
   if (files_.weights) {
-    return write_patched(path, files_.weights->file(), std::move(patches), files_.weights->digest_offset());
+    const auto status =
+        write_patched(path, files_.weights->file(), std::move(patches), files_.weights->digest_offset());
+    files_.weights->file().release_pages();
+    return status;
   }
   EDGETRAIN_CHECK(write_patched(path, files_.program, std::move(patches), std::nullopt));
   if (!files_.manifest) return {};

@@ -44,7 +44,7 @@ Result<StateFile> StateFile::read(const std::string& path) {
   while (at < end) {
     std::string name, value;
     if (!take(name) || !take(value)) return unusable(path);
-    state.entries_[name] = std::move(value);
+    state.entries_[name].own = std::move(value);
   }
   return state;
 }
@@ -57,11 +57,16 @@ Status StateFile::write(const std::string& path) const {
     return file.write(data, size);
   };
   EDGETRAIN_CHECK(write(kMagic, sizeof(kMagic)));
-  for (const auto& [name, value] : entries_) {
-    for (const std::string* text : {&name, &value}) {
-      const uint64_t length = text->size();
-      EDGETRAIN_CHECK(write(&length, sizeof(length)));
-      EDGETRAIN_CHECK(write(text->data(), text->size()));
+  const auto write_sized = [&](const char* data, uint64_t size) -> Status {
+    EDGETRAIN_CHECK(write(&size, sizeof(size)));
+    return write(data, size);
+  };
+  for (const auto& [name, entry] : entries_) {
+    EDGETRAIN_CHECK(write_sized(name.data(), name.size()));
+    if (entry.borrowed != nullptr) {
+      EDGETRAIN_CHECK(write_sized(entry.borrowed, entry.size));
+    } else {
+      EDGETRAIN_CHECK(write_sized(entry.own.data(), entry.own.size()));
     }
   }
   const Digest digest = hasher.finish();
@@ -70,12 +75,20 @@ Status StateFile::write(const std::string& path) const {
 }
 
 void StateFile::put(const std::string& name, const void* data, size_t size) {
-  entries_[name].assign(static_cast<const char*>(data), size);
+  entries_[name] = {{}, static_cast<const char*>(data), size};
+}
+
+void StateFile::put_number(const std::string& name, uint64_t value) {
+  put_text(name, std::string(reinterpret_cast<const char*>(&value), sizeof(value)));
+}
+
+void StateFile::put_real(const std::string& name, double value) {
+  put_text(name, std::string(reinterpret_cast<const char*>(&value), sizeof(value)));
 }
 
 const std::string* StateFile::find(const std::string& name) const {
   const auto found = entries_.find(name);
-  return found == entries_.end() ? nullptr : &found->second;
+  return found == entries_.end() ? nullptr : &found->second.own;
 }
 
 Status StateFile::copy(const std::string& name, void* to, size_t size) const {

@@ -19,6 +19,8 @@ class MappedFile {
 
   const uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
+  /// Lets the system take the pages' memory back; they are read again when they are needed.
+  void release_pages() const;
   const std::string& path() const { return path_; }
 
  private:

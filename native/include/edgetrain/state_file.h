@@ -16,12 +16,13 @@ class StateFile {
   static Result<StateFile> read(const std::string& path);
   Status write(const std::string& path) const;
 
+  /// The bytes stay the caller's and must outlive write(): weights are not copied to be saved.
   void put(const std::string& name, const void* data, size_t size);
-  void put_text(const std::string& name, const std::string& text) { put(name, text.data(), text.size()); }
-  void put_number(const std::string& name, uint64_t value) { put(name, &value, sizeof(value)); }
-  void put_real(const std::string& name, double value) { put(name, &value, sizeof(value)); }
+  void put_text(const std::string& name, const std::string& text) { entries_[name].own = text; }
+  void put_number(const std::string& name, uint64_t value);
+  void put_real(const std::string& name, double value);
 
-  /// Null where there is no such entry.
+  /// An entry of a state that was read; null where there is none.
   const std::string* find(const std::string& name) const;
   /// A failure where the entry is missing or of another size.
   Result<uint64_t> number(const std::string& name) const;
@@ -32,8 +33,13 @@ class StateFile {
   std::vector<float> floats(const std::string& name) const;
 
  private:
+  struct Entry {
+    std::string own;                 // the bytes, where they are the state's own
+    const char* borrowed = nullptr;  // otherwise where they are
+    size_t size = 0;
+  };
   std::string path_ = "the state";
-  std::map<std::string, std::string> entries_;
+  std::map<std::string, Entry> entries_;
 };
 
 /// `tuned.state` beside `tuned.ptd`.
