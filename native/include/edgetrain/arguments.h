@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "edgetrain/manifest.h"
+#include "edgetrain/result.h"
+#include "edgetrain/trainer.h"
+
+namespace edgetrain {
+
+/// Everything the command line can say.
+struct Arguments {
+  std::string command;  ///< train, evaluate, predict, info; empty: only help was asked for
+  bool help = false;
+  std::string program;  ///< the file named first: a program, or for info any file
+  std::string weights;
+  std::vector<std::string> data, validation;
+  std::optional<uint64_t> batch_size, threads;
+  bool shuffle = true;
+  bool dropout = true;
+  bool resume = false;
+  std::optional<Preprocessing> preprocessing;  ///< for programs without a manifest
+  TrainSettings train;
+};
+
+/// Reads and checks the command line; `argv` is permuted as getopt_long does.
+Result<Arguments> parse_arguments(int argc, char** argv);
+
+/// The help of a command, or of all where it is empty.
+std::string help_text(const std::string& command);
+
+}  // namespace edgetrain

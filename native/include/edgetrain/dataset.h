@@ -1,0 +1,106 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "edgetrain/flat_tensor.h"
+#include "edgetrain/manifest.h"
+#include "edgetrain/mapped_file.h"
+#include "edgetrain/program.h"
+#include "edgetrain/result.h"
+
+namespace edgetrain {
+
+/// Samples with their targets, mapped rather than read.
+///
+/// A file is either a packed .ptd with the tensors `inputs` (uint8, float32 or int64 [N, ...]) and `targets`
+/// (int64 [N] or float32 [N, ...]), or CIFAR-10's binary format: records of one label byte and 3 x 32 x 32
+/// bytes of pixels.
+class Dataset {
+ public:
+  /// Several files of one layout become one data set, in the order given.
+  static Result<Dataset> open(const std::vector<std::string>& paths);
+
+  size_t size() const { return size_; }
+  const std::vector<int64_t>& sample_shape() const { return sample_shape_; }
+  const std::vector<int64_t>& target_shape() const { return target_shape_; }
+  /// Whether targets are classes (rather than numbers).
+  bool has_classes() const { return target_dtype_ != kFloat; }
+  /// SHA-256 over the files, by which a resumed run recognises its data.
+  const std::string& fingerprint() const { return fingerprint_; }
+
+  /// Checks that a program can take these samples.
+  /// @param classes number of classes the model knows; 0: unknown.
+  Status check_fits(const Program& program, size_t classes) const;
+
+  /// Copies one sample as float32, preprocessed; or as it is where the program takes int64 ids.
+  void copy_input(size_t index, const Preprocessing& preprocessing, float* to) const;
+  void copy_input(size_t index, int64_t* to) const;
+  void copy_target(size_t index, float* to) const;
+  int64_t target_class(size_t index) const;
+
+ private:
+  static constexpr int8_t kByte = static_cast<int8_t>(DType::kUInt8);
+  static constexpr int8_t kLong = static_cast<int8_t>(DType::kInt64);
+  static constexpr int8_t kFloat = static_cast<int8_t>(DType::kFloat32);
+
+  /// Samples of one file; `stride`s are bytes from one sample to the next.
+  struct Part {
+    MappedFile file;
+    const uint8_t *inputs, *targets;
+    size_t count, input_stride, target_stride;
+  };
+  Status add(const std::string& path);
+  Status add_packed(const std::string& path);
+  Status add_records(MappedFile file);
+  Status add_part(Part part, std::vector<int64_t> sample, int8_t input, std::vector<int64_t> target,
+                  int8_t target_dtype);
+  const uint8_t* at(size_t index, bool target) const;
+
+  std::vector<Part> parts_;
+  size_t size_ = 0;
+  std::vector<int64_t> sample_shape_, target_shape_;
+  int8_t input_dtype_ = 0, target_dtype_ = 0;
+  size_t sample_items_ = 1, target_items_ = 1;
+  std::string fingerprint_;
+};
+
+/// Cuts a data set into batches. Refers to the data set, which must outlive it.
+class BatchLoader {
+ public:
+  /// @param drop_last leave out a last batch that is smaller than the others (programs with a fixed batch
+  /// size).
+  BatchLoader(const Dataset& dataset, const Program& program, Preprocessing preprocessing, size_t batch_size,
+              bool shuffle, uint64_t seed, bool drop_last);
+
+  /// Batches in an epoch.
+  size_t count() const;
+  /// Chooses the order of an epoch.
+  void begin_epoch(uint64_t epoch);
+  /// One batch of the epoch. Its memory is the loader's, valid until the next call.
+  Batch batch(size_t index);
+  /// Position in the data set of a batch's sample.
+  size_t row(size_t index, size_t sample) const { return order_[index * batch_size_ + sample]; }
+
+ private:
+  const Dataset& dataset_;
+  Preprocessing preprocessing_;
+  size_t batch_size_;
+  bool shuffle_;
+  uint64_t seed_;
+  bool drop_last_;
+  bool ids_;  // the program takes int64 ids rather than numbers
+  std::vector<uint32_t> order_;
+  std::vector<float> inputs_, float_targets_;
+  std::vector<int64_t> id_inputs_, class_targets_;
+};
+
+/// Right samples of a batch, as the Python side counts them: a sample with several labels counts by its share
+/// of right ones. Negative where predictions can't be right or wrong (a regression).
+/// @param loss the manifest's loss; empty without a manifest: targets that are classes say it then.
+double count_correct(const executorch::aten::Tensor& predictions, const Batch& batch,
+                     const std::string& loss);
+
+}  // namespace edgetrain

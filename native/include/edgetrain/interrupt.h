@@ -1,0 +1,12 @@
+#pragma once
+
+namespace edgetrain {
+
+/// From here on SIGINT and SIGTERM only ask for an end; a second one of the same kind ends the process as
+/// usual. A closed pipe or a file-size limit becomes an error code of the write rather than a signal.
+void catch_interrupts();
+
+/// Whether an end was asked for.
+bool interrupt_requested();
+
+}  // namespace edgetrain

@@ -1,0 +1,36 @@
+// edgetrain-runner: fine-tunes an exported program where there is no Python.
+
+#include <cstdio>
+#include <exception>
+
+#include "commands.h"
+#include "edgetrain/interrupt.h"
+#include "edgetrain/platform.h"
+
+int main(int argc, char** argv) {
+  using edgetrain::Exit;
+  // ExecuTorch throws nothing; containers of ours can run out of memory.
+  try {
+    auto arguments = edgetrain::parse_arguments(argc, argv);
+    if (arguments.ok() && arguments->help) {
+      return std::fputs(edgetrain::help_text(arguments->command).c_str(), stdout) >= 0 &&
+                     std::fflush(stdout) == 0
+                 ? 0
+                 : 1;
+    }
+    edgetrain::Status status;
+    if (arguments.ok()) {
+      edgetrain::quiet_runtime();
+      edgetrain::catch_interrupts();
+      status = edgetrain::run_command(*arguments);
+    } else {
+      status = arguments.failure();
+    }
+    if (status.ok()) return static_cast<int>(Exit::kDone);
+    std::fprintf(stderr, "edgetrain-runner: %s\n", status.failure().message.c_str());
+    return static_cast<int>(status.failure().exit);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "edgetrain-runner: %s\n", error.what());
+    return static_cast<int>(Exit::kFailed);
+  }
+}

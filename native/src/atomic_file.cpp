@@ -1,0 +1,101 @@
+#include "edgetrain/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+namespace edgetrain {
+namespace {
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+mode_t usual_mode() {
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  return 0666 & ~mask;
+}
+
+}  // namespace
+
+Result<AtomicFile> AtomicFile::open(const std::string& path) {
+  AtomicFile file;
+  file.path_ = path;
+  struct stat about{};
+  // A rename over a device or a folder would replace it, or fail after all the work.
+  if (::stat(path.c_str(), &about) == 0 && !S_ISREG(about.st_mode)) {
+    return bad_usage(path + " is no ordinary file; name a file to write");
+  }
+  const size_t slash = path.rfind('/');
+  const size_t start = slash == std::string::npos ? 0 : slash + 1;
+  std::string name = path.substr(0, start) + "." + path.substr(start) + ".XXXXXX";
+  file.handle_ = ::mkstemp(name.data());
+  if (file.handle_ < 0) return file.error(errno);
+  file.temporary_ = name;
+  return file;
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      handle_(std::exchange(other.handle_, -1)) {}
+
+AtomicFile::~AtomicFile() {
+  if (handle_ >= 0) ::close(handle_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+Status AtomicFile::write(const void* data, size_t size) {
+  const auto* bytes = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t written = ::write(handle_, bytes, std::min<size_t>(size, size_t{1} << 30));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return error(written < 0 ? errno : ENOSPC);
+    bytes += written;
+    size -= static_cast<size_t>(written);
+  }
+  return {};
+}
+
+Status AtomicFile::commit() {
+  // mkstemp makes files private; a result is as readable as any other new file.
+  if (::fchmod(handle_, usual_mode()) != 0 || ::fsync(handle_) != 0) return error(errno);
+  const int handle = std::exchange(handle_, -1);
+  if (::close(handle) != 0) return error(errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) return error(errno);
+  temporary_.clear();
+  const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    // Some file systems can't sync folders; the file is whole all the same.
+    (void)::fsync(folder);
+    ::close(folder);
+  }
+  return {};
+}
+
+Failure AtomicFile::error(int reason) const {
+  return failed("can't write " + path_ + ": " + std::strerror(reason) +
+                "; make room or choose another place with -o");
+}
+
+Status check_writable(const std::string& path) {
+  auto file = AtomicFile::open(path);
+  return file.ok() ? Status() : Status(file.failure());
+}
+
+bool same_file(const std::string& a, const std::string& b) {
+  struct stat first{}, second{};
+  return ::stat(a.c_str(), &first) == 0 && ::stat(b.c_str(), &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+}  // namespace edgetrain

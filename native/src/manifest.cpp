@@ -1,0 +1,176 @@
+#include "edgetrain/manifest.h"
+
+#include <cmath>
+
+#include "edgetrain/atomic_file.h"
+#include "edgetrain/hashing.h"
+#include "edgetrain/json.h"
+#include "edgetrain/mapped_file.h"
+
+namespace edgetrain {
+namespace {
+
+using Kind = Json::Kind;
+
+/// Looks members up and remembers what is missing, so that callers check once.
+class Fields {
+ public:
+  explicit Fields(const Json& root) : root_(root) {}
+  const std::string& problem() const { return problem_; }
+
+  const Json& at(const Json& object, const char* name, Kind kind) {
+    static const Json nothing;
+    const Json* value = object.find(name);
+    if (value != nullptr && value->is(kind)) return *value;
+    if (problem_.empty()) problem_ = std::string(name) + " is missing or of another type";
+    return nothing;
+  }
+  const Json& at(const char* name, Kind kind) { return at(root_, name, kind); }
+
+  int64_t whole(const Json& value) {
+    // 2^53: beyond it a double can't tell neighbours apart.
+    const bool fits = value.is(Kind::kNumber) && value.number == std::floor(value.number) &&
+                      std::fabs(value.number) <= 9007199254740992.0;
+    if (!fits && problem_.empty()) problem_ = "a size is no whole number";
+    return fits ? static_cast<int64_t>(value.number) : 0;
+  }
+
+  FileRecord file(const Json& value) {
+    return {at(value, "name", Kind::kString).string,
+            static_cast<uint64_t>(whole(at(value, "bytes", Kind::kNumber))),
+            at(value, "sha256", Kind::kString).string};
+  }
+
+  std::vector<std::string> texts(const Json& list) {
+    std::vector<std::string> out;
+    for (const Json& item : list.array) {
+      if (!item.is(Kind::kString) && problem_.empty()) problem_ = "a name is no text";
+      out.push_back(item.string);
+    }
+    return out;
+  }
+
+  std::vector<float> numbers(const Json& list) {
+    std::vector<float> out;
+    for (const Json& item : list.array) {
+      if (!item.is(Kind::kNumber) && problem_.empty())
+        problem_ = "mean or std holds something else than numbers";
+      out.push_back(static_cast<float>(item.number));
+    }
+    return out;
+  }
+
+  std::vector<int64_t> shape(const Json& list) {
+    std::vector<int64_t> out;
+    for (const Json& item : list.array) out.push_back(whole(item));
+    return out;
+  }
+
+  TensorRecord tensor(const Json& value) {
+    TensorRecord record;
+    record.name = at(value, "name", Kind::kString).string;
+    record.shape = shape(at(value, "shape", Kind::kArray));
+    record.dtype = at(value, "dtype", Kind::kString).string;
+    record.is_mutable = at(value, "mutable", Kind::kBool).boolean;
+    if (const Json* offset = value.find("arena_offset"); offset != nullptr && offset->is(Kind::kNumber)) {
+      record.arena_offset = static_cast<uint64_t>(whole(*offset));
+    }
+    return record;
+  }
+
+ private:
+  const Json& root_;
+  std::string problem_;
+};
+
+Result<std::string> read_text(const std::string& path) {
+  EDGETRAIN_TAKE(const MappedFile file, MappedFile::open(path));
+  return std::string(reinterpret_cast<const char*>(file.data()), file.size());
+}
+
+Failure no_manifest(const std::string& path, const std::string& why) {
+  return bad_input(path + " is no manifest of this edgetrain (" + why + "); export again");
+}
+
+}  // namespace
+
+std::string manifest_path(const std::string& program) {
+  const size_t slash = program.rfind('/');
+  const size_t dot = program.rfind('.');
+  const bool has_suffix = dot != std::string::npos && (slash == std::string::npos || dot > slash + 1);
+  return (has_suffix ? program.substr(0, dot) : program) + ".json";
+}
+
+std::string file_name(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+Result<Manifest> load_manifest(const std::string& path) {
+  EDGETRAIN_TAKE(const std::string text, read_text(path));
+  auto parsed = parse_json(text);
+  if (!parsed.ok()) return no_manifest(path, parsed.failure().message);
+  Fields fields(*parsed);
+  if (fields.whole(fields.at("schema_version", Kind::kNumber)) != 1)
+    return no_manifest(path, "another schema");
+  Manifest manifest;
+  manifest.program = fields.file(fields.at("program", Kind::kObject));
+  if (const Json* weights = parsed->find("weights"); weights != nullptr && !weights->is(Kind::kNull)) {
+    manifest.weights = fields.file(*weights);
+  }
+  manifest.pairing = fields.at("pairing", Kind::kString).string;
+  const Json& preprocessing = fields.at("preprocessing", Kind::kObject);
+  manifest.preprocessing.scale = static_cast<float>(fields.at(preprocessing, "scale", Kind::kNumber).number);
+  manifest.preprocessing.mean = fields.numbers(fields.at(preprocessing, "mean", Kind::kArray));
+  manifest.preprocessing.std = fields.numbers(fields.at(preprocessing, "std", Kind::kArray));
+  manifest.max_batch_size = fields.whole(fields.at("max_batch_size", Kind::kNumber));
+  const Json& task = fields.at("task", Kind::kObject);
+  manifest.loss = fields.at(task, "loss", Kind::kString).string;
+  if (const Json* classes = task.find("classes"); classes != nullptr && classes->is(Kind::kArray)) {
+    manifest.classes = fields.texts(*classes);
+  }
+  manifest.dropout = fields.at("dropout", Kind::kBool).boolean;
+  manifest.gradients = fields.texts(fields.at("gradients", Kind::kArray));
+  for (const Json& tensor : fields.at("tensors", Kind::kArray).array)
+    manifest.tensors.push_back(fields.tensor(tensor));
+  if (!fields.problem().empty()) return no_manifest(path, fields.problem());
+  const auto& [scale, mean, std] = manifest.preprocessing;
+  bool usable = std::isfinite(scale) && !mean.empty() && mean.size() == std.size();
+  for (const float value : std) usable = usable && value > 0 && std::isfinite(value);
+  if (!usable) return no_manifest(path, "its preprocessing can't be used");
+  if (manifest.max_batch_size < 1) return no_manifest(path, "its max_batch_size is less than 1");
+  return manifest;
+}
+
+Status copy_manifest(const std::string& source, const std::string& target, const FileRecord& program) {
+  EDGETRAIN_TAKE(std::string text, read_text(source));
+  auto parsed = parse_json(text);
+  if (!parsed.ok()) return no_manifest(source, parsed.failure().message);
+  const Json* record = parsed->find("program");
+  if (record == nullptr) return no_manifest(source, "program is missing");
+  text.replace(record->begin, record->end - record->begin,
+               "{\n    \"name\": " + json_quoted(program.name) + ",\n    \"bytes\": " +
+                   std::to_string(program.bytes) + ",\n    \"sha256\": \"" + program.sha256 + "\"\n  }");
+  EDGETRAIN_TAKE(AtomicFile file, AtomicFile::open(target));
+  EDGETRAIN_CHECK(file.write(text.data(), text.size()));
+  return file.commit();
+}
+
+Result<FileRecord> make_file_record(const std::string& path) {
+  EDGETRAIN_TAKE(const MappedFile file, MappedFile::open(path));
+  return FileRecord{file_name(path), file.size(), hex(sha256(file.data(), file.size()))};
+}
+
+Status check_file(const std::string& path, const FileRecord& record) {
+  EDGETRAIN_TAKE(const FileRecord found, make_file_record(path));
+  if (found.bytes != record.bytes) {
+    return bad_input(path + " has " + std::to_string(found.bytes) + " bytes, its manifest says " +
+                     std::to_string(record.bytes) + "; copy or export it again");
+  }
+  if (found.sha256 != record.sha256) {
+    return bad_input(path + " differs from what its manifest describes (SHA-256); copy or export it again");
+  }
+  return {};
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,69 @@
+// Checks of the parts that need no program. Prints what fails; the exit code is the number of failures.
+
+#include <cstdio>
+#include <string>
+
+#include "edgetrain/dropout.h"
+#include "edgetrain/hashing.h"
+#include "edgetrain/json.h"
+#include "edgetrain/shuffle.h"
+
+namespace {
+
+int failures = 0;
+
+void expect(bool good, const char* what) {
+  if (good) return;
+  ++failures;
+  std::printf("failed: %s\n", what);
+}
+
+void hashing() {
+  using edgetrain::hex, edgetrain::sha256;
+  expect(hex(sha256("", 0)) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+         "sha256 of nothing");
+  expect(hex(sha256("abc", 3)) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+         "sha256 of abc");
+  const std::string long_text(1000, 'a');
+  edgetrain::Sha256 pieces;
+  for (size_t i = 0; i < 1000; i += 7) pieces.update(long_text.data() + i, i + 7 <= 1000 ? 7 : 1000 - i);
+  expect(pieces.finish() == sha256(long_text.data(), 1000), "sha256 in pieces");
+  // The test vectors of Salmon et al.
+  using Counter = std::array<uint32_t, 4>;
+  expect(edgetrain::philox({0, 0, 0, 0}, {0, 0}) == Counter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
+         "philox of zeros");
+  expect(edgetrain::philox({~0U, ~0U, ~0U, ~0U}, {~0U, ~0U}) ==
+             Counter{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+         "philox of ones");
+}
+
+void json() {
+  const auto value =
+      edgetrain::parse_json(R"( {"a": [1, -2.5e3, true, null], "b": {"c": "\u00e9\ud83d\ude00\n"}} )");
+  expect(value.ok(), "a good document");
+  if (value.ok()) {
+    expect(value->find("a")->array[1].number == -2500, "numbers");
+    expect(value->find("b")->find("c")->string == "\xc3\xa9\xf0\x9f\x98\x80\n", "escapes");
+  }
+  for (const char* bad : {"", "{", "[1,]", "{\"a\": 1, \"a\": 2}", "01", "1 2", "nan", "\"\\x\"",
+                          "\"\\ud800\"", "[1 2]", "{\"a\" 1}", "+1", "1.", "'a'", "\"\n\"", "tru"}) {
+    expect(!edgetrain::parse_json(bad).ok(), bad);
+  }
+  expect(!edgetrain::parse_json(std::string(100000, '[')).ok(), "deep nesting");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // With arguments: COUNT SEED EPOCH prints that order, for comparison with Python's.
+  if (argc == 4) {
+    for (const uint32_t row :
+         edgetrain::shuffled_order(std::stoul(argv[1]), std::stoull(argv[2]), std::stoull(argv[3]))) {
+      std::printf("%u\n", row);
+    }
+    return 0;
+  }
+  hashing();
+  json();
+  return failures;
+}

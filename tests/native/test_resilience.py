@@ -1,0 +1,280 @@
+"""Interrupted, damaged, short of disk: what is on disk is always whole, and what is wrong is said."""
+
+from __future__ import annotations
+
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetrain.artifacts.tensors import read_tensors
+
+Runner = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    "flags", [["--momentum", 0.9], ["--optimizer", "adamw", "--schedule", "cosine"]], ids=str
+)
+@pytest.mark.parametrize("cut", [4, 7])
+def test_resumed_runs_are_bitwise_the_same(
+    noisy_program: Any, packed: Any, run: Runner, tmp_path: Path, flags: list[Any], cut: int
+) -> None:
+    """With dropout and running statistics, in the middle of an epoch."""
+    whole, parts = tmp_path / "whole.ptd", tmp_path / "parts.ptd"
+    common = [
+        noisy_program.program,
+        "--data",
+        packed.train,
+        "--batch-size",
+        8,
+        "--seed",
+        3,
+        "--log-steps",
+        *flags,
+    ]
+    if "cosine" in flags:
+        # Its learning rate depends on the length of the run, so the run is cut by a signal in another test.
+        common = [*common[:-2], "--warmup-steps", 2]
+    at_once = run("train", *common, "-o", whole, "--max-steps", 10)
+    first = run("train", *common, "-o", parts, "--max-steps", cut)
+    second = run("train", *common, "-o", parts, "--max-steps", 10, "--resume")
+    assert [r.code for r in (at_once, first, second)] == [0, 0, 0], second.error
+    assert first.losses + second.losses == at_once.losses
+    assert parts.read_bytes() == whole.read_bytes()
+    assert second.events("epoch")[-1]["train_loss"] == at_once.events("epoch")[-1]["train_loss"]
+
+
+def test_a_signal_finishes_the_step_and_saves(
+    digits_program: Any, packed: Any, runner: Path, run: Runner, tmp_path: Path
+) -> None:
+    whole, parts = tmp_path / "whole.ptd", tmp_path / "parts.ptd"
+    common = [
+        digits_program.program,
+        "--data",
+        packed.train,
+        "--batch-size",
+        2,
+        "--schedule",
+        "cosine",
+        "--epochs",
+        2,
+    ]
+    assert run("train", *common, "-o", whole).code == 0
+    command = [str(x) for x in (runner, "train", *common, "-o", parts, "--log-steps")]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        while '"step"' not in process.stdout.readline():
+            pass
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "go on with --resume" in said
+        if "--resume" not in command:
+            command.append("--resume")
+    assert run("train", *common, "-o", parts, "--resume").code == 0
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_other_settings_are_refused(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
+    common = [
+        "train",
+        digits_program.program,
+        "--data",
+        packed.train,
+        "-o",
+        tmp_path / "out.ptd",
+        "--max-steps",
+        2,
+    ]
+    assert run(*common).code == 0
+    other = run(*common, "--resume", "--lr", 0.5, "--seed", 4)
+    assert other.code == 2
+    assert "--lr (was 0.01, now 0.5)" in other.error
+    assert "--seed" in other.error
+    data = run(*common[:2], "--data", packed.test, *common[4:], "--resume")
+    assert (data.code, "the data" in data.error) == (2, True)
+    nothing = run(*common[:4], "-o", tmp_path / "new.ptd", "--resume")
+    assert (nothing.code, "nothing to resume" in nothing.error) == (3, True)
+
+
+def test_not_finite_keeps_the_last_good_weights(
+    digits_program: Any, packed: Any, run: Runner, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ptd"
+    common = ["train", digits_program.program, "--data", packed.train, "-o", out]
+    failed = run(*common, "--lr", 1e20)
+    assert failed.code == 4
+    assert "no new weights were written" in failed.error
+    assert not out.exists()
+    assert run(*common, "--epochs", 1).code == 0
+    good = out.read_bytes()
+    assert run(*common, "--lr", 1e20).code == 4
+    assert out.read_bytes() == good
+
+
+def limit_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def test_a_full_disk_leaves_the_old_file(
+    digits_program: Any, packed: Any, run: Runner, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ptd"
+    common = ["train", digits_program.program, "--data", packed.train, "-o", out, "--max-steps", 2]
+    assert run(*common).code == 0
+    old = out.read_bytes()
+    full = run(*common, "--seed", 9, preexec_fn=limit_files)
+    assert full.code == 1
+    assert f"can't write {out}" in full.error
+    assert out.read_bytes() == old
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.ptd", "out.state"]
+
+
+def test_a_really_full_disk(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(small)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("may not mount a small disk here")
+    try:
+        full = run(
+            "train", digits_program.program, "--data", packed.train, "-o", small / "out.ptd", "--max-steps", 2
+        )
+        assert full.code == 1
+        assert "No space left on device" in full.error
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_outputs_that_make_no_sense(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
+    common = ["train", digits_program.program, "--data", packed.train]
+    assert run(*common, "-o", "/dev/full.ptd/x.ptd").code == 1
+    assert run(*common, "-o", digits_program.weights).code == 2
+    assert run(*common, "-o", packed.train).code == 2
+    assert run(*common, "-o", tmp_path / "out.pte").code == 2
+    (tmp_path / "folder.ptd").mkdir()
+    assert run(*common, "-o", tmp_path / "folder.ptd").code == 2
+
+
+def test_killed_while_it_saves(digits_program: Any, packed: Any, runner: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.ptd"
+    command = [
+        runner,
+        "train",
+        digits_program.program,
+        "--data",
+        packed.train,
+        "-o",
+        out,
+        "--batch-size",
+        "1",
+    ]
+    command += ["--save-every", "1", "--epochs", "50", "--log-steps", "--seed"]
+    chance, seen = random.Random(0), set()
+    for seed in range(50):
+        words = [str(x) for x in (*command, seed)]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdout.readline()
+        time.sleep(chance.random() * 0.05)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        if out.exists():
+            seen.add(read_tensors(out).data)  # raises where the file is not whole
+    assert len(seen) > 25  # most were killed after at least one save
+    for left in tmp_path.glob(".out.*"):
+        left.unlink()
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    if chance.random() < 0.2:
+        return data[: chance.randrange(len(data))]
+    changed = bytearray(data)
+    changed[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("which", ["program", "weights", "data", "state"])
+def test_damage_is_found(
+    digits_program: Any, packed: Any, run: Runner, tmp_path: Path, which: str, damages: int
+) -> None:
+    made = digits_program.copy_to(tmp_path)
+    weights, data = tmp_path / "other.ptd", tmp_path / "data.ptd"
+    shutil.copy(made.weights, weights)
+    shutil.copy(packed.train, data)
+    command = [
+        "train",
+        made.program,
+        "-w",
+        weights,
+        "--data",
+        data,
+        "-o",
+        tmp_path / "out.ptd",
+        "--max-steps",
+        1,
+    ]
+    assert run(*command).code == 0
+    target = {"program": made.program, "weights": weights, "data": data, "state": tmp_path / "out.state"}[
+        which
+    ]
+    good, chance = target.read_bytes(), random.Random(which)
+    for _ in range(damages):
+        target.write_bytes(damaged(good, chance))
+        done = run(*command, "--resume")
+        assert done.code == 3, f"exit code {done.code}"
+        assert str(target) in done.error
+    target.write_bytes(good)
+    assert run(*command, "--resume").code == 0
+
+
+def test_damaged_manifests_never_crash(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
+    made = digits_program.copy_to(tmp_path)
+    good, chance = made.manifest.read_bytes(), random.Random(0)
+    for _ in range(40):
+        made.manifest.write_bytes(damaged(good, chance))
+        assert run("evaluate", made.program, "--data", packed.test).code in (0, 2, 3, 4)
+
+
+def test_foreign_weights_are_named(
+    digits_program: Any, noisy_program: Any, packed: Any, run: Runner, tmp_path: Path
+) -> None:
+    done = run("evaluate", digits_program.program, "-w", noisy_program.weights, "--data", packed.test)
+    assert done.code == 3
+    assert "belongs to another program" in done.error
+    made = digits_program.copy_to(tmp_path)
+    made.manifest.unlink()
+    alone = run("evaluate", made.program, "-w", made.weights, "--data", packed.test)
+    assert (alone.code, "has no manifest" in alone.error) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [[], ["--lr", "x"], ["--lr", -1], ["--batch-size", 0], ["--batch-size", 33], ["--nonsense"], ["--epochs"],
+     ["--optimizer", "lion"], ["--nesterov", "--momentum", 0], ["--mean", "1,2", "--std", 1], ["--scale", 2]],
+    ids=str,
+)  # fmt: skip
+def test_wrong_flags(digits_program: Any, packed: Any, run: Runner, tmp_path: Path, flags: list[Any]) -> None:
+    where = ["-o", tmp_path / "out.ptd"] if flags else []
+    done = run("train", digits_program.program, "--data", packed.train, *where, *flags)
+    assert done.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help(runner: Path) -> None:
+    for command in ([], ["train"], ["evaluate"], ["predict"], ["info"]):
+        done = subprocess.run([runner, *command, "--help"], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("usage: ")
+        assert done.stderr == ""
