@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml
 
 install: $(VENV)/.installed ## make .venv with edgetrain and its development tools
 
-demo: $(VENV)/.installed ## train, export, fine-tune and benchmark on the embedded digits (about two minutes)
+demo: $(VENV)/.installed ## train, export, fine-tune and benchmark on the embedded digits
 	PATH="$(abspath $(BIN)):$$PATH" $(MAKE) --no-print-directory --file examples/Makefile demo RUN=$(RUN)
 
 test: $(VENV)/.installed ## run all tests
