@@ -28,6 +28,16 @@ esac >> log
 """
 
 Make = Callable[..., list[str]]
+# The tests may themselves run under make, which tells the makes below it so and has them print more.
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+}
+
+
+def run_make(command: list[str], folder: Path) -> str:
+    return subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.fixture
@@ -47,7 +57,7 @@ def make(tmp_path: Path) -> Make:
         log = tmp_path / "log"
         log.write_text("")
         command = ["make", "-f", "examples/Makefile", "demo", "RUN=runs/a", f"EDGETRAIN={script}", *arguments]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+        run_make(command, tmp_path)
         return [line for line in log.read_text().splitlines() if line != "compare"]
 
     return run
@@ -67,8 +77,10 @@ def made(make: Make, tmp_path: Path) -> Path:
 def test_nothing_to_do(make: Make, made: Path, tmp_path: Path) -> None:
     assert make() == []
     command = ["make", "-n", "-f", "examples/Makefile", "demo", "RUN=runs/a", "EDGETRAIN=edgetrain"]
-    planned = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert planned == "edgetrain compare runs/a/tuned-torch.history.json runs/a/tuned.history.json\n"
+    assert (
+        run_make(command, tmp_path)
+        == "edgetrain compare runs/a/tuned-torch.history.json runs/a/tuned.history.json\n"
+    )
 
 
 @pytest.mark.parametrize(
