@@ -5,13 +5,17 @@ BIN    := $(VENV)/bin
 RUN    ?= runs/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format clean
+.PHONY: help install demo native test test-fast lint format clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
-# The marker is newer than pyproject.toml once everything in it is installed.
-$(VENV)/.installed: pyproject.toml
+NATIVE := $(shell find native -name '*.cpp' -o -name '*.h' -o -name CMakeLists.txt)
+CMAKE  := PATH="$(abspath $(BIN)):$$PATH" cmake
+SITE    = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+# The marker is newer than pyproject.toml and the runner's sources once both are installed.
+$(VENV)/.installed: pyproject.toml $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
@@ -20,6 +24,10 @@ install: $(VENV)/.installed ## make .venv with edgetrain and its development too
 
 demo: $(VENV)/.installed ## train, export, fine-tune and benchmark on the embedded digits
 	PATH="$(abspath $(BIN)):$$PATH" $(MAKE) --no-print-directory --file examples/Makefile demo RUN=$(RUN)
+
+native: $(VENV)/.installed ## build the native runner in build/native, and its tests
+	$(CMAKE) -S native -B build/native -G Ninja -DCMAKE_PREFIX_PATH="$(SITE)"
+	$(CMAKE) --build build/native
 
 test: $(VENV)/.installed ## run all tests
 	$(BIN)/python -m pytest
@@ -31,6 +39,7 @@ lint: $(VENV)/.installed ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(filter %.cpp %.h,$(NATIVE))
 
 format: $(VENV)/.installed ## rewrite the code in the project's format
 	$(BIN)/ruff format .

@@ -20,7 +20,7 @@ ROWS: list[set[str]] = [
     {"engine", "data", "models"},
     {"artifacts"},
     {"config"},
-    {"errors", "reporting", "vision"},
+    {"errors", "reporting", "runner", "vision"},
 ]
 # `python -m edgetrain`, and the version.
 OUTSIDE = {"__main__", "__init__"}

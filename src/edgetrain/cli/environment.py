@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .. import __version__
+from ..errors import EdgetrainError
+from ..runner import require_runner, runner_environment
 
 _PACKAGES = ("torch", "torchvision", "executorch")
 _PROBE_TIMEOUT_S = 180
@@ -72,8 +74,8 @@ def examine() -> Iterator[Finding]:
     yield _probed("executorch training", _TRAINING_PROBE, "programs can be fine-tuned", "executorch")
     yield Finding("processors", "ok", f"{_usable_cpus()} usable, {platform.machine()}")
     yield _memory()
+    yield _runner()
     yield _tool("C++ compiler", (os.environ.get("CXX", ""), "c++", "g++", "clang++"), "g++ or clang")
-    yield _tool("cmake", ("cmake",), "cmake")
 
 
 def pins() -> dict[str, str]:
@@ -186,8 +188,22 @@ def _memory() -> Finding:
     return Finding("memory", "ok", detail)
 
 
+def _runner() -> Finding:
+    try:
+        path = require_runner()
+        command = [str(path), "--help"]
+        subprocess.run(command, env=runner_environment(), capture_output=True, timeout=20, check=True)
+    except EdgetrainError as error:
+        return Finding("native runner", "optional", "none; finetune uses executorch instead", str(error))
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip().splitlines()
+        detail = said[-1] if said else str(error)
+        return Finding("native runner", "missing", f"does not start: {detail}", _reinstall("executorch"))
+    return Finding("native runner", "ok", str(path))
+
+
 def _tool(name: str, commands: tuple[str, ...], package: str) -> Finding:
     found = next((path for command in commands if command and (path := shutil.which(command))), None)
     if found is None:
-        return Finding(name, "optional", "none; needed to build programs for devices", f"install {package}")
+        return Finding(name, "optional", "none; needed to build the native runner", f"install {package}")
     return Finding(name, "ok", found)

@@ -1,0 +1,67 @@
+"""Where the native runner is installed, and how it is started."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from .errors import EdgetrainError
+
+OVERRIDE = "EDGETRAIN_RUNNER"  # environment variable: another build of the runner
+_INSTALLED = "edgetrain/bin/edgetrain-runner"
+
+
+def find_runner() -> Path | None:
+    """The runner, or None where edgetrain was installed without it.
+
+    Raises:
+        EdgetrainError: $EDGETRAIN_RUNNER names no program.
+    """
+    chosen = os.environ.get(OVERRIDE)
+    if chosen:
+        if not os.access(chosen, os.X_OK):
+            raise EdgetrainError(f"{OVERRIDE} is set to {chosen}, which is no program that can be run")
+        return Path(chosen)
+    try:
+        path = Path(str(importlib.metadata.distribution("edgetrain").locate_file(_INSTALLED)))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return path if os.access(path, os.X_OK) else None
+
+
+def require_runner() -> Path:
+    """The runner.
+
+    Raises:
+        EdgetrainError: it is not installed; says what to do.
+    """
+    path = find_runner()
+    if path is None:
+        raise EdgetrainError(
+            "the native runner is not installed: install a C++ compiler (such as g++), then run "
+            "'pip install --force-reinstall --no-deps edgetrain' from where you installed it; "
+            "or use --runtime executorch"
+        )
+    return path
+
+
+def runner_environment() -> dict[str, str]:
+    """The environment to start it in: the runtime's libraries are found wherever executorch is installed."""
+    environment = dict(os.environ)
+    spec = importlib.util.find_spec("executorch")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        known = environment.get("LD_LIBRARY_PATH")
+        environment["LD_LIBRARY_PATH"] = f"{folder}/lib{os.pathsep}{known}" if known else f"{folder}/lib"
+    return environment
+
+
+def main() -> None:
+    """The command `edgetrain-runner`: becomes the runner."""
+    try:
+        path = require_runner()
+    except EdgetrainError as error:
+        sys.exit(f"edgetrain-runner: {error}")
+    os.execve(path, ["edgetrain-runner", *sys.argv[1:]], runner_environment())
