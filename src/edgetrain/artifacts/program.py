@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .atomic import write_bytes
-from .manifest import Manifest, check_file, load_manifest, manifest_path, tensors_pairing
+from .manifest import (
+    Manifest,
+    check_file,
+    file_record,
+    load_manifest,
+    manifest_path,
+    save_manifest,
+    tensors_pairing,
+)
 from .tensors import TensorFile, read_tensors, replace_tensors
 
 if TYPE_CHECKING:
@@ -158,6 +166,13 @@ def without_dropout(program: bytes) -> bytes:
     return _serialize(file)
 
 
+def save_without_dropout(program: Program, path: Path) -> None:
+    """Writes a copy of a program, with its manifest, in which every dropout is turned off."""
+    write_bytes(path, without_dropout(program.path.read_bytes()))
+    manifest = program.manifest.model_copy(update={"program": file_record(path), "dropout": False})
+    save_manifest(manifest_path(path), manifest)
+
+
 def locate_inline(program: bytes, frozen: dict[str, torch.Tensor]) -> dict[str, int]:
     """Finds which constant of the program each frozen tensor became, by its bytes."""
     # Constants are padded to their alignment.
@@ -193,8 +208,6 @@ def _inline_tensors(program: bytes, manifest: Manifest) -> dict[str, torch.Tenso
 
 def _save_inline(program: Program, path: Path, tensors: dict[str, torch.Tensor]) -> None:
     from executorch.exir.schema import Buffer
-
-    from .manifest import file_record, save_manifest
 
     file = _deserialize(program.path.read_bytes())
     offsets = {t.name: t.arena_offset for t in program.manifest.mutable}

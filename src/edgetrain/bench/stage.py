@@ -6,9 +6,9 @@ import contextlib
 import itertools
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,12 +22,14 @@ from ..data.checks import check_fits
 from ..engine.comparison import largest, relative_error
 from ..errors import CheckFailedError, UsageError
 from ..reporting import SILENT, Progress, Reporter
+from ..runner import find_runner
 from ..runtimes.base import RuntimeName
-from ..runtimes.child import Child
 from .machine import describe_machine
+from .native_worker import NativeWorker
 from .plot import plot_report
 from .report import BenchReport, Measurement, StepTimes, save_report
-from .worker import Steps, Worker, Workload
+from .worker import ChildWorker
+from .workload import Measured, Steps, Workload
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,13 @@ def bench(
         check_writable(path)
     dataset = load_dataset(config.data, reporter, loaded.manifest.preprocessing)
     check_fits(dataset, loaded.manifest.input, loaded.manifest.task)
+    runtimes = list(dict.fromkeys(settings.runtimes or _installed()))
     cases = [(threads, size) for threads in settings.threads for size in settings.batch_sizes]
     results: list[Measurement] = []
-    turns = len(cases) * settings.rounds * len(settings.runtimes)
+    turns = len(cases) * settings.rounds * len(runtimes)
     with reporter.progress("benchmark", total=turns) as bar:
         for threads, size in cases:
-            results += _measure(config, loaded, weights, dataset, threads, size, model, bar)
+            results += _measure(config, runtimes, loaded, weights, dataset, threads, size, model, bar)
     report = BenchReport(
         machine=describe_machine(), workload=_describe_workload(config, loaded), results=results
     )
@@ -91,8 +94,13 @@ def bench(
     return BenchResult(report, output, plot)
 
 
+def _installed() -> list[str]:
+    return ["torch", "executorch", *(["native"] if find_runner() else [])]
+
+
 def _measure(
     config: BenchCommand,
+    runtimes: list[str],
     program: Program,
     weights: Path | None,
     dataset: Dataset,
@@ -108,16 +116,16 @@ def _measure(
         workload = Workload(
             program.path, weights, batches, config.optimizer, settings.dropout, threads, model
         )
-        workers: dict[RuntimeName, Child] = {}
-        for runtime in dict.fromkeys(settings.runtimes):
-            child = Child(Worker, runtime, workload, what=f"benchmarking {runtime}")
-            workers[runtime] = stack.enter_context(child)
-        first = {runtime: child.call("first_step") for runtime, child in workers.items()}
+        workers: dict[str, Measured] = {}
+        for runtime in runtimes:
+            workers[runtime] = _start(runtime, workload)
+            stack.callback(workers[runtime].close)
+        first = {runtime: worker.first_step() for runtime, worker in workers.items()}
         losses = {runtime: [*steps.losses] for runtime, (steps, _) in first.items()}
-        for runtime, child in workers.items():
-            losses[runtime] += child.call("run", max(settings.warmup - 1, 0)).losses
+        for runtime, worker in workers.items():
+            losses[runtime] += worker.run(max(settings.warmup - 1, 0)).losses
         measured = _take_turns(workers, settings.steps, settings.rounds, bar)
-        memory = {runtime: child.call("memory") for runtime, child in workers.items()}
+        memory = {runtime: worker.memory() for runtime, worker in workers.items()}
     for runtime, steps in measured.items():
         losses[runtime] += steps.losses
         if not np.isfinite(losses[runtime]).all():
@@ -141,20 +149,24 @@ def _measure(
             if reference
             else None,
             ratio_to_torch=float(np.median(steps.seconds)) / torch_median if torch_median else None,
-            **memory[runtime],
+            **asdict(memory[runtime]),
         )
         for runtime, steps in measured.items()
     ]
 
 
-def _take_turns(
-    workers: dict[RuntimeName, Child], steps: int, rounds: int, bar: Progress
-) -> dict[RuntimeName, Steps]:
+def _start(runtime: str, workload: Workload) -> Measured:
+    return (
+        NativeWorker(workload) if runtime == "native" else ChildWorker(cast(RuntimeName, runtime), workload)
+    )
+
+
+def _take_turns(workers: dict[str, Measured], steps: int, rounds: int, bar: Progress) -> dict[str, Steps]:
     measured = {runtime: Steps([], []) for runtime in workers}
     shares = [steps // rounds + (i < steps % rounds) for i in range(rounds)]
     for share in shares:
-        for runtime, child in workers.items():
-            done = child.call("run", share)
+        for runtime, worker in workers.items():
+            done = worker.run(share)
             measured[runtime].seconds.extend(done.seconds)
             measured[runtime].losses.extend(done.losses)
             bar.advance(runtime=runtime)

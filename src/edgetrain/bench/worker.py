@@ -1,52 +1,47 @@
-"""What one runtime does in its own process: load, warm up, and run timed steps when told to."""
+"""What a runtime of this package does in its own process: load, and run timed steps when told to."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 from torch import Tensor, nn
 
 from ..artifacts.program import Program, load_program
-from ..config.optimizer import OptimizerConfig
 from ..engine.memory import peak_rss_bytes
 from ..engine.optimizers import make_optimizer
 from ..runtimes import open_session
 from ..runtimes.base import RuntimeName
+from ..runtimes.child import Child
+from .workload import Memory, Steps, Workload
 
 
-@dataclass(frozen=True)
-class Workload:
-    """What every runtime does.
+class ChildWorker:
+    """A runtime at work in a process of its own.
 
-    Attributes:
-        batches: file with `inputs` [steps, B, ...] and `targets` [steps, B, ...], saved by torch.
-        model: the `package.module:factory` the user trusts, or None.
+    Raises (all methods):
+        CheckFailedError: the process crashed.
     """
 
-    program: Path
-    weights: Path | None
-    batches: Path
-    optimizer: OptimizerConfig
-    dropout: bool
-    threads: int
-    model: str | None
+    def __init__(self, runtime: RuntimeName, workload: Workload) -> None:
+        self._child = Child(Worker, runtime, workload, what=f"benchmarking {runtime}")
 
+    def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
+        return self._child.call("first_step")
 
-@dataclass(frozen=True)
-class Steps:
-    """Seconds and loss of each step."""
+    def run(self, count: int) -> Steps:
+        return self._child.call("run", count)
 
-    seconds: list[float]
-    losses: list[float]
+    def memory(self) -> Memory:
+        return self._child.call("memory")
+
+    def close(self) -> None:
+        self._child.close()
 
 
 class Worker:
-    """One runtime at work. Batches are taken in order, one per step."""
+    """What goes on in that process. Batches are taken in order, one per step."""
 
     def __init__(self, runtime: RuntimeName, workload: Workload) -> None:
         torch.set_num_threads(workload.threads)
@@ -83,13 +78,9 @@ class Worker:
             losses.append(loss)
         return Steps(seconds, losses)
 
-    def memory(self) -> dict[str, Any]:
+    def memory(self) -> Memory:
         """Resident set before loading and at its peak, and the time loading took."""
-        return {
-            "baseline_rss_bytes": self.baseline_rss,
-            "peak_rss_bytes": peak_rss_bytes(),
-            "load_ms": self.load_seconds * 1e3,
-        }
+        return Memory(self.baseline_rss, peak_rss_bytes(), self.load_seconds * 1e3)
 
     def _update(self) -> None:
         if self._optimizer is None:

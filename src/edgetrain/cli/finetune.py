@@ -38,16 +38,17 @@ def finetune(
     from .. import finetuning
 
     tuned = output or finetuning.default_output(program)
+    config = finetuning.with_runtime(run.config, tuned if resume else None)
     inputs = [program, weights or program.with_suffix(".ptd"), program.with_suffix(".json")]
     run.claim(
-        finetuning.output_files(tuned),
+        finetuning.output_files(tuned, config.finetune.runtime),
         named=[to_pth] if to_pth else [],
         inputs=inputs,
         explicit=output is not None,
         replace=resume,
     )
     result = finetuning.finetune(
-        run.config,
+        config,
         program,
         tuned,
         weights=weights,
@@ -58,7 +59,7 @@ def finetune(
     )
     run.output.result(
         Table(
-            f"fine-tuned {program} ({run.config.finetune.runtime})",
+            f"fine-tuned {program} ({config.finetune.runtime})",
             list(_rows(result)),
             ("", "before", "after"),
         ),

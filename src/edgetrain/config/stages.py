@@ -57,9 +57,10 @@ class ExportConfig(Section):
 class FinetuneConfig(Section):
     """Training of an exported program."""
 
-    runtime: Literal["executorch", "torch"] = setting(
-        "executorch",
-        "executorch: the exported program in the ExecuTorch runtime; torch: eager PyTorch, the oracle",
+    runtime: Literal["auto", "native", "executorch", "torch"] = setting(
+        "auto",
+        "native: the C++ runner, as on a device; executorch: ExecuTorch from Python; torch: eager PyTorch, "
+        "the oracle; auto: native where it is installed, else executorch",
     )
     epochs: int = setting(5, "passes over the training split", ge=1)
     max_steps: int | None = setting(None, "stop after this many optimizer steps", ge=1)
@@ -74,8 +75,10 @@ class FinetuneConfig(Section):
 class BenchConfig(Section):
     """The same fine-tuning in every runtime."""
 
-    runtimes: list[Literal["torch", "executorch"]] = setting(
-        ["torch", "executorch"], "runtimes to compare; torch is the reference of all ratios", min_length=1
+    runtimes: list[Literal["torch", "executorch", "native"]] | None = setting(
+        None,
+        "runtimes to compare; torch is the reference of all ratios; default: all that are installed",
+        min_length=1,
     )
     steps: int = setting(20, "measured steps per runtime, threads and batch size", ge=1)
     warmup: int = setting(3, "steps before the measured ones, not timed", ge=0)

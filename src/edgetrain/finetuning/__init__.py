@@ -1,5 +1,13 @@
 """Training an exported program further, in any runtime, and saving what it learned."""
 
-from .stage import Evaluation, FinetuneResult, default_output, finetune, output_files
+from .outputs import default_output, output_files, with_runtime
+from .stage import Evaluation, FinetuneResult, finetune
 
-__all__ = ["Evaluation", "FinetuneResult", "default_output", "finetune", "output_files"]
+__all__ = [
+    "Evaluation",
+    "FinetuneResult",
+    "default_output",
+    "finetune",
+    "output_files",
+    "with_runtime",
+]

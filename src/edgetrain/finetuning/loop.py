@@ -22,6 +22,7 @@ from ..engine.schedules import learning_rate
 from ..errors import CheckFailedError, InterruptedRun
 from ..reporting import Reporter
 from ..runtimes import Session
+from .report import describe_epoch
 
 
 class Finetuner:
@@ -80,7 +81,7 @@ class Finetuner:
             every = self.config.finetune.eval_every
             if last or (every and record.epoch % every == 0):
                 record = self._validated(record, f"epoch {record.epoch}")
-            self._report(record)
+            self.reporter.info(describe_epoch(record, self.config.finetune.epochs))
             self._check_tuned(record)
             state.records.append(record)
             if state.batch >= self._steps_per_epoch:
@@ -182,15 +183,6 @@ class Finetuner:
                 "val_time_per_sample_s": elapsed / max(1, meter.samples),
             }
         )
-
-    def _report(self, record: EpochRecord) -> None:
-        parts = [f"loss {record.train_loss:.4f}"]
-        if record.val_loss is not None:
-            parts.append(f"validation loss {record.val_loss:.4f}")
-        if record.val_accuracy is not None:
-            parts.append(f"accuracy {record.val_accuracy:.2%}")
-        parts.append(f"{record.train_time_s:.1f} s")
-        self.reporter.info(f"epoch {record.epoch}/{self.config.finetune.epochs}: {', '.join(parts)}")
 
     def _stop_if_asked(self, *, save: bool) -> None:
         if not self.interrupt.requested:

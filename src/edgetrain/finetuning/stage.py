@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..artifacts.atomic import check_writable
 from ..artifacts.checkpoint import Checkpoint, save_checkpoint
-from ..artifacts.history import EpochRecord, History, save_history
-from ..artifacts.manifest import load_manifest, manifest_path
+from ..artifacts.history import EpochRecord, History
 from ..artifacts.program import Program, load_program
-from ..config.optimizer import ScheduleConfig
 from ..config.stages import FinetuneCommand
-from ..data import BatchLoader, Dataset, fingerprint, load_dataset
+from ..data import load_dataset
 from ..data.checks import check_fits
-from ..engine.interrupt import catch_interrupts
-from ..engine.memory import peak_rss_bytes
-from ..engine.run_state import RunState
-from ..engine.schedules import count_steps, depends_on_length
-from ..engine.seeding import get_random_state, seed_everything, set_random_state
 from ..errors import UsageError
 from ..models.trusted import build_trusted_model
 from ..reporting import SILENT, Reporter
-from ..runtimes import open_session
-from .loop import Finetuner
-from .state import SavedRun, check_same_run, load_run, save_run, state_path
+from .in_process import run_in_process
+from .job import Job
+from .native import run_natively
+from .outputs import history_path, output_files, state_path, with_runtime
 
 
 @dataclass(frozen=True)
@@ -63,20 +51,6 @@ class FinetuneResult:
     after: Evaluation
 
 
-def default_output(program: Path) -> Path:
-    """`NAME.tuned.ptd` beside NAME.pte; `NAME.tuned.pte` where the program carries its weights."""
-    beside = manifest_path(program)
-    inline = beside.is_file() and load_manifest(beside).weights is None
-    return program.with_name(f"{program.stem}.tuned{'.pte' if inline else '.ptd'}")
-
-
-def output_files(output: Path, to_pth: Path | None = None) -> list[Path]:
-    """Every file a run with these outputs writes."""
-    program = [manifest_path(output)] if output.suffix == ".pte" else []
-    checkpoint = [to_pth] if to_pth else []
-    return [output, *program, _history_path(output), state_path(output), *checkpoint]
-
-
 def finetune(
     config: FinetuneCommand,
     program: Path,
@@ -90,12 +64,12 @@ def finetune(
 ) -> FinetuneResult:
     """Trains an exported program further.
 
-    Beside `output` it writes `<stem>.history.json` and `<stem>.state.pth`, after every epoch.
+    Beside `output` it writes `<stem>.history.json` and what a resumed run starts from, after every epoch.
 
     Args:
         weights: start from this .ptd rather than the one the program was exported with.
-        resume: go on from `<stem>.state.pth`; without dropout the result is, bit by bit, that of a run
-            without interruption.
+        resume: go on with an interrupted run of the same output; the result is, bit by bit, that of a run
+            without interruption (in the executorch runtime without dropout only).
         to_pth: also fold the tuned weights back into a checkpoint for the server.
         model: the `package.module:factory` the caller trusts, where torch has to build one.
     Raises:
@@ -104,69 +78,32 @@ def finetune(
         CheckFailedError: the loss is not finite.
         InterruptedRun: Ctrl-C or SIGTERM; everything is saved.
     """
+    config = with_runtime(config, output if resume else None)
+    runtime = config.finetune.runtime
     loaded = load_program(program, weights)
     manifest = loaded.manifest
     _check_settings(config, loaded, output)
-    for path in output_files(output, to_pth):
+    for path in output_files(output, runtime, to_pth):
         check_writable(path)
-    plain = config.model_dump(mode="json")
-    found = load_run(state_path(output)) if resume else None
     dataset = load_dataset(config.data, reporter, manifest.preprocessing)
     check_fits(dataset, manifest.input, manifest.task)
-    source = _source(loaded, dataset)
-    if found is not None:
-        check_same_run(found, source, plain)
-    history = _new_history(config, plain, loaded, reporter)
-
-    seed_everything(config.finetune.seed)
-    with _with_tensors(loaded, found.tensors if found else {}) as start:
-        session = open_session(config.finetune.runtime, start, threads=config.finetune.threads, model=model)
-    training, validation = _loaders(config, dataset, loaded)
-    state = found.state if found else RunState()
-    total_steps = count_steps(config.finetune.epochs, len(training), config.finetune.max_steps)
-    if found is not None:
-        _prepare_to_go_on(found, config.schedule, total_steps, reporter)
-        if not output.is_file():
-            loaded.save(output, found.tensors)
-
-    def save(run: Finetuner) -> None:
-        tensors = session.changed_tensors()
-        loaded.save(output, tensors)
-        optimizer = run.optimizer.state_dict() if run.optimizer else None
-        saved = SavedRun(source, total_steps, plain, tensors, optimizer, get_random_state(), state)
-        save_run(state_path(output), saved)
-        history.epochs = list(state.records)
-        history.peak_rss_bytes = peak_rss_bytes()
-        save_history(_history_path(output), history)
-
-    with catch_interrupts() as interrupt:
-        run = Finetuner(
-            config,
-            manifest.task,
-            session,
-            training,
-            validation,
-            total_steps,
-            state,
-            save,
-            interrupt,
-            reporter,
-            found.optimizer if found else None,
-        )
-        run.run()
-    history.epochs = list(state.records)
+    history = _new_history(config, loaded, reporter)
+    job = Job(config, loaded, dataset, output, resume, model, history, reporter)
+    if runtime == "native":
+        run_natively(job)
+    else:
+        run_in_process(job)
+    records = job.history.epochs
     if to_pth is not None:
-        # A run that was finished already made no step: its session knows of no changes.
-        tuned = {**(found.tensors if found else {}), **session.changed_tensors()}
-        _fold_back(loaded, tuned, state, plain, to_pth, model)
+        _fold_back(job, to_pth)
     return FinetuneResult(
         weights=output,
-        history_path=_history_path(output),
-        history=history,
-        state_path=state_path(output),
+        history_path=history_path(output),
+        history=job.history,
+        state_path=state_path(output, runtime),
         checkpoint=to_pth,
-        before=_evaluation(state.records[0]),
-        after=_evaluation(state.records[-1]) or Evaluation(float("nan"), None),
+        before=_evaluation(records[0]),
+        after=_evaluation(records[-1]) or Evaluation(float("nan"), None),
     )
 
 
@@ -183,47 +120,14 @@ def _check_settings(config: FinetuneCommand, program: Program, output: Path) -> 
         raise UsageError(f"{program.path} keeps its weights {where}; name an output that ends in {wanted}")
 
 
-@contextlib.contextmanager
-def _with_tensors(program: Program, tensors: dict[str, Tensor]) -> Iterator[Program]:
-    """The program with some tensors replaced, in temporary files."""
-    if not tensors:
-        yield program
-        return
-    with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
-        if program.weights is None:
-            place = Path(folder) / program.path.name
-            program.save(place, tensors)
-            yield load_program(place)
-        else:
-            place = Path(folder) / "weights.ptd"
-            program.save(place, tensors)
-            yield load_program(program.path, place)
-
-
-def _loaders(config: FinetuneCommand, dataset: Dataset, program: Program) -> tuple[BatchLoader, BatchLoader]:
-    """Batches prepared as the model was trained with, not as the new data set usually is."""
-    manifest, settings = program.manifest, config.finetune
-    training = BatchLoader(
-        dataset.train,
-        manifest.preprocessing,
-        settings.batch_size,
-        shuffle=True,
-        seed=settings.seed,
-        augmentation=dataset.augmentation,
-    )
-    return training, BatchLoader(dataset.test, manifest.preprocessing, manifest.max_batch_size)
-
-
-def _new_history(
-    config: FinetuneCommand, plain: dict[str, Any], program: Program, reporter: Reporter
-) -> History:
+def _new_history(config: FinetuneCommand, program: Program, reporter: Reporter) -> History:
     settings = config.finetune
     history = History(
         runtime=settings.runtime,
         device="cpu",
         threads=settings.threads or torch.get_num_threads(),
         seed=settings.seed,
-        config=plain,
+        config=config.model_dump(mode="json"),
     )
     if program.manifest.dropout and settings.runtime == "executorch":
         note = "ExecuTorch's dropout can't be seeded: another run of the same settings gives other weights"
@@ -232,62 +136,23 @@ def _new_history(
     return history
 
 
-def _source(program: Program, dataset: Dataset) -> dict[str, Any]:
-    """What a run starts from; a resumed one has to start from the same."""
-    weights = hashlib.sha256(program.weights.data).hexdigest() if program.weights else None
-    return {
-        "program": program.manifest.program.sha256,
-        "weights it started from": weights,
-        "training data": fingerprint(dataset.train),
-    }
-
-
-def _prepare_to_go_on(
-    found: SavedRun, schedule: ScheduleConfig, total_steps: int, reporter: Reporter
-) -> None:
-    if depends_on_length(schedule) and total_steps != found.total_steps:
-        reporter.warn(
-            f"the {schedule.name} schedule now ends at step {total_steps}, not {found.total_steps}: "
-            "from here on the learning rate is not what one uninterrupted run would have had"
-        )
-    set_random_state(found.random)
-    if found.state.step >= total_steps:
-        reporter.info(
-            f"the run is finished already ({found.state.step} steps); raise --epochs or --max-steps to go on"
-        )
-    else:
-        found.state.drop_unfinished_record()
-        reporter.info(f"resuming after step {found.state.step} of {total_steps}")
-
-
-def _fold_back(
-    program: Program,
-    tensors: dict[str, Tensor],
-    state: RunState,
-    config: dict[str, Any],
-    path: Path,
-    trusted: str | None,
-) -> None:
+def _fold_back(job: Job, path: Path) -> None:
     """Writes the tuned weights as a checkpoint; counters, which no graph reads, are as the model has them."""
-    manifest = program.manifest
-    model = build_trusted_model(manifest.model, trusted=trusted, source=str(program.path))
-    weights = {**model.state_dict(), **program.tensors(), **tensors}
+    manifest = job.program.manifest
+    model = build_trusted_model(manifest.model, trusted=job.model, source=str(job.program.path))
+    tuned = job.load_tuned()
     save_checkpoint(
         path,
         Checkpoint(
             model=manifest.model,
-            state=weights,
+            state={**model.state_dict(), **tuned.tensors()},
             input=manifest.input,
             task=manifest.task,
             preprocessing=manifest.preprocessing,
-            metrics=state.records[-1].model_dump(),
-            config=config,
+            metrics=job.history.epochs[-1].model_dump(),
+            config=job.history.config,
         ),
     )
-
-
-def _history_path(output: Path) -> Path:
-    return output.with_name(f"{output.stem}.history.json")
 
 
 def _evaluation(record: EpochRecord) -> Evaluation | None:

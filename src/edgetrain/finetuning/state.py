@@ -45,11 +45,6 @@ class SavedRun:
     state: RunState
 
 
-def state_path(output: Path) -> Path:
-    """`tuned.state.pth` beside `tuned.ptd`."""
-    return output.with_name(f"{output.stem}.state.pth")
-
-
 def save_run(path: Path, run: SavedRun) -> None:
     """Writes the state atomically."""
     plain = {**vars(run), "state": run.state.to_plain(), "format": FORMAT, "version": VERSION}

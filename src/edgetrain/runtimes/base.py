@@ -10,7 +10,7 @@ from torch import Tensor
 from ..artifacts.program import Program
 from ..errors import InputError
 
-RuntimeName = Literal["executorch", "torch"]
+RuntimeName = Literal["executorch", "torch"]  # those that run in this process
 
 
 class Session(ABC):

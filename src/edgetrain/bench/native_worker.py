@@ -1,0 +1,70 @@
+"""The native runner at work for `bench`."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..artifacts.program import load_program, save_without_dropout
+from ..artifacts.tensors import read_tensors, write_tensors
+from ..runtimes.native import NativeProcess, optimizer_flags
+from .workload import Memory, Steps, Workload
+
+
+class NativeWorker:
+    """edgetrain-runner's command `bench`, told through its stdin how many steps to take.
+
+    Raises (all methods):
+        EdgetrainError: the runner is not installed, refuses something, or crashed.
+    """
+
+    def __init__(self, workload: Workload) -> None:
+        with contextlib.ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgetrain-")))
+            arguments = ["bench", *self._files(workload), *optimizer_flags(workload.optimizer)]
+            arguments += ["--threads", str(workload.threads)]
+            what = "benchmarking native"
+            self._process = stack.enter_context(NativeProcess(arguments, what=what))
+            self._ready = self._process.answer()
+            self._peak_rss = 0
+            self._open = stack.pop_all()
+
+    def _files(self, workload: Workload) -> list[str | Path]:
+        program = load_program(workload.program, workload.weights)
+        place = program.path
+        if program.manifest.dropout and not workload.dropout:
+            place = self._folder / program.path.name
+            save_without_dropout(program, place)
+        stored = torch.load(workload.batches, weights_only=True)
+        batches = self._folder / "batches.ptd"
+        write_tensors(batches, {name: tensor.flatten(0, 1) for name, tensor in stored.items()})
+        files: list[str | Path] = [place, "--data", batches, "--gradients", self._gradients]
+        if program.weights_path is not None:
+            files += ["--weights", program.weights_path]
+        return [*files, "--batch-size", str(stored["inputs"].shape[1])]
+
+    @property
+    def _gradients(self) -> Path:
+        return self._folder / "gradients.ptd"
+
+    def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
+        steps = self.run(1)
+        return steps, read_tensors(self._gradients).tensors()
+
+    def run(self, count: int) -> Steps:
+        if count == 0:
+            return Steps([], [])
+        done = self._process.ask(str(count))
+        self._peak_rss = done["peak_rss_bytes"]
+        losses = [float("nan") if loss is None else loss for loss in done["losses"]]
+        return Steps(done["seconds"], losses)
+
+    def memory(self) -> Memory:
+        return Memory(self._ready["rss_bytes"], self._peak_rss, self._ready["load_ms"])
+
+    def close(self) -> None:
+        self._open.close()

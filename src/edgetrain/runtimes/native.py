@@ -1,0 +1,170 @@
+"""The native runner as a process that does one job and reports in JSON lines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from ..config.optimizer import OptimizerConfig
+from ..errors import CheckFailedError, EdgetrainError, InputError, InterruptedRun, UsageError
+from ..runner import require_runner, runner_environment
+
+_ERRORS = {error.exit_code: error for error in (EdgetrainError, UsageError, InputError, CheckFailedError)}
+_PREFIX, _NOTE = "edgetrain-runner: ", "note: "
+
+
+class NativeProcess:
+    """A running command of edgetrain-runner.
+
+    Args:
+        arguments: command, files and flags.
+        what: what it does, for the message when it dies, as in "fine-tuning".
+    Raises:
+        EdgetrainError: the runner is not installed, or can't be started.
+    """
+
+    def __init__(self, arguments: Sequence[str | Path], *, what: str) -> None:
+        self._what = what
+        self._said = tempfile.TemporaryFile(prefix="edgetrain-")  # noqa: SIM115
+        path = require_runner()
+        try:
+            self._process = subprocess.Popen(
+                [path, *map(str, arguments)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                env=runner_environment(),
+                text=True,
+                start_new_session=True,  # signals reach it through `forwarding_signals` only
+            )
+        except OSError as error:
+            raise EdgetrainError(f"can't start the native runner {path}: {error.strerror}") from error
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What the command reports, as it comes, to the command's end.
+
+        Raises:
+            EdgetrainError: the command failed; the class follows from its exit code.
+            InterruptedRun: it was told to stop, and has saved.
+        """
+        while (event := self._next()) is not None:
+            yield event
+        self._check_end()
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """Sends a line to the command's stdin and returns the event that answers it.
+
+        Raises:
+            EdgetrainError: as `events`.
+        """
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # the reason it ended is found below
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        return self.answer()
+
+    def answer(self) -> dict[str, Any]:
+        """The next event; there has to be one.
+
+        Raises:
+            EdgetrainError: as `events`.
+        """
+        event = self._next()
+        if event is None:
+            self._check_end()
+            raise CheckFailedError(f"the native runner ended too early while {self._what}")
+        return event
+
+    def notes(self) -> list[str]:
+        """Remarks of the command that a user should know."""
+        return [line.removeprefix(_NOTE) for line in self._stderr() if line.startswith(_NOTE)]
+
+    @contextlib.contextmanager
+    def forwarding_signals(self) -> Iterator[None]:
+        """Passes SIGINT and SIGTERM on to the runner, which saves and ends; a second one ends it at once.
+
+        Python delivers signals to the main thread only; elsewhere nothing is passed on.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def forward(number: int, frame: FrameType | None) -> None:
+            self._process.send_signal(number)
+
+        before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def close(self) -> None:
+        """Ends the command if it still runs."""
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                assert stream is not None
+                stream.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._said.close()
+
+    def __enter__(self) -> NativeProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _next(self) -> dict[str, Any] | None:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else None
+
+    def _stderr(self) -> list[str]:
+        self._said.seek(0)
+        return self._said.read().decode(errors="replace").splitlines()
+
+    def _check_end(self) -> None:
+        code = self._process.wait()
+        if code == 0:
+            return
+        said = [line.strip() for line in self._stderr() if line.strip()]
+        ours = [line.removeprefix(_PREFIX) for line in said if line.startswith(_PREFIX)]
+        if code == InterruptedRun.exit_code and ours:
+            raise InterruptedRun(ours[-1])
+        if code in (-signal.SIGINT, -signal.SIGTERM):
+            raise InterruptedRun("stopped at once; the output holds what was saved last")
+        if code in _ERRORS and ours:
+            raise _ERRORS[code](ours[-1])
+        how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        because = f" ({said[-1]})" if said else ""
+        raise CheckFailedError(f"the native runner {how} while {self._what}{because}")
+
+
+def optimizer_flags(config: OptimizerConfig) -> list[str]:
+    """The runner's flags for an optimizer."""
+    values = config.model_dump(exclude={"name", "nesterov"})
+    flags = ["--optimizer", config.name, *value_flags(values)]
+    return [*flags, "--nesterov"] if config.nesterov and config.name == "sgd" else flags
+
+
+def value_flags(values: dict[str, Any]) -> list[str]:
+    """`--weight-decay 0.1` for {"weight_decay": 0.1}; numbers keep every digit, None is left out."""
+    flags = []
+    for name, value in values.items():
+        if value is not None:
+            flags += [f"--{name.replace('_', '-')}", str(value)]
+    return flags
