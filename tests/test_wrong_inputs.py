@@ -124,7 +124,7 @@ def test_places_to_write(digits: Any, refused: Refused, tmp_path: Path) -> None:
         assert "is also read" in refused(2, *run, "-o", output, "--force")
     (tmp_path / "link.ptd").symlink_to("model.ptd")
     assert "is also read" in refused(2, *run, "-o", "link.ptd")
-    assert "is also read" in refused(2, *run, "-o", "t.ptd", "--to-pth", "model.json")
+    assert "does not end in .pth" in refused(2, *run, "-o", "t.ptd", "--to-pth", "model.json")
     (tmp_path / "model.tuned.ptd").write_bytes(b"precious")
     assert "exists already; replace it with --force" in refused(2, *run)
     assert "name an output that ends in .ptd" in refused(2, *run, "-o", "t.pte")

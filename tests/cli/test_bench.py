@@ -59,10 +59,10 @@ def test_existing_defaults_are_kept(run, calls, folder, name):
     assert run("bench", "net.pte", "--force").code == 0
 
 
-def test_report_and_plot_need_two_names(run, calls):
+def test_a_report_is_no_plot(run, calls):
     ran = run("bench", "net.pte", "-o", "bench.png")
     assert ran.code == 2
-    assert "written twice" in ran.stderr
+    assert "bench.png does not end in .json; name it bench.json" in ran.stderr
 
 
 def test_the_manifest_is_never_overwritten(run, calls, folder):

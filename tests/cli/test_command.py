@@ -73,11 +73,10 @@ def test_all_problems_come_together_and_name_their_source(run, folder, train_cal
 
 
 def test_inputs_of_the_configuration_are_protected(run, folder, train_calls):
-    (folder / "c.yaml").write_text("train: {epochs: 2}\n")
-    assert run("train", "-c", "c.yaml", "-o", "c.yaml").code == 2
-    (folder / "data.npz").write_text("")
-    ran = run("train", "--data", "arrays", "--data-dir", "data.npz", "-o", "data.npz")
-    assert (ran.code, ran.stderr) == (2, "error: data.npz is also read; name another output with -o\n")
+    (folder / "c.pth").write_text("train: {epochs: 2}\n")
+    for inputs in (["-c", "c.pth"], ["--data", "arrays", "--data-dir", "c.pth"]):
+        ran = run("train", *inputs, "-o", "c.pth")
+        assert (ran.code, ran.stderr) == (2, "error: c.pth is also read; name another output with -o\n")
 
 
 def test_libraries_are_silenced_unless_debugging():

@@ -105,6 +105,13 @@ def test_a_folder_is_no_name(run, calls, folder):
     )
 
 
+@pytest.mark.parametrize("name", ["net.pth", "net.ptd", "net.json"])
+def test_the_name_of_another_file_is_refused(run, calls, name):
+    ran = run("export", "model.pth", "-o", name)
+    assert (ran.code, ran.stderr) == (2, f"error: -o {name} must name a program; write -o net.pte\n")
+    assert not calls
+
+
 def test_the_checkpoint_is_never_overwritten(run, calls, folder):
     (folder / "odd.ptd").write_text("a checkpoint with a misleading name")
     assert run("export", "odd.ptd", "-o", "odd", "--force").code == 2

@@ -70,14 +70,30 @@ def test_existing_defaults(run, calls, folder, name):
         assert run("finetune", "net.pte", *arguments).code == 0
 
 
-@pytest.mark.parametrize("name", ["t.ptd", "t.state.pth", "t.history.json"])
 @pytest.mark.parametrize("extra", [[], ["--resume"], ["--force"]])
-def test_no_output_destroys_another(run, calls, folder, name, extra):
+def test_no_output_destroys_another(run, calls, folder, extra):
     (folder / "q").mkdir()
     (folder / "q" / "t.state.pth").write_text("state")
-    ran = run("finetune", "net.pte", "-o", "q/t.ptd", "--to-pth", f"q/../q/{name}", *extra)
+    ran = run("finetune", "net.pte", "-o", "q/t.ptd", "--to-pth", "q/../q/t.state.pth", *extra)
     assert ran.code == 2
     assert "written twice" in ran.stderr
+    assert not calls
+
+
+@pytest.mark.parametrize("name", ["t.ptd", "t.history.json", "net.pte"])
+def test_a_checkpoint_ends_in_pth(run, calls, name):
+    ran = run("finetune", "net.pte", "-o", "t.ptd", "--to-pth", name, "--force")
+    assert ran.code == 2
+    assert f"'--to-pth': {name} does not end in .pth; name it" in ran.stderr
+    assert not calls
+
+
+@pytest.mark.parametrize("output", [".", "", "out/"])
+def test_a_folder_is_no_output(run, calls, folder, output):
+    (folder / "out").mkdir()
+    ran = run("finetune", "net.pte", "-o", output)
+    assert ran.code == 2
+    assert "is a folder; name a file in it" in ran.stderr
     assert not calls
 
 
@@ -102,11 +118,12 @@ def test_files_beside_the_output_are_never_inputs(run, calls, folder, name):
         ["-o", "net.pte"],
         ["-o", "net.json"],
         ["--weights", "start.ptd", "-o", "linked.ptd"],
-        ["--to-pth", "net.pte"],
+        ["--weights", "start.pth", "--to-pth", "start.pth"],
     ],
 )
 def test_inputs_are_never_overwritten(run, calls, folder, arguments):
     (folder / "start.ptd").write_text("weights")
+    (folder / "start.pth").write_text("weights with a misleading name")
     os.link(folder / "start.ptd", folder / "linked.ptd")
     ran = run("finetune", "net.pte", "--force", *arguments)
     assert ran.code == 2

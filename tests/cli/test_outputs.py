@@ -87,7 +87,7 @@ def test_devices_are_left_alone():
 
 
 def test_folders_and_unwritable_places(tmp_path):
-    with pytest.raises(EdgetrainError, match="is a folder"):
+    with pytest.raises(UsageError, match="is a folder"):
         claim_outputs([tmp_path], explicit=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(EdgetrainError, match="can't write"):

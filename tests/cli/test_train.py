@@ -35,3 +35,24 @@ def test_existing_outputs(run, folder, train_calls, name):
     for arguments in (["--force"], ["--resume"], ["-o", "model.pth"]):
         assert run("train", *arguments).code == 0
     assert [call.resume for call in train_calls] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["model.pte", "model", "out.pth/model"])
+def test_a_checkpoint_ends_in_pth(run, folder, train_calls, name):
+    ran = run("train", "-o", name)
+    wanted = Path(name).with_suffix(".pth")
+    assert (ran.code, ran.stderr) == (
+        2,
+        f"error: Invalid value for '--output' / '-o': {name} does not end in .pth; name it {wanted}; "
+        "see edgetrain train --help\n",
+    )
+    assert not train_calls
+
+
+@pytest.mark.parametrize("output", [".", "", "out.pth/"])
+def test_a_folder_is_no_output(run, folder, train_calls, output):
+    (folder / "out.pth").mkdir()
+    ran = run("train", "-o", output)
+    assert ran.code == 2
+    assert "is a folder; name a file in it" in ran.stderr
+    assert not train_calls

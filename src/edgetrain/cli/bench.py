@@ -9,6 +9,7 @@ import typer
 
 from .command import Invocation, ModelOption, WeightsOption
 from .console import Table, number_text, plain, size_text
+from .outputs import ends_in
 
 _COLUMNS = (
     "runtime",
@@ -34,6 +35,7 @@ def bench(
             "-o",
             metavar="FILE.json",
             help="report to write, with a plot beside it [dim]\\[default: bench.json][/dim]",
+            callback=ends_in(".json"),
         ),
     ] = None,
     model: ModelOption = None,

@@ -55,6 +55,8 @@ def export(
 def _stem(output: Path) -> Path:
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name the files in it too, as in -o {output / 'model'}")
+    if output.suffix in (".pth", ".ptd", ".json"):
+        raise UsageError(f"-o {output} must name a program; write -o {output.with_suffix('.pte')}")
     return output.with_suffix("") if output.suffix == ".pte" else output
 
 

@@ -10,6 +10,7 @@ import typer
 
 from .command import Invocation, ModelOption, WeightsOption
 from .console import Table, file_text, number_text, percent_text
+from .outputs import ends_in
 
 
 def finetune(
@@ -23,6 +24,7 @@ def finetune(
             "-o",
             metavar="FILE.ptd",
             help="tuned weights to write [dim]\\[default: PROGRAM.tuned.ptd][/dim]",
+            callback=ends_in(),  # .ptd or .pte: the program decides
         ),
     ] = None,
     resume: Annotated[
@@ -30,7 +32,12 @@ def finetune(
     ] = False,
     to_pth: Annotated[
         Path | None,
-        typer.Option("--to-pth", metavar="FILE.pth", help="also write the tuned model as a checkpoint"),
+        typer.Option(
+            "--to-pth",
+            metavar="FILE.pth",
+            help="also write the tuned model as a checkpoint",
+            callback=ends_in(".pth"),
+        ),
     ] = None,
     model: ModelOption = None,
 ) -> None:

@@ -7,8 +7,10 @@ is given; an output that is also an input is refused whatever is given.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+import typer
 
 from ..artifacts.atomic import check_writable
 from ..errors import UsageError
@@ -22,6 +24,20 @@ def default_output(source: Path, suffix: str = "") -> Path:
 def beside(stem: Path, suffix: str) -> Path:
     """`DIR/NAME` → `DIR/NAME.suffix`; dots in NAME stay, as in `net.v2.pte`."""
     return stem.with_name(stem.name + suffix)
+
+
+def ends_in(suffix: str = "") -> Callable[[Path | None], Path | None]:
+    """Callback of an option that names a file to write: refuses folders and names with another suffix, under
+    which the file could replace one of another kind."""
+
+    def check(path: Path | None) -> Path | None:
+        if path is not None and path.is_dir():
+            raise typer.BadParameter(f"{path} is a folder; name a file in it")
+        if path is not None and suffix and path.suffix != suffix:
+            raise typer.BadParameter(f"{path} does not end in {suffix}; name it {path.with_suffix(suffix)}")
+        return path
+
+    return check
 
 
 def claim_outputs(
@@ -83,7 +99,9 @@ def _refuse_input(path: Path, inputs: Iterable[Path]) -> None:
 
 def _refuse_special(path: Path) -> None:
     # Replacing /dev/null by a regular file would harm the whole machine.
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name another output with -o")
+    if path.exists() and not path.is_file():
         raise UsageError(f"{path} is no regular file; name another output with -o")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from .command import Invocation
 from .console import Table, file_text, number_text, percent_text
+from .outputs import ends_in
 
 
 def train(
@@ -16,7 +17,11 @@ def train(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE.pth", help="checkpoint to write [dim]\\[default: model.pth][/dim]"
+            "--output",
+            "-o",
+            metavar="FILE.pth",
+            help="checkpoint to write [dim]\\[default: model.pth][/dim]",
+            callback=ends_in(".pth"),
         ),
     ] = None,
     resume: Annotated[
