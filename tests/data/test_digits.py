@@ -111,3 +111,8 @@ def test_mean_and_std_can_be_given() -> None:
 def test_takes_no_arguments() -> None:
     with pytest.raises(ConfigError, match="digits takes no arguments"):
         digits(args={"samples": 3})
+
+
+def test_reads_no_files() -> None:
+    with pytest.raises(ConfigError, match=r"data\.root: digits reads no files; .* as in --data image-folder"):
+        digits(root="images")

@@ -12,6 +12,8 @@ from .augment import Augmentation
 from .base import Source, has_labels, is_image, shape_text
 
 _IMAGE_SHIFTS = ("rotate", "invert", "blur")
+_FROM_FILES = ("image-folder", "arrays", "cifar10")
+_OWN_TEST_SPLIT = ("cifar10", "xor", "synthetic")
 
 
 def check_options(config: DataConfig, source: Source, shifts: list[Shift]) -> None:
@@ -26,10 +28,25 @@ def check_options(config: DataConfig, source: Source, shifts: list[Shift]) -> No
         problems.append("data.shift: noise can't be added to integer ids")
     if not has_labels(source.train):
         problems += _label_problems(config, shifts)
-    if config.args and config.name != "synthetic":
-        problems.append(f"data.args: {config.name} takes no arguments; only synthetic does")
+    problems += _unused(config)
     if problems:
         raise ConfigError(problems)
+
+
+def _unused(config: DataConfig) -> list[str]:
+    """What the reader of this data set doesn't look at."""
+    problems = []
+    if config.args and config.name != "synthetic":
+        problems.append(f"data.args: {config.name} takes no arguments; only synthetic does")
+    if config.root is not None and config.name not in _FROM_FILES:
+        problems.append(
+            f"data.root: {config.name} reads no files; leave out --data-dir, or name the data set there, "
+            f"as in --data {_FROM_FILES[0]}"
+        )
+    usual_fraction = DataConfig.model_fields["test_fraction"].default
+    if config.test_fraction != usual_fraction and config.name in _OWN_TEST_SPLIT:
+        problems.append(f"data.test_fraction: {config.name} has a test split of its own; leave it out")
+    return problems
 
 
 def _image_problems(config: DataConfig, shifts: list[Shift], sample: Tensor) -> list[str]:
