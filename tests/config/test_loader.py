@@ -269,3 +269,14 @@ def test_paths_stay_as_written(write):
 def test_long_values_are_shortened():
     (problem,) = problems(flags={"train.epochs": "x" * 1000})
     assert len(problem) < 150
+
+
+@pytest.mark.parametrize("command", ["train", "finetune", "bench"])
+def test_threads_have_an_upper_bound(command):
+    def given(count):
+        return {f"{command}.threads": [count] if command == "bench" else count}
+
+    load_config(command, flags=given("1024"))
+    assert problems(command, flags=given("1025")) == [
+        f"{command}.threads: must be at most 1024 (got 1025) [--threads]"
+    ]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import field_validator
+
 from .base import Section, setting
 from .data import DataConfig
 from .model import LossConfig, ModelConfig
 from .optimizer import OptimizerConfig, ScheduleConfig
+
+# Far above any machine; more only start threads until the system refuses.
+MOST_THREADS = 1024
 
 
 class TrainConfig(Section):
@@ -24,7 +29,7 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "arithmetic of the forward pass; auto is bfloat16 autocast on a GPU that has it, else float32"
     )
-    threads: int | None = setting(None, "CPU threads; default: PyTorch's choice", ge=1)
+    threads: int | None = setting(None, "CPU threads; default: PyTorch's choice", ge=1, le=MOST_THREADS)
     save_every: int | None = setting(
         None, "also save the resumable state every so many steps; default: after each epoch", ge=1
     )
@@ -69,7 +74,7 @@ class FinetuneConfig(Section):
         1, "validate every so many epochs; 0: only before the first and after the last", ge=0
     )
     seed: int = setting(0, "seed of order and augmentation", ge=0)
-    threads: int | None = setting(None, "CPU threads; default: the runtime's choice", ge=1)
+    threads: int | None = setting(None, "CPU threads; default: the runtime's choice", ge=1, le=MOST_THREADS)
 
 
 class BenchConfig(Section):
@@ -87,6 +92,13 @@ class BenchConfig(Section):
     batch_sizes: list[int] = setting([4], "batch sizes to measure; repeatable", min_length=1)
     dropout: bool = setting(False, "leave dropout on; losses then can't be compared")
     seed: int = setting(0, "seed of the batches", ge=0)
+
+    @field_validator("threads")
+    @classmethod
+    def _few_threads(cls, value: list[int]) -> list[int]:
+        if max(value) > MOST_THREADS:
+            raise ValueError(f"must be at most {MOST_THREADS} (got {max(value)})")
+        return value
 
 
 class TrainCommand(Section):
