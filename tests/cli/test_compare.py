@@ -49,6 +49,13 @@ def test_table(run: Callable[..., Any], histories: list[str]) -> None:
     assert "1.0 MiB" in ran.stdout
 
 
+def test_regressions_have_no_accuracy(run: Callable[..., Any], folder: Path, history: History) -> None:
+    save_history(folder / "c.history.json", history)
+    ran = run("compare", "c.history.json")
+    assert "2 → 0.5" in ran.stdout
+    assert "accuracy" not in ran.stdout
+
+
 def test_a_file_that_is_no_history(run: Callable[..., Any], folder: Path) -> None:
     (folder / "x.json").write_text("{}")
     ran = run("compare", "x.json")

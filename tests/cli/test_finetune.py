@@ -51,6 +51,22 @@ def test_default_output_and_table(run, calls):
         assert text in ran.stdout
 
 
+def test_a_regression_has_no_accuracy(run, calls, fake_stage):
+    from edgetrain import finetuning
+
+    plain_finetune = finetuning.finetune
+
+    def finetune(*arguments, **options):
+        result = plain_finetune(*arguments, **options)
+        result.before.accuracy = result.after.accuracy = None
+        return result
+
+    fake_stage("finetuning", finetune=finetune)
+    ran = run("finetune", "net.pte")
+    assert ran.code == 0, ran.stderr
+    assert "accuracy" not in ran.stdout
+
+
 def test_json_and_resume(run, calls, folder):
     (folder / "net.tuned.ptd").write_text("old")
     ran = run("finetune", "net.pte", "--resume", "--json", "--to-pth", "tuned.pth")

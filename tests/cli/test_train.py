@@ -15,6 +15,21 @@ def test_default_output_and_table(run, folder, train_calls):
     assert train_calls[0].resume is False
     assert "trained digits_cnn on digits" in ran.stdout
     assert "model.pth" in ran.stdout
+    assert "accuracy" not in ran.stdout  # like a regression, the stand-in has none
+
+
+def test_table_with_an_accuracy(run, folder, fake_stage, train_calls):
+    from edgetrain import training
+
+    plain_train = training.train
+
+    def train(*arguments, **options):
+        result = plain_train(*arguments, **options)
+        result.val_accuracy = 0.5
+        return result
+
+    fake_stage("training", train=train)
+    assert "50.00 %" in run("train").stdout
 
 
 def test_json(run, folder, train_calls):

@@ -74,6 +74,8 @@ def _rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         ("time per sample", lambda e: _milliseconds(e["time_per_sample_s"])),
         ("peak memory", lambda e: size_text(e["peak_rss_bytes"])),
     ]
+    if all(e["accuracy_before"] is None and e["accuracy_after"] is None for e in entries):
+        figures = [figure for figure in figures if figure[0] != "accuracy"]
     return [(label, *(show(entry) for entry in entries)) for label, show in figures]
 
 

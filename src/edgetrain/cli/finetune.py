@@ -86,7 +86,8 @@ def finetune(
 def _rows(result: Any) -> Iterator[tuple[str, str, str]]:
     before, after = _evaluation(result.before), _evaluation(result.after)
     yield "loss", number_text(before["loss"]), number_text(after["loss"])
-    yield "accuracy", percent_text(before["accuracy"]), percent_text(after["accuracy"])
+    if after["accuracy"] is not None:
+        yield "accuracy", percent_text(before["accuracy"]), percent_text(after["accuracy"])
     yield "time per sample", "", _sample_time(result.history)
     yield "weights", "", file_text(result.weights)
     if result.checkpoint:

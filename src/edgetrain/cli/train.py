@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,14 +39,7 @@ def train(
     run.output.result(
         Table(
             f"trained {run.config.model.name} on {run.config.data.name}",
-            [
-                ("best epoch", result.best_epoch),
-                ("validation loss", number_text(result.val_loss)),
-                ("validation accuracy", percent_text(result.val_accuracy)),
-                ("checkpoint", file_text(result.checkpoint)),
-                ("to resume from", file_text(result.last)),
-                ("history", file_text(result.history_path)),
-            ],
+            list(_rows(result)),
         ),
         {
             "command": "train",
@@ -58,3 +52,13 @@ def train(
             "history": result.history,
         },
     )
+
+
+def _rows(result: Any) -> Iterator[tuple[str, Any]]:
+    yield "best epoch", result.best_epoch
+    yield "validation loss", number_text(result.val_loss)
+    if result.val_accuracy is not None:
+        yield "validation accuracy", percent_text(result.val_accuracy)
+    yield "checkpoint", file_text(result.checkpoint)
+    yield "to resume from", file_text(result.last)
+    yield "history", file_text(result.history_path)
