@@ -42,8 +42,18 @@ def test_table(run, calls):
     assert ran.code == 0, ran.stderr
     assert calls[0].output == Path("bench.json")
     assert (calls[0].config.bench.threads, calls[0].config.bench.steps) == ([1, 2], 7)
-    for text in ("executorch", "1.5", "2667", "3.0 MiB", "0.5", "–"):
+    for text in ("executorch", "1.5", "[MiB]", "3.0", "0.5", "–"):
         assert text in ran.stdout
+
+
+def test_the_table_fits_a_terminal(run, calls, monkeypatch):
+    large = {"threads": 16, "batch_size": 128, "step_ms": {"median": 1234.56, "p95": 23456.7, "min": 1.0}}
+    errors = {"max_loss_rel_error": 1.234e-05, "ratio_to_torch": 123.4, "peak_rss_bytes": 12345 << 20}
+    monkeypatch.setitem(globals(), "ENTRY", {**ENTRY, **large, **errors})
+    ran = run("bench", "net.pte")
+    table = [line.rstrip() for line in ran.stdout.splitlines()[1:]]
+    assert max(map(len, table)) <= 80
+    assert "executorch 16 128 1235 2.346e+04 123 12345.0 1.2e-05" in " ".join(ran.stdout.split())
 
 
 def test_json(run, calls):
