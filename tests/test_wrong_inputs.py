@@ -82,7 +82,7 @@ def test_damaged_and_foreign_files(
     other.write_bytes(weights[:-1] + bytes([weights[-1] ^ 4]))
     assert "does not match its digest" in refused(3, *run, "--weights", other)
     assert "damaged" in refused(3, "inspect", other)
-    assert "No such file" in refused(3, *run, "--weights", "missing.ptd")
+    assert "missing.ptd does not exist" in refused(3, *run, "--weights", "missing.ptd")
     digits.weights.write_bytes(weights[:-8])
     assert f"its manifest says {len(weights)}" in refused(3, *run)
     digits.weights.write_bytes(weights)
@@ -97,6 +97,42 @@ def test_damaged_and_foreign_files(
     digits.manifest.unlink()
     assert "has no manifest model.json beside it" in refused(3, *run)
     assert "does not exist" in refused(3, "finetune", "nothing.pte")
+
+
+def test_files_of_another_kind(digits: Any, refused: Refused, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from edgetrain.artifacts.history import History, save_history
+
+    Image.new("L", (8, 8)).save(tmp_path / "image.png")
+    np.savez(tmp_path / "data.npz", x=np.ones(3))
+    save_history(tmp_path / "h.json", History(runtime="torch", device="cpu", threads=1, seed=0))
+    (tmp_path / "folder").mkdir()
+    kinds = {
+        "model.pth": "is a checkpoint",
+        "model.pte": "is a program",
+        "model.ptd": "is a file of weights",
+        "model.json": "is a manifest",
+        "h.json": "is a history",
+        "image.png": "is no {wanted}, or a damaged one",
+        "data.npz": "is no {wanted}, or a damaged one",
+        "folder": "is a folder",
+        "missing": "does not exist",
+    }
+    for command, wanted in (
+        ("export", "a checkpoint (.pth) from 'edgetrain train'"),
+        ("finetune", "a program (.pte) from 'edgetrain export'"),
+        ("bench", "a program (.pte) from 'edgetrain export'"),
+        ("compare", "a history (.history.json) from 'edgetrain train' or 'edgetrain finetune'"),
+    ):
+        noun = wanted.split()[1]
+        for name, found in kinds.items():
+            if found != f"is a {noun}":
+                problem = found.format(wanted=noun)
+                assert refused(3, command, name) == f"error: {name} {problem}; {command} takes {wanted}\n"
+    for command in ("finetune", "bench"):
+        message = refused(3, command, "model.pte", "--weights", "model.pth")
+        assert f"model.pth is a checkpoint; {command} --weights takes a file of weights (.ptd)" in message
 
 
 def test_a_corrupt_image(digits: Any, refused: Refused, tmp_path: Path) -> None:

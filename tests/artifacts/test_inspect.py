@@ -99,3 +99,5 @@ def test_history_round_trip(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="is no history"):
         load_history(tmp_path / "h.json")
+    with pytest.raises(InputError, match=r"can't read the history .*missing\.json: No such file"):
+        load_history(tmp_path / "missing.json")

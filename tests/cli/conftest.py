@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def stand_in(folder: Path) -> Callable[[str, str], Path]:
+    """Writes files that are of a kind as far as one sees without reading them: `stand_in("x.pth",
+    "checkpoint")`."""
+
+    def write(name: str, kind: str) -> Path:
+        path = folder / name
+        if kind == "checkpoint":
+            with zipfile.ZipFile(path, "w") as file:
+                file.writestr("archive/data.pkl", "")
+        else:
+            path.write_text({"program": "....ET12", "file of weights": "....FT01"}[kind])
+        return path
+
+    return write
 
 
 @pytest.fixture

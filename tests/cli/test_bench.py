@@ -25,8 +25,9 @@ ENTRY = {
 
 
 @pytest.fixture
-def calls(fake_stage, folder):
+def calls(fake_stage, stand_in):
     calls = []
+    stand_in("net.pte", "program")
 
     def bench(config, program, output, *, weights, model, reporter):
         calls.append(SimpleNamespace(**locals()))

@@ -22,7 +22,7 @@ MANIFEST = {
 
 
 @pytest.fixture
-def calls(fake_stage, folder):
+def calls(fake_stage, stand_in):
     calls = []
 
     def export(config, checkpoint, output, *, model, reporter):
@@ -47,7 +47,7 @@ def calls(fake_stage, folder):
         )
 
     fake_stage("export", export=export)
-    (folder / "model.pth").write_text("checkpoint")
+    stand_in("model.pth", "checkpoint")
     return calls
 
 
@@ -112,7 +112,7 @@ def test_the_name_of_another_file_is_refused(run, calls, name):
     assert not calls
 
 
-def test_the_checkpoint_is_never_overwritten(run, calls, folder):
-    (folder / "odd.ptd").write_text("a checkpoint with a misleading name")
+def test_the_checkpoint_is_never_overwritten(run, calls, stand_in):
+    stand_in("odd.ptd", "checkpoint")
     assert run("export", "odd.ptd", "-o", "odd", "--force").code == 2
     assert not calls

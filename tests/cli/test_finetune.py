@@ -11,7 +11,7 @@ import pytest
 
 
 @pytest.fixture
-def calls(fake_stage, folder, history):
+def calls(fake_stage, folder, stand_in, history):
     calls = []
 
     def finetune(config, program, output, *, weights, resume, to_pth, model, reporter):
@@ -31,8 +31,9 @@ def calls(fake_stage, folder, history):
         finetune=finetune,
         default_output=lambda program: program.with_name(f"{program.stem}.tuned.ptd"),
     )
-    for name in ("net.pte", "net.ptd", "net.json"):
-        (folder / name).write_text(name)
+    stand_in("net.pte", "program")
+    stand_in("net.ptd", "file of weights")
+    (folder / "net.json").write_text("manifest")
     return calls
 
 
@@ -119,9 +120,9 @@ def test_a_checkpoint_is_replaced_beside_a_default(run, calls, folder):
 
 
 @pytest.mark.parametrize("name", ["t.json", "t.history.json", "t.state.pth"])
-def test_files_beside_the_output_are_never_inputs(run, calls, folder, name):
+def test_files_beside_the_output_are_never_inputs(run, calls, stand_in, name):
     """A tuned program has a manifest of its own; the others are written with any output."""
-    (folder / name).write_text("weights")
+    stand_in(name, "file of weights")
     ran = run("finetune", "net.pte", "--weights", name, "-o", "t.pte")
     assert ran.code == 2
     assert "is also read" in ran.stderr
@@ -137,9 +138,9 @@ def test_files_beside_the_output_are_never_inputs(run, calls, folder, name):
         ["--weights", "start.pth", "--to-pth", "start.pth"],
     ],
 )
-def test_inputs_are_never_overwritten(run, calls, folder, arguments):
-    (folder / "start.ptd").write_text("weights")
-    (folder / "start.pth").write_text("weights with a misleading name")
+def test_inputs_are_never_overwritten(run, calls, folder, stand_in, arguments):
+    stand_in("start.ptd", "file of weights")
+    stand_in("start.pth", "file of weights")
     os.link(folder / "start.ptd", folder / "linked.ptd")
     ran = run("finetune", "net.pte", "--force", *arguments)
     assert ran.code == 2

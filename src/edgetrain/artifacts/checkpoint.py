@@ -84,7 +84,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged or no PyTorch checkpoint ({_first_line(error)})") from error
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
-        raise InputError(f"{path} is no edgetrain checkpoint; files of other kinds can't be used here")
+        raise InputError(
+            f"{path} is no edgetrain checkpoint, though PyTorch wrote it; name one from 'edgetrain train'"
+        )
     if payload.get("version") != VERSION:
         raise InputError(
             f"{path} has checkpoint version {payload.get('version')}; this edgetrain reads version {VERSION}"

@@ -61,5 +61,9 @@ def load_history(path: Path) -> History:
     """
     try:
         return History.model_validate_json(path.read_text())
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        raise InputError(f"{path} is no history of edgetrain: {str(error).splitlines()[0]}") from error
+    except OSError as error:
+        raise InputError(f"can't read the history {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, ValidationError) as error:
+        raise InputError(
+            f"{path} is no history that this edgetrain reads, or a damaged one; run what wrote it again"
+        ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ..errors import InputError
 from .checkpoint import FORMAT as CHECKPOINT_FORMAT
 from .checkpoint import load_checkpoint
 from .history import load_history
+from .kinds import Kind, kind_of
 from .manifest import load_manifest, manifest_path
 from .program import check_bounds, load_program
 from .tensors import read_tensors
@@ -25,24 +25,13 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         InputError: damaged, or of no known kind.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name a file")
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except OSError as error:
-        raise InputError(f"can't read {path}: {error.strerror or error}") from error
-    if head[4:8] == b"ET12":
-        return _program(path)
-    if head[4:8] == b"FT01":
-        return _tensors(path)
-    if zipfile.is_zipfile(path):
-        return _checkpoint(path)
-    if head.lstrip()[:1] == b"{":
-        return _json(path)
-    raise InputError(
-        f"{path} is no file edgetrain knows (.pth, .pte, .ptd, manifest, history or bench report)"
-    )
+    kind = kind_of(path)
+    if kind is None:
+        raise InputError(
+            f"{path} is no file edgetrain knows (.pth, .pte, .ptd, manifest, history or bench report), "
+            "or it is damaged"
+        )
+    return _READERS[kind](path)
 
 
 def _program(path: Path) -> dict[str, Any]:
@@ -85,20 +74,16 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     }
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        keys = json.loads(path.read_text()).keys()
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{path} is damaged: it is no valid JSON document") from error
-    kinds: list[tuple[str, Callable[[Path], dict[str, Any]]]] = [
-        ("pairing", lambda p: _manifest_fields(load_manifest(p))),
-        ("epochs", lambda p: {"kind": "edgetrain history", **load_history(p).model_dump(mode="json")}),
-        ("workload", lambda p: {"kind": "edgetrain bench report", **json.loads(p.read_text())}),
-    ]
-    for key, read in kinds:
-        if key in keys:
-            return read(path)
-    raise InputError(f"{path} is a JSON document, but no manifest, history or bench report of edgetrain")
+def _manifest(path: Path) -> dict[str, Any]:
+    return _manifest_fields(load_manifest(path))
+
+
+def _history(path: Path) -> dict[str, Any]:
+    return {"kind": "edgetrain history", **load_history(path).model_dump(mode="json")}
+
+
+def _report(path: Path) -> dict[str, Any]:
+    return {"kind": "edgetrain bench report", **json.loads(path.read_text())}
 
 
 def _manifest_fields(manifest: Any) -> dict[str, Any]:
@@ -117,3 +102,13 @@ def _manifest_fields(manifest: Any) -> dict[str, Any]:
         for t in manifest.tensors
     ]
     return {"kind": "edgetrain manifest", **fields, "methods": methods, "tensors": tensors}
+
+
+_READERS: dict[Kind, Callable[[Path], dict[str, Any]]] = {
+    "checkpoint": _checkpoint,
+    "program": _program,
+    "file of weights": _tensors,
+    "manifest": _manifest,
+    "history": _history,
+    "bench report": _report,
+}

@@ -9,6 +9,7 @@ import typer
 
 from .command import Invocation, ModelOption, WeightsOption
 from .console import Table, number_text, plain
+from .inputs import check_input
 from .outputs import ends_in
 
 # Narrow enough for a terminal of 80 columns; the report has all figures.
@@ -41,6 +42,8 @@ def bench(
     model: ModelOption = None,
 ) -> None:
     """Measure the same fine-tuning steps in every runtime."""
+    check_input("bench", program, "program")
+    check_input("bench --weights", weights, "file of weights")
     path = output or Path("bench.json")
     inputs = [program, weights or program.with_suffix(".ptd"), program.with_suffix(".json")]
     run.claim([path, path.with_suffix(".png")], inputs=inputs, explicit=output is not None)

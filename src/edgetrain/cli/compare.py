@@ -10,6 +10,7 @@ import typer
 
 from .command import Invocation
 from .console import Table, number_text, percent_text, size_text
+from .inputs import check_input
 
 
 def compare(
@@ -20,6 +21,8 @@ def compare(
     ],
 ) -> None:
     """Put the histories of several runs side by side."""
+    for path in histories:
+        check_input("compare", path, "history")
     from ..artifacts.history import load_history
 
     loaded = [load_history(path) for path in histories]

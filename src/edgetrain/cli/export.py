@@ -12,6 +12,7 @@ import typer
 from ..errors import UsageError
 from .command import Invocation, ModelOption
 from .console import Table, file_text, number_text, plain, size_text
+from .inputs import check_input
 from .outputs import beside, default_output
 
 
@@ -32,6 +33,7 @@ def export(
     model: ModelOption = None,
 ) -> None:
     """Lower a checkpoint with its backward graph to ExecuTorch, and verify the result against PyTorch."""
+    check_input("export", checkpoint, "checkpoint")
     stem = _stem(output) if output else default_output(checkpoint)
     suffixes = [".pte", ".json", *([".ptd"] if run.config.export.weights == "external" else [])]
     run.claim([beside(stem, suffix) for suffix in suffixes], inputs=[checkpoint], explicit=output is not None)

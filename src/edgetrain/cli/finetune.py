@@ -10,6 +10,7 @@ import typer
 
 from .command import Invocation, ModelOption, WeightsOption
 from .console import Table, file_text, number_text, percent_text
+from .inputs import check_input
 from .outputs import ends_in
 
 
@@ -42,6 +43,8 @@ def finetune(
     model: ModelOption = None,
 ) -> None:
     """Fine-tune an exported program on (shifted) data, as a device would."""
+    check_input("finetune", program, "program")
+    check_input("finetune --weights", weights, "file of weights")
     from .. import finetuning
 
     tuned = output or finetuning.default_output(program)

@@ -1,0 +1,52 @@
+"""Which of edgetrain's files something is, whatever its name; nothing in it is executed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+from ..errors import InputError
+
+Kind = Literal["checkpoint", "program", "file of weights", "manifest", "history", "bench report"]
+
+_MAGIC: dict[bytes, Kind] = {b"ET12": "program", b"FT01": "file of weights"}
+_KEYS: dict[str, Kind] = {"pairing": "manifest", "epochs": "history", "workload": "bench report"}
+
+
+def kind_of(path: Path) -> Kind | None:
+    """The kind of a file by its first bytes, its records or its keys; None where it is of no known kind, or
+    too damaged to tell.
+
+    Raises:
+        InputError: it is a folder, or can't be read.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+        if head[4:] in _MAGIC:
+            return _MAGIC[head[4:]]
+        return _json_kind(path) if head.lstrip()[:1] == b"{" else _zip_kind(path)
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror or error}") from error
+
+
+def _zip_kind(path: Path) -> Kind | None:
+    """torch.save writes a zip file with the record NAME/data.pkl."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return None
+    return "checkpoint" if any(name.endswith("/data.pkl") for name in names) else None
+
+
+def _json_kind(path: Path) -> Kind | None:
+    try:
+        keys = json.loads(path.read_text())
+    except (ValueError, RecursionError):
+        return None
+    return next((kind for key, kind in _KEYS.items() if key in keys), None)
