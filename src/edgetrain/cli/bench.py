@@ -11,6 +11,7 @@ from .command import Invocation, ModelOption, WeightsOption
 from .console import Table, number_text, plain
 from .inputs import check_input
 from .outputs import ends_in
+from .recorded_data import with_recorded_data
 
 # Narrow enough for a terminal of 80 columns; the report has all figures.
 _COLUMNS = (
@@ -44,6 +45,7 @@ def bench(
     """Measure the same fine-tuning steps in every runtime."""
     check_input("bench", program, "program")
     check_input("bench --weights", weights, "file of weights")
+    run = with_recorded_data(run, program)
     path = output or Path("bench.json")
     inputs = [program, weights or program.with_suffix(".ptd"), program.with_suffix(".json")]
     run.claim([path, path.with_suffix(".png")], inputs=inputs, explicit=output is not None)

@@ -12,6 +12,7 @@ from .command import Invocation, ModelOption, WeightsOption
 from .console import Table, file_text, number_text, percent_text
 from .inputs import check_input
 from .outputs import ends_in
+from .recorded_data import with_recorded_data
 
 
 def finetune(
@@ -45,6 +46,7 @@ def finetune(
     """Fine-tune an exported program on (shifted) data, as a device would."""
     check_input("finetune", program, "program")
     check_input("finetune --weights", weights, "file of weights")
+    run = with_recorded_data(run, program)
     from .. import finetuning
 
     tuned = output or finetuning.default_output(program)

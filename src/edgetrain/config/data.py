@@ -15,7 +15,9 @@ class DataConfig(Section):
     """A data set, how its inputs are prepared, and the part of it that is used."""
 
     name: Literal["digits", "cifar10", "image-folder", "arrays", "xor", "synthetic"] = setting(
-        "digits", "data set", flag="--data"
+        "digits",
+        "data set; finetune and bench take that of the training where none is named",
+        flag="--data",
     )
     root: Path | None = setting(
         None,

@@ -1,0 +1,41 @@
+"""The data a program was trained on, where the command line names no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..artifacts.kinds import kind_of
+from ..artifacts.manifest import load_manifest, manifest_path
+from ..config.data import DataConfig
+from ..errors import InputError
+from .command import Invocation
+
+
+def with_recorded_data(run: Invocation, program: Path) -> Invocation:
+    """Fills in the data set of the training where none is named; options that are given win over its own.
+
+    Raises:
+        InputError: the recorded data is not here, or not what this edgetrain knows.
+    """
+    given = run.config.data.model_dump(exclude_unset=True)
+    manifest = manifest_path(program)
+    # The stage says what is wrong with a manifest that is missing or damaged.
+    if "name" in given or not manifest.is_file() or kind_of(manifest) != "manifest":
+        return run
+    recorded = load_manifest(manifest).config.get("data")
+    if recorded is None:
+        return run
+    instead = "name the data with --data, and with --data-dir where it lies"
+    try:
+        arguments = {**recorded["args"], **given.get("args", {})}
+        data = DataConfig.model_validate({**recorded, **given, "args": arguments})
+    except (KeyError, TypeError, ValidationError) as error:
+        raise InputError(f"{program} was trained on data this edgetrain doesn't know; {instead}") from error
+    # Also keeps a program from elsewhere from having data downloaded to a place of its choice.
+    if data.root is not None and "root" not in given and not data.root.exists():
+        raise InputError(f"{program} was trained on {data.name} in {data.root}, which is not here; {instead}")
+    run.reporter.info(f"data: {data.name} (as in training)")
+    return replace(run, config=run.config.model_copy(update={"data": data}))
