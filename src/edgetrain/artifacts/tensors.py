@@ -8,35 +8,31 @@ recognised from itself alone, and one atomic rename replaces weights and digest 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .atomic import write_bytes
+from .tensor_stream import (
+    DIGEST_BYTES,
+    DIGEST_KEY,
+    DTYPES,
+    TensorStream,
+    raw_bytes,
+    write_tensor_streams,
+)
 
 if TYPE_CHECKING:
     import torch
 
-DIGEST_KEY = "edgetrain.sha256"
-_DIGEST_BYTES = 32
 _MAGIC = b"FT01"
 _HEADER_MAGIC = b"FH01"
 _HEADER = struct.Struct("<4sIQQQQ")  # magic, length, flatbuffer offset and size, segment base offset and size
 _HEADER_OFFSET = 8
-# executorch's ScalarType numbers, which are PyTorch's.
-_DTYPES = {
-    0: "uint8",
-    1: "int8",
-    2: "int16",
-    3: "int32",
-    4: "int64",
-    5: "float16",
-    6: "float32",
-    7: "float64",
-    11: "bool",
-}
 _ITEM_BYTES = {
     "uint8": 1,
     "int8": 1,
@@ -63,9 +59,9 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """A parsed .ptd."""
+    """A parsed .ptd. `data` is the whole file, read or mapped."""
 
-    data: bytes
+    data: bytes | mmap.mmap
     entries: dict[str, TensorEntry]
     digest_offset: int | None
 
@@ -79,6 +75,19 @@ class TensorFile:
             return torch.empty(entry.shape, dtype=dtype)
         raw = bytearray(self.data[entry.offset : entry.offset + entry.size])
         return torch.frombuffer(raw, dtype=dtype).reshape(entry.shape)
+
+    def view(self, name: str) -> torch.Tensor:
+        """One tensor of a mapped file, whose pages are read when they are looked at."""
+        import torch
+
+        entry = self.entries[name]
+        dtype = getattr(torch, entry.dtype)
+        if entry.size == 0:
+            return torch.empty(entry.shape, dtype=dtype)
+        flat = torch.frombuffer(
+            self.data, dtype=dtype, offset=entry.offset, count=entry.size // dtype.itemsize
+        )
+        return flat.reshape(entry.shape)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Copies of all tensors."""
@@ -96,31 +105,10 @@ def pairing_hash(tensors: object) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Writes a .ptd atomically. Each tensor gets bytes of its own, so that it can later be replaced alone."""
-    from executorch.exir._serialize.data_serializer import DataEntry, DataPayload
-    from executorch.exir.scalar_type import ScalarType
-    from executorch.exir.tensor_layout import TensorLayout
-    from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
-
-    scalar_types = {name: ScalarType(number) for number, name in _DTYPES.items()}
-    buffers: list[bytes] = []
-    named: dict[str, DataEntry] = {}
-    for name, tensor in tensors.items():
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        if dtype not in scalar_types:
-            raise InputError(f"tensor {name} has dtype {dtype}, which a .ptd can't hold")
-        layout = TensorLayout(scalar_types[dtype], list(tensor.shape), list(range(tensor.dim())))
-        named[name] = DataEntry(len(buffers), 16, layout)
-        buffers.append(_raw(tensor))
-    named[DIGEST_KEY] = DataEntry(len(buffers), 16, None)
-    buffers.append(bytes(_DIGEST_BYTES))
-    data = bytearray(bytes(FlatTensorSerializer().serialize(DataPayload(buffers=buffers, named_data=named))))
-    parsed = _parse(bytes(data))
-    if parsed.digest_offset is None:
-        raise RuntimeError("the digest's entry is missing from the file just made")
-    _seal(data, parsed.digest_offset)
-    write_bytes(path, bytes(data))
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Writes a .ptd atomically; see `write_tensor_streams`."""
+    streams = {name: TensorStream(tuple(t.shape), t.dtype, [t]) for name, t in tensors.items()}
+    write_tensor_streams(path, streams)
 
 
 def replace_tensors(source: TensorFile, path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -134,7 +122,7 @@ def replace_tensors(source: TensorFile, path: Path, tensors: dict[str, torch.Ten
         entry = source.entries.get(name)
         if entry is None or entry.shape != tuple(tensor.shape) or f"torch.{entry.dtype}" != str(tensor.dtype):
             raise InputError(f"{path}: tensor {name} does not fit the weights it should replace")
-        data[entry.offset : entry.offset + entry.size] = _raw(tensor)
+        data[entry.offset : entry.offset + entry.size] = raw_bytes(tensor)
     places = [entry.offset for entry in source.entries.values() if entry.size]
     if len(set(places)) < len(places):
         # Another writer than ours let equal tensors share their bytes.
@@ -145,14 +133,16 @@ def replace_tensors(source: TensorFile, path: Path, tensors: dict[str, torch.Ten
     write_bytes(path, bytes(data))
 
 
-def read_tensors(path: Path) -> TensorFile:
+def read_tensors(path: Path, *, mapped: bool = False) -> TensorFile:
     """Reads and checks a .ptd: format, bounds, and the digest where there is one (ours always have it).
 
+    Args:
+        mapped: leave the content on disk until it is looked at; for large files.
     Raises:
         InputError: missing, truncated, damaged, or not a .ptd.
     """
     try:
-        data = path.read_bytes()
+        data = _map(path) if mapped else path.read_bytes()
     except OSError as error:
         raise InputError(f"can't read {path}: {error.strerror or error}") from error
     if data[4:8] != _MAGIC:
@@ -162,7 +152,7 @@ def read_tensors(path: Path) -> TensorFile:
     except (struct.error, ValueError, IndexError, UnicodeDecodeError, OverflowError) as error:
         raise InputError(f"{path} is damaged or cut short ({error}); export or copy it again") from error
     if parsed.digest_offset is not None:
-        stored = data[parsed.digest_offset : parsed.digest_offset + _DIGEST_BYTES]
+        stored = data[parsed.digest_offset : parsed.digest_offset + DIGEST_BYTES]
         if digest(data, parsed.digest_offset) != stored:
             raise InputError(
                 f"{path} is damaged: its content does not match its digest; export or copy it again"
@@ -170,24 +160,27 @@ def read_tensors(path: Path) -> TensorFile:
     return parsed
 
 
-def digest(data: bytes | bytearray, offset: int) -> bytes:
+def _map(path: Path) -> bytes | mmap.mmap:
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:
+            return b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+
+
+def digest(data: bytes | bytearray | mmap.mmap, offset: int) -> bytes:
     """SHA-256 of a file's bytes with the 32 at `offset` taken as zeros."""
     view = memoryview(data)
     hasher = hashlib.sha256(view[:offset])
-    hasher.update(bytes(_DIGEST_BYTES))
-    hasher.update(view[offset + _DIGEST_BYTES :])
+    hasher.update(bytes(DIGEST_BYTES))
+    hasher.update(view[offset + DIGEST_BYTES :])
     return hasher.digest()
 
 
 def _seal(data: bytearray, offset: int) -> None:
-    data[offset : offset + _DIGEST_BYTES] = digest(data, offset)
+    data[offset : offset + DIGEST_BYTES] = digest(data, offset)
 
 
-def _raw(tensor: torch.Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().numpy().tobytes()
-
-
-def _parse(data: bytes) -> TensorFile:
+def _parse(data: bytes | mmap.mmap) -> TensorFile:
     """Follows the flat-tensor schema through the flatbuffer, checking every bound.
 
     Tables (flat_tensor.fbs): FlatTensor(version, segments, named_data), DataSegment(offset, size),
@@ -216,7 +209,7 @@ def _parse(data: bytes) -> TensorFile:
         offset, size = segments[index]
         used.add(index)
         if name == DIGEST_KEY:
-            if size != _DIGEST_BYTES:
+            if size != DIGEST_BYTES:
                 raise ValueError("its digest has a wrong size")
             digest_offset = offset
             continue
@@ -232,9 +225,9 @@ def _parse(data: bytes) -> TensorFile:
 
 def _entry(name: str, layout: _Table, offset: int, size: int) -> TensorEntry:
     number = layout.number(0, "<b")
-    if number not in _DTYPES:
+    if number not in DTYPES:
         raise ValueError(f"tensor {name} has an unknown dtype")
-    dtype = _DTYPES[number]
+    dtype = DTYPES[number]
     shape = tuple(layout.numbers(1, "<i"))
     items = 1
     for length in shape:
@@ -251,7 +244,7 @@ def _entry(name: str, layout: _Table, offset: int, size: int) -> TensorEntry:
 class _Table:
     """Just enough of the flatbuffer encoding to read a table; positions are absolute."""
 
-    def __init__(self, data: bytes, position: int) -> None:
+    def __init__(self, data: bytes | mmap.mmap, position: int) -> None:
         self.data = data
         self.position = position
         self.vtable = position - self._unpack("<i", position)
