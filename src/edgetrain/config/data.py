@@ -21,7 +21,7 @@ class DataConfig(Section):
     )
     root: Path | None = setting(
         None,
-        "folder (cifar10, image-folder) or .npz/.safetensors file (arrays) the data is read from",
+        "folder (cifar10, image-folder) or .npz, .safetensors or .ptd file (arrays) the data is read from",
         flag="--data-dir",
     )
     image_size: int | None = setting(

@@ -1,19 +1,24 @@
-"""`arrays`: one's own samples of any shape, from a .npz or .safetensors file."""
+"""`arrays`: one's own samples of any shape, from a .npz or .safetensors file or a packed data set."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..artifacts.packed import PackedDataset
 from ..config.data import DataConfig
 from ..errors import InputError, UsageError
 from ..reporting import Reporter
-from .base import Source, TensorSplit
+from .augment import Augmentation
+from .base import Source, TensorSplit, is_image
+from .packed import read_packed
+from .prepared import chunks
 from .subset import hold_out
 
 _NAMES = {
@@ -29,22 +34,45 @@ def read_arrays(config: DataConfig, reporter: Reporter) -> Source:
     """Reads `inputs` and `targets`, and `test_inputs` and `test_targets` where the file has them.
 
     Inputs stay uint8 or become float32 (or int64 ids); integer targets become int64 labels, floating-point
-    ones float32 values. Without a test part, `data.test_fraction` of the samples is held out.
+    ones float32 values. Without a test part, `data.test_fraction` of the samples is held out. What `edgetrain
+    pack` wrote keeps its classes, its normalisation and its usual augmentation.
 
     Raises:
         UsageError: no file is given.
         InputError: the file is missing or damaged, or its arrays don't fit together.
     """
     if config.root is None:
-        raise UsageError("--data arrays needs --data-dir FILE, a .npz or .safetensors file")
-    found = _by_role(read_tensors(config.root), config.root)
+        raise UsageError("--data arrays needs --data-dir FILE, a .npz, .safetensors or packed .ptd file")
+    packed = read_packed(config.root) if config.root.is_dir() or config.root.suffix == ".ptd" else None
+    found = packed.tensors if packed else _by_role(read_tensors(config.root), config.root)
     train = _split(found, "", config.root)
     if "test_inputs" in found:
         test = _split(found, "test_", config.root)
         _check_alike(train, test, config.root)
     else:
         train, test = _hold_out(train, config)
-    return Source(train=train, test=test, classes=_classes(train, test, config.root))
+    classes = _classes(train, test, config.root)
+    if packed is None or packed.description is None:
+        return Source(train=train, test=test, classes=classes)
+    return _described(Source(train=train, test=test, classes=classes), packed.description, config.root)
+
+
+def _described(source: Source, description: PackedDataset, path: Path) -> Source:
+    """The source with what its description knows and its arrays don't."""
+    names = description.task.classes
+    if names is not None and source.classes is not None and len(source.classes) > len(names):
+        raise InputError(
+            f"{path} has labels up to {len(source.classes) - 1}, but its description names {len(names)} "
+            "classes; pack the data again"
+        )
+    usual = description.augmentation
+    return replace(
+        source,
+        classes=names,
+        preprocessing=description.preprocessing,
+        measure=is_image(source.train.inputs([0])[0]),
+        augmentation=Augmentation(usual.flip, usual.crop_padding),
+    )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -54,12 +82,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         InputError: it is missing, damaged, of another kind, or holds Python objects.
     """
     if not path.is_file():
-        raise InputError(f"{path} does not exist or is no file; --data-dir names a .npz or .safetensors file")
+        raise InputError(
+            f"{path} does not exist or is no file; --data-dir names a .npz, .safetensors or packed .ptd file"
+        )
     if path.suffix == ".npz":
         return _read_npz(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    raise InputError(f"{path} is neither .npz nor .safetensors; save it with numpy.savez or safetensors")
+    raise InputError(
+        f"{path} is neither .npz, .safetensors nor .ptd; save it with numpy.savez or safetensors, or make it "
+        "with edgetrain pack"
+    )
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
@@ -174,10 +207,11 @@ def _refuse_complex(values: Tensor, name: str, path: Path) -> None:
 
 
 def _finite(values: Tensor, name: str, path: Path) -> Tensor:
-    bad = torch.nonzero(~torch.isfinite(values))
-    if len(bad):
-        where = ", ".join(map(str, bad[0].tolist()))
-        raise InputError(f"{path}: {name}[{where}] is not a finite float32 number")
+    for first, last in chunks(len(values), values[0].numel() * values.element_size()):
+        bad = torch.nonzero(~torch.isfinite(values[first:last]))
+        if len(bad):
+            where = ", ".join(map(str, [first + int(bad[0, 0]), *bad[0, 1:].tolist()]))
+            raise InputError(f"{path}: {name}[{where}] is not a finite float32 number")
     return values
 
 

@@ -67,6 +67,8 @@ class Source:
         measure: whether mean and std are measured on the training images.
         flips: whether mirroring a training image is usual for this data.
         crops: whether moving a training image by some pixels is usual for this data.
+        preprocessing: known beforehand in full; it goes before `usual` and `measure`.
+        augmentation: known beforehand in full; it goes before `flips` and `crops`.
     """
 
     train: Split
@@ -76,6 +78,8 @@ class Source:
     measure: bool = False
     flips: bool = False
     crops: bool = False
+    preprocessing: Preprocessing | None = None
+    augmentation: Augmentation | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ def choose_preprocessing(config: DataConfig, source: Source, unshifted: Split) -
     if config.mean is not None and config.std is not None:
         _check_override(config.mean, sample)
         return Preprocessing(scale=scale, mean=tuple(config.mean), std=tuple(config.std))
+    if source.preprocessing is not None and len(source.preprocessing.mean) in (1, sample.shape[0]):
+        return source.preprocessing
     if source.usual is not None:
         mean, std = source.usual[sample.shape[0]]
         return Preprocessing(scale=scale, mean=mean, std=std)

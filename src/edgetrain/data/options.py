@@ -88,10 +88,12 @@ def choose_augmentation(config: DataConfig, source: Source, sample: Tensor) -> A
     if not config.augment or not is_image(sample):
         return Augmentation()
     side = min(sample.shape[-2:])
-    usual_padding = max(1, round(side / 8)) if source.crops else 0
-    padding = usual_padding if config.crop_padding is None else config.crop_padding
+    usual = source.augmentation
+    if usual is None:
+        usual = Augmentation(source.flips, max(1, round(side / 8)) if source.crops else 0)
+    padding = usual.crop_padding if config.crop_padding is None else config.crop_padding
     if padding >= side:
         raise ConfigError(
             [f"data.crop_padding: {padding} pixels would move images of {side} pixels out of sight"]
         )
-    return Augmentation(source.flips if config.flip is None else config.flip, padding)
+    return Augmentation(usual.flip if config.flip is None else config.flip, padding)

@@ -43,6 +43,8 @@ class PreparedSplit(Split):
 
 def hold_in_memory(split: Split, reporter: Reporter, description: str) -> Split:
     """Computes all samples once where they fit in 2 GiB; otherwise they stay computed per batch."""
+    if isinstance(split, TensorSplit):
+        return split
     sample = split.inputs([0])
     sample_bytes = sample.numel() * sample.element_size()
     if len(split) * sample_bytes > MEMORY_LIMIT:

@@ -36,12 +36,17 @@ READERS: dict[str, Callable[[DataConfig, Reporter], Source]] = {
 
 
 def load_dataset(
-    config: DataConfig, reporter: Reporter = SILENT, preprocessing: Preprocessing | None = None
+    config: DataConfig,
+    reporter: Reporter = SILENT,
+    preprocessing: Preprocessing | None = None,
+    *,
+    in_memory: bool = True,
 ) -> Dataset:
     """Reads a data set and applies all that `config` says about it.
 
     Args:
         preprocessing: that of the program the data is for; without one, config and data decide.
+        in_memory: compute all samples now and hold them, where they fit; otherwise each when it is asked for.
     Raises:
         UsageError: something needed, such as `--data-dir`, isn't given, or mean and std contradict
             `preprocessing`.
@@ -60,6 +65,9 @@ def load_dataset(
         preprocessing = choose_preprocessing(config, source, unshifted)
     train = _prepare(config, source, "train", layout, shifts, reporter)
     test = _prepare(config, source, "test", layout, shifts, reporter)
+    if in_memory:
+        train = hold_in_memory(train, reporter, "preparing train samples")
+        test = hold_in_memory(test, reporter, "preparing test samples")
     sample = train.inputs([0])[0]
     return Dataset(
         name=config.name,
@@ -93,7 +101,7 @@ def _prepare(
     shifts: list[Shift],
     reporter: Reporter,
 ) -> Split:
-    """One split with its samples chosen, brought into shape, shifted, and held in memory if it fits."""
+    """One split with its samples chosen, brought into shape and shifted."""
     split = source.train if name == "train" else source.test
     rows = _choose(config, source, name, shifts, reporter)
     if len(rows) == 0:
@@ -101,8 +109,7 @@ def _prepare(
     transforms = layout + [transform_for(s, config.seed, name) for s in shifts if s.kind != "classes"]
     if isinstance(split, TensorSplit) and not transforms:
         return split if len(rows) == len(split) else TensorSplit(split.inputs(rows), split.targets[rows])
-    prepared = PreparedSplit(split, rows, transforms)
-    return hold_in_memory(prepared, reporter, f"preparing {name} samples")
+    return PreparedSplit(split, rows, transforms)
 
 
 def _choose(
