@@ -6,10 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from edgetrain.artifacts.history import EpochRecord, History, load_history, save_history
 from edgetrain.artifacts.inspect import describe
+from edgetrain.artifacts.tensors import write_tensors
+from edgetrain.config.data import DataConfig
+from edgetrain.config.stages import FinetuneCommand
+from edgetrain.data import pack_dataset
 from edgetrain.errors import InputError
+from edgetrain.finetuning import finetune
 
 
 def test_every_kind(digits_program: Any, inline_program: Any, tmp_path: Path) -> None:
@@ -40,6 +46,59 @@ def test_every_kind(digits_program: Any, inline_program: Any, tmp_path: Path) ->
     assert describe(tmp_path / "alone.pte")["manifest"] == "none beside it"
 
 
+def test_packed_data(tmp_path: Path) -> None:
+    path = tmp_path / "data.ptd"
+    pack_dataset(DataConfig(images_per_class=4, test_images_per_class=1), "train", path)
+    described = describe(path)
+    assert (described["kind"], described["description"]) == ("packed data set", "matches")
+    assert (described["samples"], described["split"], described["digest"]) == (40, "train", "matches")
+    assert described["input"] == {"shape": [1, 8, 8], "dtype": "uint8"}
+    assert described["task"]["classes"][9] == "9"
+    description = describe(tmp_path / "data.json")
+    assert description["kind"] == "description of a packed data set"
+    assert description["file"]["bytes"] == path.stat().st_size
+    shutil.copy(path, tmp_path / "alone.ptd")
+    alone = describe(tmp_path / "alone.ptd")
+    assert (alone["kind"], alone["samples"], alone["description"]) == (
+        "packed data set",
+        40,
+        "none beside it",
+    )
+    write_tensors(path, {"inputs": torch.ones(3, 2), "targets": torch.ones(3)})
+    with pytest.raises(InputError, match=r"is not the file that data\.json describes"):
+        describe(path)
+    write_tensors(tmp_path / "other.ptd", {"inputs": torch.ones(3, 2), "targets": torch.ones(2)})
+    assert describe(tmp_path / "other.ptd")["kind"] == "ExecuTorch tensors"
+
+
+def test_what_runs_are_resumed_from(digits: Any) -> None:
+    settings = {
+        "data": {"images_per_class": 4, "test_images_per_class": 1},
+        "finetune": {"runtime": "torch", "epochs": 2, "max_steps": 3, "batch_size": 16, "threads": 1},
+    }
+    tuned = digits.program.with_name("t.ptd")
+    result = finetune(FinetuneCommand.model_validate(settings), digits.program, tuned)
+    state = describe(result.state_path)
+    assert (state["kind"], state["runtime"]) == ("fine-tuning state", "torch")
+    assert (state["finished_epochs"], state["step"], state["total_steps"]) == (1, 3, 3)
+    assert {tensor["name"] for tensor in state["tensors"]} == {t["name"] for t in describe(tuned)["tensors"]}
+    plain = torch.load(result.state_path, weights_only=True)
+    for missing in ("state", "tensors", "source", "total_steps"):
+        torch.save({k: v for k, v in plain.items() if k != missing}, result.state_path)
+        with pytest.raises(InputError, match=r"t\.state\.pth is no complete state"):
+            describe(result.state_path)
+    torch.save([1], result.state_path)
+    with pytest.raises(InputError, match="is no edgetrain checkpoint"):
+        describe(result.state_path)
+
+
+def test_a_training_state_tells_where_it_stands(digits_program: Any) -> None:
+    described = describe(digits_program.checkpoint.with_name("model.last.pth"))
+    assert (described["finished_epochs"], described["step"] > 0) == (1, True)
+    assert described["step"] == described["total_steps"]
+    assert "step" not in describe(digits_program.checkpoint)
+
+
 def test_names_do_not_matter(digits_program: Any, tmp_path: Path) -> None:
     shutil.copy(digits_program.weights, tmp_path / "x.pth")
     assert describe(tmp_path / "x.pth")["kind"] == "ExecuTorch tensors"
@@ -64,6 +123,7 @@ def test_half_a_file(digits_program: Any, inline_program: Any, tmp_path: Path, n
         b"{}",
         b'{"epochs": 1}',
         b'{"pairing": 1}',
+        b'{"samples": 1}',
         b"\0" * 100,
         b"abcdET12",
         b"abcdFT01",

@@ -70,19 +70,38 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         InputError: the file is missing, damaged, or not an edgetrain checkpoint.
     """
-    import torch
-
     if not path.is_file():
         raise InputError(f"{path} does not exist; train a model first: edgetrain train -o {path}")
+    return checkpoint_from(path, load_plain(path))
+
+
+def load_plain(path: Path) -> Any:
+    """Reads what torch.save wrote, as long as it is plain data. Nothing in the file is executed.
+
+    Raises:
+        InputError: the file is damaged, or holds more than plain data.
+    """
+    import torch
+
     check_sums(path)
     try:
-        payload = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} holds Python objects that would run code when loaded; it is refused"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged or no PyTorch checkpoint ({_first_line(error)})") from error
+
+
+def checkpoint_from(path: Path, payload: Any) -> Checkpoint:
+    """The checkpoint that `load_plain` found in a file.
+
+    Raises:
+        InputError: it is something else, or incomplete.
+    """
+    import torch
+
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise InputError(
             f"{path} is no edgetrain checkpoint, though PyTorch wrote it; name one from 'edgetrain train'"

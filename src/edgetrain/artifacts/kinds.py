@@ -9,10 +9,23 @@ from typing import Literal
 
 from ..errors import InputError
 
-Kind = Literal["checkpoint", "program", "file of weights", "manifest", "history", "bench report"]
+Kind = Literal[
+    "checkpoint",
+    "program",
+    "file of weights",
+    "manifest",
+    "history",
+    "bench report",
+    "description of packed data",
+]
 
 _MAGIC: dict[bytes, Kind] = {b"ET12": "program", b"FT01": "file of weights"}
-_KEYS: dict[str, Kind] = {"pairing": "manifest", "epochs": "history", "workload": "bench report"}
+_KEYS: dict[str, Kind] = {
+    "pairing": "manifest",
+    "epochs": "history",
+    "workload": "bench report",
+    "samples": "description of packed data",
+}
 
 
 def kind_of(path: Path) -> Kind | None:
