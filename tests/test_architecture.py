@@ -20,7 +20,8 @@ ROWS: list[set[str]] = [
     {"engine", "data", "models"},
     {"artifacts"},
     {"config"},
-    {"errors", "reporting", "runner", "vision"},
+    {"runner"},
+    {"errors", "reporting", "vision"},
 ]
 # `python -m edgetrain`, and the version.
 OUTSIDE = {"__main__", "__init__"}

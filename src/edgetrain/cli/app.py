@@ -16,6 +16,7 @@ from .errors import FAILED, report
 from .export import export
 from .finetune import finetune
 from .inspect import inspect
+from .pack import pack
 from .train import train
 
 app = typer.Typer(name="edgetrain", pretty_exceptions_enable=False)
@@ -24,6 +25,7 @@ add_command(app, "train", train)
 add_command(app, "export", export)
 add_command(app, "finetune", finetune)
 add_command(app, "bench", bench)
+add_command(app, "pack", pack)
 add_command(app, "compare", compare, configured=False, writes=False)
 add_command(app, "inspect", inspect, configured=False, writes=False)
 add_command(app, "doctor", doctor, configured=False, writes=False)

@@ -101,6 +101,12 @@ class BenchConfig(Section):
         return value
 
 
+class PackConfig(Section):
+    """Writing a data set as a file for devices."""
+
+    split: Literal["train", "test"] = setting("train", "split to pack")
+
+
 class TrainCommand(Section):
     """What `edgetrain train` reads."""
 
@@ -135,11 +141,19 @@ class BenchCommand(Section):
     bench: BenchConfig = BenchConfig()
 
 
+class PackCommand(Section):
+    """What `edgetrain pack` reads."""
+
+    data: DataConfig = DataConfig()
+    pack: PackConfig = PackConfig()
+
+
 COMMANDS: dict[str, type[Section]] = {
     "train": TrainCommand,
     "export": ExportCommand,
     "finetune": FinetuneCommand,
     "bench": BenchCommand,
+    "pack": PackCommand,
 }
 
 SECTIONS: dict[str, type[Section]] = {

@@ -1,0 +1,76 @@
+"""`edgetrain pack`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .command import Invocation
+from .console import Table, file_text, number_text
+
+
+def pack(
+    run: Invocation,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.ptd",
+            help="packed data to write, with a description beside it [dim]\\[default: DATA.SPLIT.ptd][/dim]",
+        ),
+    ] = None,
+) -> None:
+    """Pack one split of a data set into a file that a device can map."""
+    data, split = run.config.data, run.config.pack.split
+    path = output or Path(f"{data.name}.{split}.ptd")
+    _check_name(path)
+    from ..data import packing
+
+    run.claim(packing.output_files(path), inputs=_read_files(data), explicit=output is not None)
+    packed = packing.pack_dataset(data, split, path, run.reporter)
+    description = packing.description_path(path)
+    run.output.result(
+        Table(f"packed the {split} split of {data.name}", list(_rows(path, description, packed))),
+        {"command": "pack", "packed": path, "description_path": description, "description": packed},
+    )
+
+
+def _check_name(path: Path) -> None:
+    if path.suffix != ".ptd":
+        raise UsageError(f"packed data is a .ptd file; name an output that ends in .ptd, not {path}")
+    program = path.with_suffix(".pte")
+    if program.exists():
+        raise UsageError(f"{path} is the place of {program}'s weights; name another output with -o")
+
+
+def _read_files(data: Any) -> list[Path]:
+    """Packed files in a folder that is read; a file that is read is known to `claim` already."""
+    from_folder = data.name == "arrays" and data.root is not None and data.root.is_dir()
+    return sorted(data.root.glob("*.ptd")) if from_folder else []
+
+
+def _rows(path: Path, description: Path, packed: Any) -> Iterator[tuple[str, Any]]:
+    yield "data", file_text(path)
+    yield "description", file_text(description)
+    yield "samples", f"{packed.samples:,}"
+    yield "inputs", f"{packed.input.dtype} {packed.input.shape}"
+    yield "targets", f"{packed.targets.dtype} {packed.targets.shape}"
+    yield "classes", len(packed.task.classes) if packed.task.classes else None
+    yield "usually normalised with", _preprocessing(packed.preprocessing)
+    yield "usual augmentation, not in the file", _augmentation(packed.augmentation)
+
+
+def _preprocessing(used: Any) -> str:
+    mean, std = (", ".join(map(number_text, values)) for values in (used.mean, used.std))
+    return f"scale {number_text(used.scale)}, mean {mean}, std {std}"
+
+
+def _augmentation(usual: Any) -> str:
+    flips = ["mirrors images"] if usual.flip else []
+    crops = [f"moves images (up to {usual.crop_padding} px)"] if usual.crop_padding else []
+    return ", ".join(flips + crops) or "none"
