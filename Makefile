@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RUN    ?= runs/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo native test test-fast lint format clean
+.PHONY: help install demo native test test-fast test-arm arm-packages lint format clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -34,6 +34,29 @@ test: $(VENV)/.installed ## run all tests
 
 test-fast: $(VENV)/.installed ## run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
+
+arm-packages:
+	@missing=; \
+	command -v aarch64-linux-gnu-g++ > /dev/null || missing="$$missing g++-aarch64-linux-gnu"; \
+	command -v qemu-aarch64-static > /dev/null || missing="$$missing qemu-user-static"; \
+	test -z "$$missing" || { echo "make test-arm needs Debian packages: sudo apt install$$missing" >&2; exit 1; }
+
+# ExecuTorch's runtime for aarch64, of the version that exports the programs.
+build/aarch64/.installed: $(VENV)/.installed
+	rm -rf build/aarch64
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target build/aarch64 \
+		--only-binary=:all: --platform manylinux_2_28_aarch64 \
+		executorch==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("executorch"))')
+	touch $@
+
+test-arm: arm-packages build/aarch64/.installed ## cross-build the native runner for aarch64, run it in an emulator
+	$(BIN)/cmake -S native -B build/native-aarch64 -G Ninja -DCMAKE_MAKE_PROGRAM="$(abspath $(BIN))/ninja" \
+		--toolchain "$(CURDIR)/native/cmake/aarch64-linux-gnu.cmake" \
+		-DCMAKE_PREFIX_PATH="$(CURDIR)/build/aarch64/executorch"
+	$(BIN)/cmake --build build/native-aarch64
+	rm -rf build/edgetrain-aarch64
+	$(BIN)/cmake --install build/native-aarch64 --prefix build/edgetrain-aarch64 --strip
+	EDGETRAIN_AARCH64="$(CURDIR)/build/edgetrain-aarch64" $(BIN)/python -m pytest tests/native/test_arm.py
 
 lint: $(VENV)/.installed ## check format, lint and types
 	$(BIN)/ruff format --check .
