@@ -1,4 +1,4 @@
-"""The runner on an emulated 64-bit Arm: `make test-arm` builds the folder one copies to a device and names it."""
+"""The runner on an emulated 64-bit Arm. `make test-arm` builds the folder that is tested here."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def xor(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 @pytest.fixture(scope="module")
 def digits(digits_program: Any, packed: Any) -> Job:
-    flags = ("--lr", 0.05, "--batch-size", 16, "--epochs", 4)
+    """digits_cnn for a few epochs of nine steps, the last of them on fewer samples."""
+    flags = ("--lr", 0.05, "--batch-size", 24, "--epochs", 4)
     return Job(digits_program.program, packed.train, packed.test, flags)
 
 
@@ -99,7 +100,7 @@ def test_losses_are_those_of_x86_64(
         evaluations.append(result["loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert evaluations[1] == pytest.approx(evaluations[0], rel=1e-4)
-    assert losses[1][-1] < losses[1][0] / 2
+    assert losses[1][-1] < 0.7 * losses[1][0]
 
 
 def test_a_resumed_run_is_bitwise_the_same(digits: Job, arm: Sequence[Any], tmp_path: Path) -> None:
