@@ -9,7 +9,6 @@
 #include <memory>
 
 #include "edgetrain/atomic_file.h"
-#include "edgetrain/dropout.h"
 #include "edgetrain/json.h"
 #include "edgetrain/platform.h"
 
@@ -105,7 +104,6 @@ std::vector<std::pair<std::string, std::string>> identity(const Arguments& a, co
       {"--batch-size", std::to_string(batch_size)},
       {"--seed", std::to_string(a.train.seed)},
       {"--no-shuffle", a.shuffle ? "off" : "on"},
-      {"--no-dropout", a.dropout ? "off" : "on"},
       {"--optimizer", o.name},
       {"--lr", exact(o.lr)},
       {"--weight-decay", exact(o.weight_decay)},
@@ -175,12 +173,7 @@ Status train(Arguments& arguments) {
     EDGETRAIN_TAKE(validation,
                    open_samples(arguments, *program, arguments.validation, program->max_batch_size(), false));
   }
-  if (!arguments.dropout && !program->manifest()) {
-    return bad_usage(
-        "--no-dropout needs a program of edgetrain: others keep dropout's scale in their backward graph");
-  }
   EDGETRAIN_CHECK(check_groups(arguments, *program));
-  dropout::enable(arguments.dropout);
   arguments.train.identity = identity(arguments, *program, *training.dataset, batch_size);
   Trainer trainer(*program, *training.loader, validation.loader.get(), arguments.train);
   if (arguments.resume) EDGETRAIN_CHECK(trainer.resume());

@@ -156,8 +156,6 @@ const Option kOptions[] = {
      [](Arguments& a, const char* v) { return set(a.train.seed, whole(v, 0)); }},
     {"no-shuffle", 0, nullptr, kTrain, "visit the samples in the order of the file",
      [](Arguments& a, const char*) { return a.shuffle = false, Status(); }},
-    {"no-dropout", 0, nullptr, kTrain, "train with every dropout off",
-     [](Arguments& a, const char*) { return a.dropout = false, Status(); }},
     {"eval-every", 0, "N", kTrain, "validate every so many epochs; 0: first and last only (1)",
      [](Arguments& a, const char* v) { return set(a.train.eval_every, whole(v, 0)); }},
     {"save-every", 0, "N", kTrain, "also save every so many steps",

@@ -13,7 +13,6 @@ struct State {
   uint64_t seed = 0;
   uint64_t step = 0;
   uint32_t in_step = 0;
-  uint64_t calls = 0;
 };
 State state;
 
@@ -39,8 +38,6 @@ void begin_step(uint64_t seed, uint64_t step) {
   state.in_step = 0;
 }
 
-uint64_t calls() { return state.calls; }
-
 }  // namespace dropout
 
 void native_dropout_kernel(executorch::ET_RUNTIME_NAMESPACE::KernelRuntimeContext& context,
@@ -59,7 +56,6 @@ void native_dropout_kernel(executorch::ET_RUNTIME_NAMESPACE::KernelRuntimeContex
     context.fail(Error::InvalidArgument);
     return;
   }
-  ++state.calls;
   const auto count = static_cast<size_t>(input.numel());
   const float* x = input.const_data_ptr<float>();
   float* y = out.mutable_data_ptr<float>();

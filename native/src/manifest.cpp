@@ -129,7 +129,6 @@ Result<Manifest> load_manifest(const std::string& path) {
   if (const Json* classes = task.find("classes"); classes != nullptr && classes->is(Kind::kArray)) {
     manifest.classes = fields.texts(*classes);
   }
-  manifest.dropout = fields.at("dropout", Kind::kBool).boolean;
   manifest.gradients = fields.texts(fields.at("gradients", Kind::kArray));
   for (const Json& tensor : fields.at("tensors", Kind::kArray).array)
     manifest.tensors.push_back(fields.tensor(tensor));

@@ -20,7 +20,6 @@ struct Arguments {
   std::vector<std::string> data, validation;
   std::optional<uint64_t> batch_size, threads;
   bool shuffle = true;
-  bool dropout = true;
   bool resume = false;
   std::optional<Preprocessing> preprocessing;  ///< for programs without a manifest
   TrainSettings train;

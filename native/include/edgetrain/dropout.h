@@ -17,8 +17,6 @@ namespace dropout {
 void enable(bool on);
 /// Masks of the next method call are a function of (seed, step, order of the dropouts in the program).
 void begin_step(uint64_t seed, uint64_t step);
-/// How many dropout kernels have run in this process.
-uint64_t calls();
 
 }  // namespace dropout
 }  // namespace edgetrain

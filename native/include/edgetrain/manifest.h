@@ -41,7 +41,6 @@ struct Manifest {
   int64_t max_batch_size = 0;
   std::string loss;
   std::vector<std::string> classes;
-  bool dropout = false;
   std::vector<std::string> gradients;  ///< parameter names in the order `train` returns them
   std::vector<TensorRecord> tensors;
 };
