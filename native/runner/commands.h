@@ -5,7 +5,10 @@
 
 namespace edgetrain {
 
-/// Runs the command the arguments name.
-Status run_command(Arguments& arguments);
+Status run_train(Arguments& arguments);
+Status run_evaluate(const Arguments& arguments);
+Status run_predict(const Arguments& arguments);
+Status run_bench(const Arguments& arguments);
+Status run_info(const Arguments& arguments);
 
 }  // namespace edgetrain

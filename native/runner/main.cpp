@@ -7,6 +7,17 @@
 #include "edgetrain/interrupt.h"
 #include "edgetrain/platform.h"
 
+namespace {
+
+edgetrain::Status run_command(edgetrain::Arguments& arguments) {
+  if (arguments.command == "train") return edgetrain::run_train(arguments);
+  if (arguments.command == "evaluate") return edgetrain::run_evaluate(arguments);
+  if (arguments.command == "predict") return edgetrain::run_predict(arguments);
+  return arguments.command == "bench" ? edgetrain::run_bench(arguments) : edgetrain::run_info(arguments);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using edgetrain::Exit;
   // ExecuTorch throws nothing; containers of ours can run out of memory.
@@ -22,7 +33,7 @@ int main(int argc, char** argv) {
     if (arguments.ok()) {
       edgetrain::quiet_runtime();
       edgetrain::catch_interrupts();
-      status = edgetrain::run_command(*arguments);
+      status = run_command(*arguments);
     } else {
       status = arguments.failure();
     }

@@ -11,7 +11,9 @@
 namespace edgetrain {
 namespace {
 
-constexpr unsigned kTrain = 1, kEvaluate = 2, kPredict = 4, kInfo = 8, kData = kTrain | kEvaluate | kPredict;
+constexpr unsigned kTrain = 1, kEvaluate = 2, kPredict = 4, kBench = 8, kInfo = 16;
+constexpr unsigned kSteps = kTrain | kBench, kRaw = kTrain | kEvaluate | kPredict, kData = kRaw | kBench;
+constexpr uint64_t kMostSteps = 1'000'000'000, kMostThreads = 1024;
 
 struct Command {
   const char* name;
@@ -23,15 +25,21 @@ constexpr Command kCommands[] = {
     {"train", kTrain, "train PROGRAM.pte --data FILE -o TUNED.ptd", "fine-tune a program on packed samples"},
     {"evaluate", kEvaluate, "evaluate PROGRAM.pte --data FILE", "loss and accuracy of its weights"},
     {"predict", kPredict, "predict PROGRAM.pte --data FILE", "one line of outputs per sample"},
+    {"bench", kBench, "bench PROGRAM.pte --data BATCHES.ptd --batch-size N",
+     "as many training steps as each line of stdin says, timed. Samples are taken as they are, batches in\n"
+     "the file's order. A step's time is that of forward, backward and optimizer; preparing its batch is\n"
+     "not part of it"},
     {"info", kInfo, "info FILE", "what a program or a .ptd holds"},
 };
 
-Result<uint64_t> whole(const char* text, uint64_t least) {
+Result<uint64_t> whole(const char* text, uint64_t least, uint64_t most = UINT64_MAX) {
   char* end = nullptr;
   errno = 0;
   const unsigned long long value = std::strtoull(text, &end, 10);
-  if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < least) {
-    return bad_usage("must be a whole number of at least " + std::to_string(least) + ", not '" + text + "'");
+  if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < least || value > most) {
+    return bad_usage("must be a whole number of at least " + std::to_string(least) +
+                     (most < UINT64_MAX ? " and at most " + std::to_string(most) : "") + ", not '" + text +
+                     "'");
   }
   return uint64_t{value};
 }
@@ -108,37 +116,37 @@ const Option kOptions[] = {
     {"output", 'o', "FILE", kTrain, "where the tuned weights go; replaced atomically",
      [](Arguments& a, const char* v) { return a.train.output = v, Status(); }},
     {"epochs", 'e', "N", kTrain, "passes over the data (5)",
-     [](Arguments& a, const char* v) { return set(a.train.epochs, whole(v, 1)); }},
+     [](Arguments& a, const char* v) { return set(a.train.epochs, whole(v, 1, kMostSteps)); }},
     {"max-steps", 0, "N", kTrain, "stop after this many steps",
      [](Arguments& a, const char* v) { return set(a.train.max_steps, whole(v, 1)); }},
     {"batch-size", 'b', "N", kData, "samples per step (32, or the most the program takes)",
      [](Arguments& a, const char* v) { return set(a.batch_size, whole(v, 1)); }},
-    {"optimizer", 0, "NAME", kTrain, "sgd, adam or adamw (sgd)",
+    {"optimizer", 0, "NAME", kSteps, "sgd, adam or adamw (sgd)",
      [](Arguments& a, const char* v) {
        return set(a.train.optimizer.name, one_of(v, {"sgd", "adam", "adamw"}));
      }},
-    {"lr", 0, "X", kTrain, "learning rate, the peak where a schedule varies it (0.01)",
+    {"lr", 0, "X", kSteps, "learning rate, the peak where a schedule varies it (0.01)",
      [](Arguments& a, const char* v) { return set(a.train.optimizer.lr, real(v, 0, kMost, true)); }},
-    {"group", 0, "PATTERN=LR", kTrain,
+    {"group", 0, "PATTERN=LR", kSteps,
      "parameters with a learning rate of their own, as in 'head.*=0.1'; may be repeated",
      [](Arguments& a, const char* v) { return add_group(a, v); }},
     {"accumulate", 0, "N", kTrain, "batches whose gradients make one step (1)",
-     [](Arguments& a, const char* v) { return set(a.train.accumulate, whole(v, 1)); }},
-    {"momentum", 0, "X", kTrain, "momentum of sgd (0.9)",
+     [](Arguments& a, const char* v) { return set(a.train.accumulate, whole(v, 1, kMostSteps)); }},
+    {"momentum", 0, "X", kSteps, "momentum of sgd (0.9)",
      [](Arguments& a, const char* v) { return set(a.train.optimizer.momentum, real(v, 0, 0.9999999)); }},
-    {"dampening", 0, "X", kTrain, "dampening of the momentum (0)",
+    {"dampening", 0, "X", kSteps, "dampening of the momentum (0)",
      [](Arguments& a, const char* v) { return set(a.train.optimizer.dampening, real(v, 0, 1)); }},
-    {"nesterov", 0, nullptr, kTrain, "Nesterov momentum",
+    {"nesterov", 0, nullptr, kSteps, "Nesterov momentum",
      [](Arguments& a, const char*) { return a.train.optimizer.nesterov = true, Status(); }},
-    {"weight-decay", 0, "X", kTrain, "weight decay (0)",
+    {"weight-decay", 0, "X", kSteps, "weight decay (0)",
      [](Arguments& a, const char* v) { return set(a.train.optimizer.weight_decay, real(v, 0, kMost)); }},
-    {"beta1", 0, "X", kTrain, "decay of the first moment, adam and adamw (0.9)",
+    {"beta1", 0, "X", kSteps, "decay of the first moment, adam and adamw (0.9)",
      [](Arguments& a, const char* v) { return set(a.train.optimizer.beta1, real(v, 0, 0.9999999)); }},
-    {"beta2", 0, "X", kTrain, "decay of the second moment (0.999)",
+    {"beta2", 0, "X", kSteps, "decay of the second moment (0.999)",
      [](Arguments& a, const char* v) { return set(a.train.optimizer.beta2, real(v, 0, 0.99999999)); }},
-    {"eps", 0, "X", kTrain, "added to the denominator (1e-8)",
+    {"eps", 0, "X", kSteps, "added to the denominator (1e-8)",
      [](Arguments& a, const char* v) { return set(a.train.optimizer.eps, real(v, 0, kMost, true)); }},
-    {"clip-norm", 0, "X", kTrain, "largest norm of all gradients together (no limit)",
+    {"clip-norm", 0, "X", kSteps, "largest norm of all gradients together (no limit)",
      [](Arguments& a, const char* v) { return set(a.train.optimizer.clip_norm, real(v, 0, kMost, true)); }},
     {"schedule", 0, "NAME", kTrain, "constant, step or cosine (constant)",
      [](Arguments& a, const char* v) {
@@ -152,7 +160,7 @@ const Option kOptions[] = {
      [](Arguments& a, const char* v) { return set(a.train.schedule.gamma, real(v, 0, 1)); }},
     {"final-ratio", 0, "X", kTrain, "last learning rate of schedule cosine as a share of the peak (0)",
      [](Arguments& a, const char* v) { return set(a.train.schedule.final_ratio, real(v, 0, 1)); }},
-    {"seed", 's', "N", kTrain, "seed of order and dropout (0)",
+    {"seed", 's', "N", kSteps, "seed of order and dropout (0)",
      [](Arguments& a, const char* v) { return set(a.train.seed, whole(v, 0)); }},
     {"no-shuffle", 0, nullptr, kTrain, "visit the samples in the order of the file",
      [](Arguments& a, const char*) { return a.shuffle = false, Status(); }},
@@ -164,14 +172,16 @@ const Option kOptions[] = {
      [](Arguments& a, const char*) { return a.resume = true, Status(); }},
     {"log-steps", 0, nullptr, kTrain, "a JSON line per step",
      [](Arguments& a, const char*) { return a.train.log_steps = true, Status(); }},
-    {"threads", 't', "N", kData, "CPU threads",
-     [](Arguments& a, const char* v) { return set(a.threads, whole(v, 1)); }},
-    {"scale", 0, "X", kData,
+    {"gradients", 0, "FILE", kBench, "write those of the first step by parameter name, as a .ptd",
+     [](Arguments& a, const char* v) { return a.gradients = v, Status(); }},
+    {"threads", 't', "N", kData, "CPU threads, at most 1024",
+     [](Arguments& a, const char* v) { return set(a.threads, whole(v, 1, kMostThreads)); }},
+    {"scale", 0, "X", kRaw,
      "factor of stored values; with --mean and --std only for programs without a manifest",
      [](Arguments& a, const char* v) { return set(preprocessing(a).scale, real(v, -kMost, kMost)); }},
-    {"mean", 0, "X,..", kData, "mean per channel, subtracted after scaling",
+    {"mean", 0, "X,..", kRaw, "mean per channel, subtracted after scaling",
      [](Arguments& a, const char* v) { return set(preprocessing(a).mean, reals(v)); }},
-    {"std", 0, "X,..", kData, "standard deviation per channel",
+    {"std", 0, "X,..", kRaw, "standard deviation per channel",
      [](Arguments& a, const char* v) { return set(preprocessing(a).std, reals(v)); }},
     {"help", 'h', nullptr, kData | kInfo, "show this",
      [](Arguments& a, const char*) { return a.help = true, Status(); }},
@@ -192,7 +202,8 @@ Status check(const Arguments& a, unsigned command) {
   if (a.program.empty()) return bad_usage("name a file; try --help");
   if ((command & kData) != 0 && a.data.empty()) return bad_usage("name the samples with --data; try --help");
   if (command == kTrain && a.train.output.empty()) return bad_usage("say with -o where the tuned weights go");
-  if (a.threads && *a.threads > 1024) return bad_usage("--threads is out of range");
+  if (command == kBench && !a.batch_size)
+    return bad_usage("say with --batch-size how many samples a step has");
   return {};
 }
 
@@ -211,6 +222,7 @@ Result<Arguments> parse_arguments(int argc, char** argv) {
   }
   if (command == nullptr) return bad_usage("there is no command '" + first + "'; try --help");
   arguments.command = first;
+  arguments.preprocessed = command->bit == kBench;
 
   std::vector<option> longs;
   std::string shorts = ":";
@@ -244,6 +256,12 @@ Result<Arguments> parse_arguments(int argc, char** argv) {
   if (optind < argc) return bad_usage(std::string("one file too many: ") + argv[optind]);
   EDGETRAIN_CHECK(check(arguments, command->bit));
   return arguments;
+}
+
+Result<uint64_t> parse_steps(const std::string& line) {
+  auto steps = whole(line.c_str(), 0, kMostSteps);
+  if (!steps.ok()) return bad_usage("a line of stdin " + steps.failure().message);
+  return steps;
 }
 
 std::string help_text(const std::string& command) {

@@ -8,7 +8,6 @@
 namespace edgetrain {
 namespace {
 
-constexpr char kDigestKey[] = "edgetrain.sha256";
 constexpr size_t kDigestBytes = 32;
 constexpr size_t kHeaderOffset = 8;
 

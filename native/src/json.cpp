@@ -228,4 +228,23 @@ std::string json_number(double value) {
   return text;
 }
 
+std::string json_float(double value) {
+  if (!std::isfinite(value)) return "null";
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.9g", value);
+  return text;
+}
+
+std::string json_list(const std::vector<std::string>& values) {
+  std::string text = "[";
+  for (const auto& value : values) text += (text.size() > 1 ? ", " : "") + value;
+  return text + "]";
+}
+
+std::string json_list(const std::vector<int64_t>& values) {
+  std::vector<std::string> texts;
+  for (const int64_t value : values) texts.push_back(std::to_string(value));
+  return json_list(texts);
+}
+
 }  // namespace edgetrain

@@ -16,6 +16,17 @@ double gradient_norm(const std::vector<Parameter>& parameters) {
   return std::sqrt(squares);
 }
 
+Status check_groups(const OptimizerSettings& settings, const std::vector<Parameter>& parameters) {
+  for (const auto& [pattern, lr] : settings.groups) {
+    const bool fits =
+        std::any_of(parameters.begin(), parameters.end(), [&pattern = pattern](const Parameter& p) {
+          return ::fnmatch(pattern.c_str(), p.name.c_str(), 0) == 0;
+        });
+    if (!fits) return bad_usage("--group " + pattern + " fits no trainable parameter; info lists them");
+  }
+  return {};
+}
+
 void Optimizer::step(const std::vector<Parameter>& parameters, double lr) {
   first_.resize(parameters.size());
   second_.resize(parameters.size());

@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 // The wheel exports these but does not ship threadpool.h.
 namespace executorch::extension::threadpool {
@@ -31,6 +33,25 @@ void keep_error(et_timestamp_t, et_pal_log_level_t level, const char*, const cha
                 message);
   // The process is about to abort: nothing of ours will say why.
   if (level == kFatal) std::fprintf(stderr, "edgetrain-runner: ExecuTorch gave up: %s\n", last_error);
+}
+
+/// A line of /proc/self/status, or else the peak that getrusage knows.
+uint64_t memory_bytes(const char* name) {
+  // Not getrusage first: a process that was forked from a larger one starts with that one's peak.
+  unsigned long long kilobytes = 0;
+  if (std::FILE* status = std::fopen("/proc/self/status", "r")) {
+    char line[128];
+    while (std::fgets(line, sizeof(line), status) != nullptr) {
+      if (std::strncmp(line, name, std::strlen(name)) != 0) continue;
+      kilobytes = std::strtoull(line + std::strlen(name), nullptr, 10);
+      break;
+    }
+    std::fclose(status);
+  }
+  if (kilobytes > 0) return kilobytes * 1024;
+  struct rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 }  // namespace
@@ -60,20 +81,8 @@ uint32_t thread_count() {
   return pool == nullptr ? 1 : static_cast<uint32_t>(pool->get_thread_count());
 }
 
-uint64_t peak_rss_bytes() {
-  // Not getrusage first: a process that was forked from a larger one starts with that one's peak.
-  unsigned long long kilobytes = 0;
-  if (std::FILE* status = std::fopen("/proc/self/status", "r")) {
-    char line[128];
-    while (std::fgets(line, sizeof(line), status) != nullptr) {
-      if (std::sscanf(line, "VmHWM: %llu", &kilobytes) == 1) break;
-    }
-    std::fclose(status);
-  }
-  if (kilobytes > 0) return kilobytes * 1024;
-  struct rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-}
+uint64_t rss_bytes() { return memory_bytes("VmRSS:"); }
+
+uint64_t peak_rss_bytes() { return memory_bytes("VmHWM:"); }
 
 }  // namespace edgetrain

@@ -152,8 +152,11 @@ Status Program::find_weights(const std::vector<std::string>& names) {
     if (!floats)
       return bad_input("parameter " + names[i] + " and its gradient are not float32 tensors of one size");
     const Tensor tensor = parameter.toTensor();
-    parameters_.push_back(
-        {names[i], tensor.mutable_data_ptr<float>(), nullptr, static_cast<size_t>(tensor.numel())});
+    parameters_.push_back({names[i],
+                           tensor.mutable_data_ptr<float>(),
+                           nullptr,
+                           static_cast<size_t>(tensor.numel()),
+                           {tensor.sizes().begin(), tensor.sizes().end()}});
     EDGETRAIN_CHECK(add_changed(names[i], tensor.mutable_data_ptr(), tensor.nbytes()));
   }
   return files_.manifest ? find_buffers() : Status();

@@ -1,7 +1,6 @@
 #include "edgetrain/trainer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
@@ -9,15 +8,9 @@
 
 #include "edgetrain/dropout.h"
 #include "edgetrain/interrupt.h"
+#include "edgetrain/stopwatch.h"
 
 namespace edgetrain {
-namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-}  // namespace
 
 Result<Meter> evaluate(Program& program, BatchLoader& loader, const std::string& loss) {
   Meter meter;
@@ -35,7 +28,7 @@ Trainer::Trainer(Program& program, BatchLoader& training, BatchLoader* validatio
       training_(training),
       validation_(validation),
       settings_(settings),
-      optimizer_(settings.optimizer),
+      stepper_(program, training, settings.optimizer),
       loss_(program.manifest() ? program.manifest()->loss : ""),
       total_steps_(settings.epochs * steps_per_epoch()) {
   if (settings.max_steps) total_steps_ = std::min(total_steps_, *settings.max_steps);
@@ -109,14 +102,16 @@ uint64_t Trainer::steps_per_epoch() const {
 }
 
 Status Trainer::train_step() {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   dropout::begin_step(settings_.seed, step_);
-  EDGETRAIN_TAKE(const Meter step, forward_backward());
-  if (!std::isfinite(step.loss()) || !gradients_finite())
+  const size_t end = std::min<uint64_t>(training_.count(), batch_ + settings_.accumulate);
+  EDGETRAIN_TAKE(const Meter step, stepper_.forward_backward(batch_, end));
+  if (!std::isfinite(step.loss()) || !stepper_.gradients_finite())
     return not_finite("loss or gradients are not finite");
   const double lr = rate(step_);
-  optimizer_.step(parameters_, lr);
-  train_time_ += seconds_since(start);
+  stepper_.update(lr);
+  batch_ = end;
+  train_time_ += watch.seconds();
   meter_.add(step.loss(), step.has_accuracy ? step.correct : -1, step.samples);
   ++step_;
   if (!settings_.log_steps) return {};
@@ -126,54 +121,21 @@ Status Trainer::train_step() {
       .add("loss", step.loss())
       .add("learning_rate", lr)
       .add("samples", step.samples)
-      .add("time_s", seconds_since(start))
+      .add("time_s", watch.seconds())
       .print();
-}
-
-Result<Meter> Trainer::forward_backward() {
-  const size_t end = std::min<size_t>(training_.count(), batch_ + settings_.accumulate);
-  const bool alone = end - batch_ == 1;
-  Meter step;
-  sums_.resize(alone ? 0 : program_.parameters().size());
-  for (auto& sum : sums_) std::fill(sum.begin(), sum.end(), 0.0F);
-  for (; batch_ < end; ++batch_) {
-    const Batch batch = training_.batch(batch_);
-    EDGETRAIN_TAKE(const Outcome outcome, program_.train(batch));
-    step.add(outcome.loss, count_correct(outcome.predictions, batch, loss_), batch.size);
-    const auto& parameters = program_.parameters();
-    for (size_t i = 0; i < sums_.size(); ++i) {
-      sums_[i].resize(parameters[i].count);
-      for (size_t j = 0; j < sums_[i].size(); ++j) {
-        sums_[i][j] += parameters[i].gradient[j] * static_cast<float>(batch.size);
-      }
-    }
-  }
-  parameters_ = program_.parameters();
-  for (size_t i = 0; i < sums_.size(); ++i) {
-    // The loss is a mean over samples, and so is its gradient: a last, smaller batch counts by its size.
-    for (float& value : sums_[i]) value /= static_cast<float>(step.samples);
-    parameters_[i].gradient = sums_[i].data();
-  }
-  return step;
 }
 
 Status Trainer::validate(EpochRecord& record) {
   if (validation_ == nullptr) return {};
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   EDGETRAIN_TAKE(const Meter meter, evaluate(program_, *validation_, loss_));
   record.val_loss = meter.loss();
   record.val_accuracy = meter.accuracy();
-  record.val_time_s = seconds_since(start);
+  record.val_time_s = watch.seconds();
   record.val_time_per_sample_s =
       *record.val_time_s / static_cast<double>(std::max<uint64_t>(1, meter.samples));
   if (record.epoch == 0) std::fprintf(stderr, "before training: validation loss %.4f\n", *record.val_loss);
   return {};
-}
-
-bool Trainer::gradients_finite() const {
-  return std::all_of(parameters_.begin(), parameters_.end(), [](const Parameter& p) {
-    return std::all_of(p.gradient, p.gradient + p.count, [](float g) { return std::isfinite(g); });
-  });
 }
 
 Failure Trainer::not_finite(const std::string& what) const {
@@ -211,11 +173,12 @@ Status Trainer::save() {
   state.put_real("loss_sum", meter_.loss_sum);
   state.put_real("correct", meter_.correct);
   state.put_real("train_time", train_time_);
-  state.put_number("optimizer_steps", optimizer_.steps());
+  const Optimizer& optimizer = stepper_.optimizer();
+  state.put_number("optimizer_steps", optimizer.steps());
   for (const auto& tensor : program_.changed()) state.put("tensor:" + tensor.name, tensor.data, tensor.bytes);
   const auto& parameters = program_.parameters();
-  for (size_t i = 0; i < optimizer_.first().size(); ++i) {
-    const auto &first = optimizer_.first()[i], &second = optimizer_.second()[i];
+  for (size_t i = 0; i < optimizer.first().size(); ++i) {
+    const auto &first = optimizer.first()[i], &second = optimizer.second()[i];
     state.put("first:" + parameters[i].name, first.data(), first.size() * sizeof(float));
     state.put("second:" + parameters[i].name, second.data(), second.size() * sizeof(float));
   }
@@ -260,7 +223,7 @@ Status Trainer::resume() {
       }
     }
   }
-  optimizer_.restore(optimizer_steps, std::move(first), std::move(second));
+  stepper_.optimizer().restore(optimizer_steps, std::move(first), std::move(second));
   resumed_ = true;
   saved_epoch_ = epoch_;
   // The state holds the weights, too: an output that was lost, or is older than the state, is made whole

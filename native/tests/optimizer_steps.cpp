@@ -34,8 +34,8 @@ int main(int argc, char** argv) {
   // Two tensors: clipping must see the norm of both together.
   const size_t half = count / 2;
   const std::vector<edgetrain::Parameter> parameters = {
-      {"a", values.data(), gradients.data(), half},
-      {"b", values.data() + half, gradients.data() + half, count - half}};
+      {"a", values.data(), gradients.data(), half, {}},
+      {"b", values.data() + half, gradients.data() + half, count - half, {}}};
   for (size_t step = 0; step < steps; ++step) {
     if (std::fread(gradients.data(), sizeof(float), count, stdin) != count) return 3;
     optimizer.step(parameters, edgetrain::learning_rate(schedule, settings.lr, step, steps, 10));

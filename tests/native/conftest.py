@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import torch
 
+from edgetrain.artifacts.manifest import file_record, load_manifest, manifest_path, save_manifest
+from edgetrain.artifacts.program import without_dropout
 from edgetrain.artifacts.tensors import write_tensors
 
 REPOSITORY = Path(__file__).parents[2]
@@ -106,6 +108,19 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
         inputs = split.inputs(torch.arange(len(split))).contiguous()
         write_tensors(folder / f"{name}.ptd", {"inputs": inputs, "targets": split.targets})
     return Packed(folder / "train.ptd", folder / "test.ptd")
+
+
+@pytest.fixture(scope="session")
+def turn_dropout_off() -> Callable[[Path], Path]:
+    """Edits a program in place."""
+
+    def edit(program: Path) -> Path:
+        program.write_bytes(without_dropout(program.read_bytes()))
+        manifest = load_manifest(manifest_path(program))
+        save_manifest(manifest_path(program), manifest.model_copy(update={"program": file_record(program)}))
+        return program
+
+    return edit
 
 
 @pytest.fixture(scope="session")

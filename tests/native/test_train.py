@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from edgetrain.artifacts.manifest import file_record, load_manifest, manifest_path, save_manifest
-from edgetrain.artifacts.program import load_program, without_dropout
+from edgetrain.artifacts.program import load_program
 from edgetrain.artifacts.tensors import read_tensors
 from edgetrain.data import BatchLoader
 from edgetrain.data.base import TensorSplit
@@ -58,14 +57,6 @@ def python_evaluation(program: Path, weights: Path | None, data: Path) -> float:
     return total / count
 
 
-def turn_dropout_off(program: Path) -> Path:
-    """Edits a program in place."""
-    program.write_bytes(without_dropout(program.read_bytes()))
-    manifest = load_manifest(manifest_path(program))
-    save_manifest(manifest_path(program), manifest.model_copy(update={"program": file_record(program)}))
-    return program
-
-
 def test_losses_are_those_of_python(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
     session = open_session("executorch", load_program(digits_program.program))
     expected = python_losses(session, packed.train, 20, 16, 0.05, seed=5)
@@ -80,7 +71,7 @@ def test_losses_are_those_of_python(digits_program: Any, packed: Any, run: Runne
 
 
 def test_dropout_off_and_batch_statistics_as_in_python(
-    noisy_program: Any, packed: Any, run: Runner, tmp_path: Path
+    noisy_program: Any, packed: Any, run: Runner, turn_dropout_off: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     session = open_session("executorch", load_program(noisy_program.program), dropout=False)
     expected = python_losses(session, packed.train, 10, 8, 0.01, seed=1)

@@ -13,7 +13,7 @@ namespace edgetrain {
 
 /// Everything the command line can say.
 struct Arguments {
-  std::string command;  ///< train, evaluate, predict, info; empty: only help was asked for
+  std::string command;  ///< train, evaluate, predict, bench, info; empty: only help was asked for
   bool help = false;
   std::string program;  ///< the file named first: a program, or for info any file
   std::string weights;
@@ -21,12 +21,17 @@ struct Arguments {
   std::optional<uint64_t> batch_size, threads;
   bool shuffle = true;
   bool resume = false;
+  bool preprocessed = false;                   ///< samples are taken as they are
+  std::string gradients;                       ///< where those of the first step go; empty: nowhere
   std::optional<Preprocessing> preprocessing;  ///< for programs without a manifest
   TrainSettings train;
 };
 
 /// Reads and checks the command line; `argv` is permuted as getopt_long does.
 Result<Arguments> parse_arguments(int argc, char** argv);
+
+/// A line that `bench` reads: how many steps to take.
+Result<uint64_t> parse_steps(const std::string& line);
 
 /// The help of a command, or of all where it is empty.
 std::string help_text(const std::string& command);

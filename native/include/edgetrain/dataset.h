@@ -28,6 +28,8 @@ class Dataset {
   const std::vector<int64_t>& target_shape() const { return target_shape_; }
   /// Whether targets are classes (rather than numbers).
   bool has_classes() const { return target_dtype_ != kFloat; }
+  /// Whether inputs are stored as bytes, which no program takes as they are.
+  bool has_bytes() const { return input_dtype_ == kByte; }
   /// SHA-256 over the files, by which a resumed run recognises its data.
   const std::string& fingerprint() const { return fingerprint_; }
 

@@ -16,6 +16,9 @@ namespace edgetrain {
 /// Element types by the numbers ExecuTorch and PyTorch give them.
 enum class DType : int8_t { kUInt8 = 0, kInt64 = 4, kFloat32 = 6 };
 
+/// The entry that holds the SHA-256 of a file, computed with these 32 bytes taken as zeros.
+constexpr char kDigestKey[] = "edgetrain.sha256";
+
 /// Bytes of one element; 0 for a type that edgetrain never writes.
 size_t item_bytes(int8_t dtype);
 /// PyTorch's name, as in manifests.

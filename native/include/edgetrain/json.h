@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,5 +35,12 @@ std::string json_quoted(const std::string& text);
 
 /// A number that reads back as the same double; null where it is not finite.
 std::string json_number(double value);
+
+/// A float32 in as few digits as tell all of them apart; null where it is not finite.
+std::string json_float(double value);
+
+/// Values that are JSON already, as an array.
+std::string json_list(const std::vector<std::string>& values);
+std::string json_list(const std::vector<int64_t>& values);
 
 }  // namespace edgetrain

@@ -53,6 +53,9 @@ class Optimizer {
   std::vector<std::vector<float>> first_, second_;
 };
 
+/// A pattern that fits nothing is a slip of the keyboard, and would train with the wrong learning rate.
+Status check_groups(const OptimizerSettings& settings, const std::vector<Parameter>& parameters);
+
 /// Euclidean norm of all gradients together.
 double gradient_norm(const std::vector<Parameter>& parameters);
 

@@ -22,6 +22,9 @@ Status set_threads(uint32_t threads);
 /// CPU threads kernels may use.
 uint32_t thread_count();
 
+/// Memory the process has now [bytes].
+uint64_t rss_bytes();
+
 /// Most memory the process has had so far [bytes].
 uint64_t peak_rss_bytes();
 

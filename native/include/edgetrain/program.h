@@ -33,6 +33,7 @@ struct Parameter {
   float* value;
   const float* gradient;
   size_t count;
+  std::vector<int64_t> shape;
 };
 
 /// Any tensor that training changes: parameters and running statistics. `file_offset` is where its bytes lie

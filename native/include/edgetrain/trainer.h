@@ -8,11 +8,11 @@
 
 #include "edgetrain/dataset.h"
 #include "edgetrain/history.h"
-#include "edgetrain/optimizer.h"
 #include "edgetrain/program.h"
 #include "edgetrain/result.h"
 #include "edgetrain/schedule.h"
 #include "edgetrain/state_file.h"
+#include "edgetrain/stepper.h"
 
 namespace edgetrain {
 
@@ -51,24 +51,19 @@ class Trainer {
  private:
   Status train_epoch();
   Status train_step();
-  /// Runs the batches of one step; the mean loss and the right samples of all of them.
-  Result<Meter> forward_backward();
   Status validate(EpochRecord& record);
   Status save();
   Status stop_if_asked(bool save_first);
   Failure not_finite(const std::string& what) const;
   double rate(uint64_t step) const;
-  bool gradients_finite() const;
   uint64_t steps_per_epoch() const;
 
   Program& program_;
   BatchLoader& training_;
   BatchLoader* validation_;
   const TrainSettings& settings_;
-  Optimizer optimizer_;
+  Stepper stepper_;
   std::string loss_;
-  std::vector<Parameter> parameters_;     // their gradients are those of the whole step
-  std::vector<std::vector<float>> sums_;  // gradients of several batches, times their sizes
   uint64_t total_steps_;
   uint64_t epoch_ = 0, batch_ = 0, step_ = 0, saved_epoch_ = 0;
   Meter meter_;

@@ -1,0 +1,81 @@
+#include "samples.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "edgetrain/platform.h"
+
+namespace edgetrain {
+namespace {
+
+constexpr size_t kUsualBatch = 32;
+
+Result<Preprocessing> choose_preprocessing(const Arguments& arguments, const Program& program,
+                                           const Dataset& dataset) {
+  if (arguments.preprocessed) {
+    if (!dataset.has_bytes()) return Preprocessing{};
+    return bad_input("bench takes samples that are preprocessed already: inputs of float32 or int64");
+  }
+  if (program.manifest() && arguments.preprocessing) {
+    return bad_usage("the program's manifest knows its preprocessing; leave --scale, --mean and --std out");
+  }
+  Preprocessing chosen;
+  if (program.manifest()) {
+    chosen = program.manifest()->preprocessing;
+  } else if (arguments.preprocessing) {
+    chosen = *arguments.preprocessing;
+  }
+  const auto& shape = dataset.sample_shape();
+  const size_t channels = chosen.mean.size();
+  if (channels > 1 && (shape.empty() || static_cast<size_t>(shape[0]) != channels)) {
+    return bad_usage("mean and std are given for " + std::to_string(channels) +
+                     " channels, the samples have other ones");
+  }
+  return chosen;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Program>> open_program(const Arguments& arguments) {
+  EDGETRAIN_TAKE(ProgramFiles files, ProgramFiles::open(arguments.program, arguments.weights));
+  if (arguments.threads) EDGETRAIN_CHECK(set_threads(static_cast<uint32_t>(*arguments.threads)));
+  return Program::load(std::move(files));
+}
+
+Result<size_t> choose_batch_size(const Arguments& arguments, const Program& program) {
+  const size_t most = program.max_batch_size();
+  if (program.fixed_batch_size()) {
+    if (arguments.batch_size && *arguments.batch_size != most) {
+      return bad_usage("the program takes batches of " + std::to_string(most) + " samples only");
+    }
+    return most;
+  }
+  if (arguments.batch_size && *arguments.batch_size > most) {
+    return bad_usage("the program takes batches of up to " + std::to_string(most) + ", not " +
+                     std::to_string(*arguments.batch_size) + "; use --batch-size " + std::to_string(most) +
+                     " or export it for larger ones");
+  }
+  return arguments.batch_size ? static_cast<size_t>(*arguments.batch_size) : std::min(kUsualBatch, most);
+}
+
+Result<Samples> open_samples(const Arguments& arguments, const Program& program,
+                             const std::vector<std::string>& paths, size_t batch_size, bool shuffle) {
+  EDGETRAIN_TAKE(Dataset opened, Dataset::open(paths));
+  Samples samples{std::make_unique<Dataset>(std::move(opened)), nullptr};
+  EDGETRAIN_CHECK(
+      samples.dataset->check_fits(program, program.manifest() ? program.manifest()->classes.size() : 0));
+  EDGETRAIN_TAKE(auto preprocessing, choose_preprocessing(arguments, program, *samples.dataset));
+  const bool fixed = program.fixed_batch_size();
+  if (fixed && samples.dataset->size() % batch_size != 0) {
+    std::fprintf(
+        stderr,
+        "note: the program takes whole batches of %zu only; the last %zu samples of %s are left out\n",
+        batch_size, samples.dataset->size() % batch_size, paths[0].c_str());
+  }
+  samples.loader = std::make_unique<BatchLoader>(*samples.dataset, program, std::move(preprocessing),
+                                                 batch_size, shuffle, arguments.train.seed, fixed);
+  if (samples.loader->count() == 0) return bad_input(paths[0] + " has fewer samples than one batch");
+  return samples;
+}
+
+}  // namespace edgetrain
