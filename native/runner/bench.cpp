@@ -102,6 +102,16 @@ class Bench {
   uint64_t step_ = 0;
 };
 
+Status answer_lines(Bench& bench) {
+  Lines lines;
+  while (true) {
+    EDGETRAIN_TAKE(const auto line, lines.next());
+    if (!line) return {};
+    EDGETRAIN_TAKE(const uint64_t steps, parse_steps(*line));
+    EDGETRAIN_CHECK(bench.run(steps));
+  }
+}
+
 }  // namespace
 
 Status run_bench(const Arguments& arguments) {
@@ -115,6 +125,7 @@ Status run_bench(const Arguments& arguments) {
     return bad_usage(std::to_string(samples.dataset->size()) + " samples are no whole batches of " +
                      std::to_string(batch_size) + "; choose another --batch-size");
   }
+  EDGETRAIN_CHECK(check_profile(arguments, *program));
   EDGETRAIN_CHECK(check_groups(arguments.train.optimizer, program->parameters()));
   if (!arguments.gradients.empty()) {
     EDGETRAIN_CHECK(check_output(arguments, *program, arguments.gradients));
@@ -125,13 +136,9 @@ Status run_bench(const Arguments& arguments) {
                       .add("rss_bytes", rss_before)
                       .add("threads", uint64_t{thread_count()})
                       .print());
-  Lines lines;
-  while (true) {
-    EDGETRAIN_TAKE(const auto line, lines.next());
-    if (!line) return {};
-    EDGETRAIN_TAKE(const uint64_t steps, parse_steps(*line));
-    EDGETRAIN_CHECK(bench.run(steps));
-  }
+  const Status done = answer_lines(bench);
+  EDGETRAIN_CHECK(write_profile(arguments, *program));
+  return done;
 }
 
 }  // namespace edgetrain

@@ -2,12 +2,14 @@
 
 #include "commands.h"
 #include "edgetrain/platform.h"
+#include "outputs.h"
 #include "samples.h"
 
 namespace edgetrain {
 
 Status run_evaluate(const Arguments& arguments) {
   EDGETRAIN_TAKE(const auto program, open_program(arguments));
+  EDGETRAIN_CHECK(check_profile(arguments, *program));
   // Without --batch-size in the largest batches, as validation is.
   size_t batch_size = program->max_batch_size();
   if (arguments.batch_size) {
@@ -16,6 +18,7 @@ Status run_evaluate(const Arguments& arguments) {
   EDGETRAIN_TAKE(const Samples samples, open_samples(arguments, *program, arguments.data, batch_size, false));
   EDGETRAIN_TAKE(const Meter meter,
                  evaluate(*program, *samples.loader, program->manifest() ? program->manifest()->loss : ""));
+  EDGETRAIN_CHECK(write_profile(arguments, *program));
   if (!std::isfinite(meter.loss())) return check_failed("the loss is not finite");
   return JsonLine("result")
       .add("loss", meter.loss())

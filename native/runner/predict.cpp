@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "edgetrain/json.h"
+#include "outputs.h"
 #include "samples.h"
 
 namespace edgetrain {
@@ -26,6 +27,7 @@ std::string outputs_json(const executorch::aten::Tensor& outputs, size_t first, 
 
 Status run_predict(const Arguments& arguments) {
   EDGETRAIN_TAKE(const auto program, open_program(arguments));
+  EDGETRAIN_CHECK(check_profile(arguments, *program));
   EDGETRAIN_TAKE(const size_t batch_size, choose_batch_size(arguments, *program));
   EDGETRAIN_TAKE(const Samples samples, open_samples(arguments, *program, arguments.data, batch_size, false));
   const Manifest* manifest = program->manifest();
@@ -47,7 +49,7 @@ Status run_predict(const Arguments& arguments) {
       EDGETRAIN_CHECK(line.print());
     }
   }
-  return {};
+  return write_profile(arguments, *program);
 }
 
 }  // namespace edgetrain

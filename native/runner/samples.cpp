@@ -39,7 +39,12 @@ Result<Preprocessing> choose_preprocessing(const Arguments& arguments, const Pro
 Result<std::unique_ptr<Program>> open_program(const Arguments& arguments) {
   EDGETRAIN_TAKE(ProgramFiles files, ProgramFiles::open(arguments.program, arguments.weights));
   if (arguments.threads) EDGETRAIN_CHECK(set_threads(static_cast<uint32_t>(*arguments.threads)));
-  return Program::load(std::move(files));
+  std::unique_ptr<Profiler> profiler;
+  if (!arguments.profile.empty()) {
+    const bool training = arguments.command == "train" || arguments.command == "bench";
+    profiler = std::make_unique<Profiler>(arguments.profile_batches, training);
+  }
+  return Program::load(std::move(files), std::move(profiler));
 }
 
 Result<size_t> choose_batch_size(const Arguments& arguments, const Program& program) {

@@ -71,6 +71,7 @@ Status check_weights_output(const Arguments& arguments, const Program& program) 
 Status run_train(Arguments& arguments) {
   EDGETRAIN_TAKE(const auto program, open_program(arguments));
   EDGETRAIN_CHECK(check_weights_output(arguments, *program));
+  EDGETRAIN_CHECK(check_profile(arguments, *program));
   EDGETRAIN_TAKE(const size_t batch_size, choose_batch_size(arguments, *program));
   EDGETRAIN_TAKE(const Samples training,
                  open_samples(arguments, *program, arguments.data, batch_size, arguments.shuffle));
@@ -83,7 +84,9 @@ Status run_train(Arguments& arguments) {
   arguments.train.identity = identity(arguments, *program, *training.dataset, batch_size);
   Trainer trainer(*program, *training.loader, validation.loader.get(), arguments.train);
   if (arguments.resume) EDGETRAIN_CHECK(trainer.resume());
-  EDGETRAIN_CHECK(trainer.run());
+  const Status trained = trainer.run();
+  EDGETRAIN_CHECK(write_profile(arguments, *program));
+  EDGETRAIN_CHECK(trained);
   return JsonLine("result")
       .add("runtime", "native")
       .add("output", arguments.train.output)

@@ -44,6 +44,7 @@ void native_dropout_kernel(executorch::ET_RUNTIME_NAMESPACE::KernelRuntimeContex
                            executorch::runtime::Span<executorch::runtime::EValue*> stack) {
   using executorch::aten::ScalarType;
   using executorch::runtime::Error;
+  const KernelScope scope(context.internal_event_tracer(), "edgetrain_call_native_dropout.out");
   const auto& input = stack[0]->toTensor();
   const double p = stack[1]->to<double>();
   const bool train = stack[2]->isNone() || stack[2]->toBool();

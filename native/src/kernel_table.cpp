@@ -18,6 +18,8 @@ using executorch::runtime::Span;
 /// (grad_output, self, kernel_size, stride, padding, dilation, ceil_mode, indices) → grad_input
 void max_pool_backward_kernel(KernelRuntimeContext& context, Span<EValue*> stack) {
   using executorch::aten::ScalarType;
+  const KernelScope scope(context.internal_event_tracer(),
+                          "edgetrain_call_max_pool2d_with_indices_backward.grad_input");
   const auto& grad_output = stack[0]->toTensor();
   const auto& self = stack[1]->toTensor();
   const auto& indices = stack[7]->toTensor();

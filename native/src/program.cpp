@@ -39,9 +39,9 @@ class Program::RecordingLoader final : public executorch::runtime::DataLoader {
   std::map<const void*, Place>& places_;
 };
 
-Result<std::unique_ptr<Program>> Program::load(ProgramFiles files) {
+Result<std::unique_ptr<Program>> Program::load(ProgramFiles files, std::unique_ptr<Profiler> profiler) {
   std::unique_ptr<Program> program(new Program(std::move(files)));
-  EDGETRAIN_CHECK(program->open_module());
+  EDGETRAIN_CHECK(program->open_module(std::move(profiler)));
   EDGETRAIN_CHECK(program->find_methods());
   EDGETRAIN_TAKE(const auto names, program->gradient_names());
   EDGETRAIN_CHECK(program->find_inputs());
@@ -52,13 +52,15 @@ Result<std::unique_ptr<Program>> Program::load(ProgramFiles files) {
   return program;
 }
 
-Status Program::open_module() {
+Status Program::open_module(std::unique_ptr<Profiler> profiler) {
+  profiler_ = profiler.get();
   const bool ours = files_.manifest.has_value();
   auto loader = std::make_unique<RecordingLoader>(files_.program, places_);
   std::unique_ptr<RecordingLoader> weights;
   if (files_.weights) weights = std::make_unique<RecordingLoader>(files_.weights->file(), places_);
   // Methods of our programs share arenas by design. Upstream's constant methods don't expect to.
-  module_ = std::make_unique<Module>(std::move(loader), nullptr, nullptr, nullptr, std::move(weights), ours);
+  module_ = std::make_unique<Module>(std::move(loader), nullptr, nullptr, std::move(profiler),
+                                     std::move(weights), ours);
   using Verification = executorch::runtime::Program::Verification;
   // What a manifest vouches for by its hash need not be verified again.
   const auto error = module_->load(ours ? Verification::Minimal : Verification::InternalConsistency);
@@ -234,9 +236,13 @@ Result<Outcome> Program::outcome(const std::string& method, const Batch& batch) 
   return Outcome{outputs[0].toTensor().const_data_ptr<float>()[0], outputs[1].toTensor()};
 }
 
-Result<Outcome> Program::train(const Batch& batch) { return outcome(train_, batch); }
+Result<Outcome> Program::train(const Batch& batch) {
+  const ProfiledBatch profiled(profiler_, true);
+  return outcome(train_, batch);
+}
 
 Result<Outcome> Program::evaluate(const Batch& batch) {
+  const ProfiledBatch profiled(profiler_, false);
   if (evaluate_ != train_) return outcome(evaluate_, batch);
   // Upstream's programs have only the training graph: dropout off is what evaluation means there.
   dropout::enable(false);
@@ -250,6 +256,7 @@ Result<Tensor> Program::predict(const Batch& batch) {
     EDGETRAIN_TAKE(const Outcome result, evaluate(batch));
     return result.predictions;
   }
+  const ProfiledBatch profiled(profiler_, false);
   EDGETRAIN_TAKE(const auto outputs, run(predict_, batch, false));
   if (outputs.empty() || !outputs[0].isTensor())
     return bad_input("method " + predict_ + " returns no logits");

@@ -25,11 +25,15 @@ REPOSITORY = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Run:
-    """How a command ended. `lines` is what it wrote to stdout, `error` the last line on stderr."""
+    """How a command ended. `lines` is what it wrote to stdout, `said` what it wrote to stderr."""
 
     code: int
     lines: list[dict[str, Any]]
-    error: str
+    said: list[str]
+
+    @property
+    def error(self) -> str:
+        return self.said[-1] if self.said else ""
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == kind]
@@ -81,7 +85,7 @@ def run(runner: Path) -> Callable[..., Run]:
         said = done.stderr.strip().splitlines()
         if done.returncode:
             assert said[-1].startswith("edgetrain-runner: "), done.stderr
-        return Run(done.returncode, lines, said[-1] if said else "")
+        return Run(done.returncode, lines, said)
 
     return call
 

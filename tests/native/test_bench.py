@@ -111,8 +111,8 @@ def test_cifar_cnn_is_eager_pytorchs(cifar_work: Work, run: Runner, tmp_path: Pa
 
 def test_gradients_are_a_file_of_executorchs(work: Work, run: Runner, tmp_path: Path) -> None:
     """What its own reader makes of it."""
-    from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
     from executorch.exir._serialize._cord import Cord
+    from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
 
     out = tmp_path / "gradients.ptd"
     assert run(*work.command, "--gradients", out, input="1\n").code == 0

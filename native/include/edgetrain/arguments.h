@@ -21,6 +21,8 @@ struct Arguments {
   std::optional<uint64_t> batch_size, threads;
   bool shuffle = true;
   bool resume = false;
+  std::string profile;  ///< where the etdump goes; empty: nothing is profiled
+  uint64_t profile_batches = 20;
   bool preprocessed = false;                   ///< samples are taken as they are
   std::string gradients;                       ///< where those of the first step go; empty: nowhere
   std::optional<Preprocessing> preprocessing;  ///< for programs without a manifest

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "edgetrain/profiler.h"
 #include "edgetrain/program_files.h"
 #include "edgetrain/result.h"
 
@@ -59,7 +60,9 @@ struct InputSpec {
 class Program {
  public:
   /// All methods are loaded here: loading one later would reset the weights they share.
-  static Result<std::unique_ptr<Program>> load(ProgramFiles files);
+  /// @param profiler may be null; the program owns it.
+  static Result<std::unique_ptr<Program>> load(ProgramFiles files,
+                                               std::unique_ptr<Profiler> profiler = nullptr);
 
   /// Runs forward and backward: fills the gradients of parameters().
   Result<Outcome> train(const Batch& batch);
@@ -77,6 +80,8 @@ class Program {
   /// its manifest. Atomic.
   Status save(const std::string& path) const;
 
+  /// Null where none was given.
+  Profiler* profiler() const { return profiler_; }
   const ProgramFiles& files() const { return files_; }
   const Manifest* manifest() const { return files_.manifest ? &*files_.manifest : nullptr; }
   const InputSpec& inputs() const { return inputs_; }
@@ -95,7 +100,7 @@ class Program {
   class RecordingLoader;
 
   explicit Program(ProgramFiles files) : files_(std::move(files)) {}
-  Status open_module();
+  Status open_module(std::unique_ptr<Profiler> profiler);
   Status find_methods();
   Result<std::vector<std::string>> gradient_names();
   Status find_inputs();
@@ -110,6 +115,7 @@ class Program {
   // Where each mutable weight was read from, by the memory it was read into. The module's loaders write here.
   std::map<const void*, Place> places_;
   std::unique_ptr<executorch::extension::Module> module_;
+  Profiler* profiler_ = nullptr;  // the module's
   std::vector<std::string> methods_;
   std::string train_, evaluate_, predict_;
   std::vector<Parameter> parameters_;

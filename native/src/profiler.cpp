@@ -1,0 +1,121 @@
+#include "edgetrain/profiler.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "edgetrain/atomic_file.h"
+#include "edgetrain/kernel_table.h"
+
+namespace edgetrain {
+namespace {
+
+using executorch::runtime::ChainID;
+using executorch::runtime::DebugHandle;
+using executorch::runtime::EventTracerEntry;
+
+// What the runtime calls the event around an operator, and how events of stock kernels inside begin.
+constexpr char kOperator[] = "OPERATOR_CALL", kStockEvent[] = "native_call_";
+constexpr size_t kMostLines = 20;
+
+bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
+
+}  // namespace
+
+void Profiler::create_event_block(const char* name) {
+  if (active_) ETDumpGen::create_event_block(name);
+}
+
+EventTracerEntry Profiler::start_profiling(const char* name, ChainID chain, DebugHandle handle) {
+  if (!active_) return {};
+  if (depth_ > 0) {
+    ++depth_;
+    kernel_ = name;
+  } else if (std::strcmp(name, kOperator) == 0) {
+    depth_ = 1;
+    kernel_.clear();
+    watch_ = {};
+  }
+  return ETDumpGen::start_profiling(name, chain, handle);
+}
+
+void Profiler::end_profiling(EventTracerEntry entry) {
+  if (!active_) return;
+  ETDumpGen::end_profiling(entry);
+  if (depth_ == 0 || --depth_ > 0) return;
+  const bool ours = starts_with(kernel_, kKernelEvent);
+  const char* prefix = ours ? kKernelEvent : starts_with(kernel_, kStockEvent) ? kStockEvent : "";
+  const std::string name = kernel_.empty() ? "(unnamed)" : kernel_.substr(std::strlen(prefix));
+  Sum& sum = sums_[{name, ours}];
+  ++sum.calls;
+  sum.seconds += watch_.seconds();
+}
+
+Status Profiler::write(const std::string& path) {
+  const auto dump = get_etdump_data();
+  if (dump.buf == nullptr) return failed("ExecuTorch could not put its profile together");
+  const auto save = [&]() -> Status {
+    EDGETRAIN_TAKE(AtomicFile file, AtomicFile::open(path));
+    EDGETRAIN_CHECK(file.write(dump.buf, dump.size));
+    return file.commit();
+  };
+  const Status saved = save();
+  std::free(dump.buf);
+  return saved;
+}
+
+std::string Profiler::table() const {
+  using Row = std::pair<std::pair<std::string, bool>, Sum>;
+  std::vector<Row> rows(sums_.begin(), sums_.end());
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Row& a, const Row& b) { return a.second.seconds > b.second.seconds; });
+  Sum all, ours, rest;
+  for (const auto& [operation, sum] : rows) {
+    all += sum;
+    if (operation.second) ours += sum;
+  }
+  char line[256];
+  std::snprintf(line, sizeof(line),
+                "profile of %" PRIu64 " batches: %" PRIu64 " operator calls in %.3f ms, %" PRIu64
+                " of them by kernels of edgetrain\n",
+                batches_, all.calls, 1e3 * all.seconds, ours.calls);
+  std::string text = line;
+  std::snprintf(line, sizeof(line), "%-48s %-10s %8s %11s %10s %7s\n", "operator", "kernel", "calls",
+                "total ms", "mean ms", "share");
+  text += line;
+  const auto add = [&](const std::string& name, const char* kernel, const Sum& sum) {
+    const double share = all.seconds > 0 ? 100 * sum.seconds / all.seconds : 0;
+    std::snprintf(line, sizeof(line), "%-48s %-10s %8" PRIu64 " %11.3f %10.4f %5.1f %%\n", name.c_str(),
+                  kernel, sum.calls, 1e3 * sum.seconds, 1e3 * sum.seconds / static_cast<double>(sum.calls),
+                  share);
+    text += line;
+  };
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (i < kMostLines) {
+      add(rows[i].first.first, rows[i].first.second ? "edgetrain" : "executorch", rows[i].second);
+    } else {
+      rest += rows[i].second;
+    }
+  }
+  if (rest.calls > 0) add("(" + std::to_string(rows.size() - kMostLines) + " more)", "", rest);
+  return text;
+}
+
+ProfiledBatch::ProfiledBatch(Profiler* profiler, bool training) : profiler_(profiler) {
+  if (profiler_ == nullptr || profiler_->training_ != training || profiler_->batches_ >= profiler_->most_) {
+    profiler_ = nullptr;
+    return;
+  }
+  profiler_->active_ = true;
+}
+
+ProfiledBatch::~ProfiledBatch() {
+  if (profiler_ == nullptr) return;
+  profiler_->active_ = false;
+  ++profiler_->batches_;
+}
+
+}  // namespace edgetrain
