@@ -24,6 +24,8 @@ Result<Preprocessing> choose_preprocessing(const Arguments& arguments, const Pro
     chosen = program.manifest()->preprocessing;
   } else if (arguments.preprocessing) {
     chosen = *arguments.preprocessing;
+  } else if (dataset.manifest()) {
+    chosen = dataset.manifest()->preprocessing;
   }
   const auto& shape = dataset.sample_shape();
   const size_t channels = chosen.mean.size();
@@ -32,6 +34,21 @@ Result<Preprocessing> choose_preprocessing(const Arguments& arguments, const Pro
                      " channels, the samples have other ones");
   }
   return chosen;
+}
+
+/// Targets are numbers of classes: where both sides name these, the names must agree.
+Status check_classes(const std::string& path, const Program& program, const Dataset& dataset) {
+  if (!program.manifest() || !dataset.manifest()) return {};
+  const auto &wanted = program.manifest()->classes, &found = dataset.manifest()->classes;
+  if (wanted.empty() || found.empty() || wanted == found) return {};
+  const std::string start = path + " has other classes than the program: ";
+  if (wanted.size() != found.size()) {
+    return bad_input(start + std::to_string(found.size()) + " of them, not " + std::to_string(wanted.size()));
+  }
+  const size_t index =
+      static_cast<size_t>(std::mismatch(wanted.begin(), wanted.end(), found.begin()).first - wanted.begin());
+  return bad_input(start + "class " + std::to_string(index) + " is " + found[index] + ", not " +
+                   wanted[index]);
 }
 
 }  // namespace
@@ -69,6 +86,7 @@ Result<Samples> open_samples(const Arguments& arguments, const Program& program,
   Samples samples{std::make_unique<Dataset>(std::move(opened)), nullptr};
   EDGETRAIN_CHECK(
       samples.dataset->check_fits(program, program.manifest() ? program.manifest()->classes.size() : 0));
+  EDGETRAIN_CHECK(check_classes(paths[0], program, *samples.dataset));
   EDGETRAIN_TAKE(auto preprocessing, choose_preprocessing(arguments, program, *samples.dataset));
   const bool fixed = program.fixed_batch_size();
   if (fixed && samples.dataset->size() % batch_size != 0) {

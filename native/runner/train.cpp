@@ -15,16 +15,26 @@ std::string exact(double value) {
   return text;
 }
 
+std::string exact(const std::vector<float>& values) {
+  std::string text;
+  for (const float value : values) text += (text.empty() ? "" : ",") + exact(value);
+  return text;
+}
+
 /// What a run must have in common with the one it goes on with.
 std::vector<std::pair<std::string, std::string>> identity(const Arguments& a, const Program& program,
-                                                          const Dataset& dataset, size_t batch_size) {
+                                                          const Samples& samples, size_t batch_size) {
   const auto& o = a.train.optimizer;
   const auto& s = a.train.schedule;
+  const auto& p = samples.loader->preprocessing();
   const auto hash = [](const MappedFile& file) { return hex(sha256(file.data(), file.size())); };
   std::vector<std::pair<std::string, std::string>> all = {
       {"the program", hash(program.files().program)},
       {"the weights it started from", program.files().weights ? hash(program.files().weights->file()) : ""},
-      {"the data", dataset.fingerprint()},
+      {"the data", samples.dataset->fingerprint()},
+      {"--scale", exact(p.scale)},
+      {"--mean", exact(p.mean)},
+      {"--std", exact(p.std)},
       {"--batch-size", std::to_string(batch_size)},
       {"--seed", std::to_string(a.train.seed)},
       {"--no-shuffle", a.shuffle ? "off" : "on"},
@@ -81,7 +91,7 @@ Status run_train(Arguments& arguments) {
                    open_samples(arguments, *program, arguments.validation, program->max_batch_size(), false));
   }
   EDGETRAIN_CHECK(check_groups(arguments.train.optimizer, program->parameters()));
-  arguments.train.identity = identity(arguments, *program, *training.dataset, batch_size);
+  arguments.train.identity = identity(arguments, *program, training, batch_size);
   Trainer trainer(*program, *training.loader, validation.loader.get(), arguments.train);
   if (arguments.resume) EDGETRAIN_CHECK(trainer.resume());
   const Status trained = trainer.run();

@@ -53,6 +53,7 @@ Status Dataset::add(const std::string& path) {
 
 Status Dataset::add_packed(const std::string& path) {
   EDGETRAIN_TAKE(TensorFile tensors, TensorFile::open(path));
+  EDGETRAIN_CHECK(add_manifest(path));
   const TensorEntry* inputs = tensors.find("inputs");
   const TensorEntry* targets = tensors.find("targets");
   const bool usable = inputs != nullptr && targets != nullptr && !inputs->shape.empty() &&
@@ -75,6 +76,19 @@ Status Dataset::add_packed(const std::string& path) {
   return add_part(
       {std::move(file), data + input_offset, data + target_offset, count, input_bytes, target_bytes}, sample,
       input_dtype, target, target_dtype);
+}
+
+Status Dataset::add_manifest(const std::string& path) {
+  const std::string beside = manifest_path(path);
+  if (!file_exists(beside)) return {};
+  EDGETRAIN_TAKE(DatasetManifest found, load_dataset_manifest(beside));
+  EDGETRAIN_CHECK(check_file(path, found.file));
+  if (manifest_ &&
+      !(manifest_->preprocessing == found.preprocessing && manifest_->classes == found.classes)) {
+    return bad_input(beside + " has other classes or another preprocessing than the data named before it");
+  }
+  manifest_ = std::move(found);
+  return {};
 }
 
 Status Dataset::add_records(MappedFile file) {

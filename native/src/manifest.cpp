@@ -66,6 +66,24 @@ class Fields {
     return out;
   }
 
+  Preprocessing preprocessing() {
+    const Json& value = at("preprocessing", Kind::kObject);
+    Preprocessing out;
+    out.scale = static_cast<float>(at(value, "scale", Kind::kNumber).number);
+    out.mean = numbers(at(value, "mean", Kind::kArray));
+    out.std = numbers(at(value, "std", Kind::kArray));
+    bool usable = std::isfinite(out.scale) && !out.mean.empty() && out.mean.size() == out.std.size();
+    for (const float deviation : out.std) usable = usable && deviation > 0 && std::isfinite(deviation);
+    if (!usable && problem_.empty()) problem_ = "its preprocessing can't be used";
+    return out;
+  }
+
+  /// Empty where there are none.
+  std::vector<std::string> classes() {
+    const Json* classes = at("task", Kind::kObject).find("classes");
+    return classes != nullptr && classes->is(Kind::kArray) ? texts(*classes) : std::vector<std::string>();
+  }
+
   TensorRecord tensor(const Json& value) {
     TensorRecord record;
     record.name = at(value, "name", Kind::kString).string;
@@ -94,11 +112,11 @@ Failure no_manifest(const std::string& path, const std::string& why) {
 
 }  // namespace
 
-std::string manifest_path(const std::string& program) {
-  const size_t slash = program.rfind('/');
-  const size_t dot = program.rfind('.');
+std::string manifest_path(const std::string& file) {
+  const size_t slash = file.rfind('/');
+  const size_t dot = file.rfind('.');
   const bool has_suffix = dot != std::string::npos && (slash == std::string::npos || dot > slash + 1);
-  return (has_suffix ? program.substr(0, dot) : program) + ".json";
+  return (has_suffix ? file.substr(0, dot) : file) + ".json";
 }
 
 std::string file_name(const std::string& path) {
@@ -119,25 +137,35 @@ Result<Manifest> load_manifest(const std::string& path) {
     manifest.weights = fields.file(*weights);
   }
   manifest.pairing = fields.at("pairing", Kind::kString).string;
-  const Json& preprocessing = fields.at("preprocessing", Kind::kObject);
-  manifest.preprocessing.scale = static_cast<float>(fields.at(preprocessing, "scale", Kind::kNumber).number);
-  manifest.preprocessing.mean = fields.numbers(fields.at(preprocessing, "mean", Kind::kArray));
-  manifest.preprocessing.std = fields.numbers(fields.at(preprocessing, "std", Kind::kArray));
+  manifest.preprocessing = fields.preprocessing();
   manifest.max_batch_size = fields.whole(fields.at("max_batch_size", Kind::kNumber));
-  const Json& task = fields.at("task", Kind::kObject);
-  manifest.loss = fields.at(task, "loss", Kind::kString).string;
-  if (const Json* classes = task.find("classes"); classes != nullptr && classes->is(Kind::kArray)) {
-    manifest.classes = fields.texts(*classes);
-  }
+  manifest.loss = fields.at(fields.at("task", Kind::kObject), "loss", Kind::kString).string;
+  manifest.classes = fields.classes();
   manifest.gradients = fields.texts(fields.at("gradients", Kind::kArray));
   for (const Json& tensor : fields.at("tensors", Kind::kArray).array)
     manifest.tensors.push_back(fields.tensor(tensor));
   if (!fields.problem().empty()) return no_manifest(path, fields.problem());
-  const auto& [scale, mean, std] = manifest.preprocessing;
-  bool usable = std::isfinite(scale) && !mean.empty() && mean.size() == std.size();
-  for (const float value : std) usable = usable && value > 0 && std::isfinite(value);
-  if (!usable) return no_manifest(path, "its preprocessing can't be used");
   if (manifest.max_batch_size < 1) return no_manifest(path, "its max_batch_size is less than 1");
+  return manifest;
+}
+
+Result<DatasetManifest> load_dataset_manifest(const std::string& path) {
+  const auto refused = [&path](const std::string& why) {
+    return bad_input(path + " is no manifest of packed data (" + why +
+                     "); pack the data again, or move the file away");
+  };
+  EDGETRAIN_TAKE(const std::string text, read_text(path));
+  auto parsed = parse_json(text);
+  if (!parsed.ok()) return refused(parsed.failure().message);
+  Fields fields(*parsed);
+  const bool known = fields.whole(fields.at("schema_version", Kind::kNumber)) == 1 &&
+                     fields.at("kind", Kind::kString).string == "edgetrain.dataset";
+  if (!known) return refused("another schema");
+  DatasetManifest manifest;
+  manifest.file = fields.file(fields.at("file", Kind::kObject));
+  manifest.preprocessing = fields.preprocessing();
+  manifest.classes = fields.classes();
+  if (!fields.problem().empty()) return refused(fields.problem());
   return manifest;
 }
 

@@ -53,4 +53,9 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
 }
 
+bool file_exists(const std::string& path) {
+  struct stat about{};
+  return ::stat(path.c_str(), &about) == 0;
+}
+
 }  // namespace edgetrain

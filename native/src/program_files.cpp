@@ -1,17 +1,10 @@
 #include "edgetrain/program_files.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cstring>
 
 namespace edgetrain {
 namespace {
-
-bool exists(const std::string& path) {
-  struct stat about{};
-  return ::stat(path.c_str(), &about) == 0;
-}
 
 std::string folder_with_slash(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -82,7 +75,7 @@ Result<ProgramFiles> ProgramFiles::open(const std::string& program, const std::s
   EDGETRAIN_TAKE(MappedFile mapped, MappedFile::open(program));
   ProgramFiles files{std::move(mapped), std::nullopt, std::nullopt};
   const std::string beside = manifest_path(program);
-  if (exists(beside)) {
+  if (file_exists(beside)) {
     EDGETRAIN_TAKE(files.manifest, load_manifest(beside));
     EDGETRAIN_CHECK(check_file(program, files.manifest->program));
   }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ class Dataset {
   bool has_classes() const { return target_dtype_ != kFloat; }
   /// Whether inputs are stored as bytes, which no program takes as they are.
   bool has_bytes() const { return input_dtype_ == kByte; }
+  /// What is known about packed data; null without a manifest beside it.
+  const DatasetManifest* manifest() const { return manifest_ ? &*manifest_ : nullptr; }
   /// SHA-256 over the files, by which a resumed run recognises its data.
   const std::string& fingerprint() const { return fingerprint_; }
 
@@ -56,6 +59,7 @@ class Dataset {
   };
   Status add(const std::string& path);
   Status add_packed(const std::string& path);
+  Status add_manifest(const std::string& path);
   Status add_records(MappedFile file);
   Status add_part(Part part, std::vector<int64_t> sample, int8_t input, std::vector<int64_t> target,
                   int8_t target_dtype);
@@ -67,6 +71,7 @@ class Dataset {
   int8_t input_dtype_ = 0, target_dtype_ = 0;
   size_t sample_items_ = 1, target_items_ = 1;
   std::string fingerprint_;
+  std::optional<DatasetManifest> manifest_;
 };
 
 /// Cuts a data set into batches. Refers to the data set, which must outlive it.
@@ -83,6 +88,7 @@ class BatchLoader {
   void begin_epoch(uint64_t epoch);
   /// One batch of the epoch. Its memory is the loader's, valid until the next call.
   Batch batch(size_t index);
+  const Preprocessing& preprocessing() const { return preprocessing_; }
   /// Position in the data set of a batch's sample.
   size_t row(size_t index, size_t sample) const { return order_[index * batch_size_ + sample]; }
 

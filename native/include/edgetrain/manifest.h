@@ -30,6 +30,9 @@ struct Preprocessing {
   float scale = 1;
   std::vector<float> mean{0};
   std::vector<float> std{1};
+  bool operator==(const Preprocessing& other) const {
+    return scale == other.scale && mean == other.mean && std == other.std;
+  }
 };
 
 /// What the runner needs of NAME.json.
@@ -45,10 +48,19 @@ struct Manifest {
   std::vector<TensorRecord> tensors;
 };
 
-/// NAME.pte → NAME.json.
-std::string manifest_path(const std::string& program);
+/// What the runner needs of the manifest of packed data.
+struct DatasetManifest {
+  FileRecord file;
+  Preprocessing preprocessing;
+  std::vector<std::string> classes;  ///< empty where the targets are no classes
+};
+
+/// NAME.pte or NAME.ptd → NAME.json.
+std::string manifest_path(const std::string& file);
 
 Result<Manifest> load_manifest(const std::string& path);
+
+Result<DatasetManifest> load_dataset_manifest(const std::string& path);
 
 /// Writes a copy of the manifest at `source` to `target`, with another program's size and hash in it. Atomic.
 Status copy_manifest(const std::string& source, const std::string& target, const FileRecord& program);

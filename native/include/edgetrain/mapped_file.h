@@ -30,4 +30,6 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+bool file_exists(const std::string& path);
+
 }  // namespace edgetrain
