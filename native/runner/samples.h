@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "edgetrain/arguments.h"
+#include "edgetrain/batch_loader.h"
 #include "edgetrain/dataset.h"
 #include "edgetrain/program.h"
 #include "edgetrain/result.h"

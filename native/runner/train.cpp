@@ -38,6 +38,8 @@ std::vector<std::pair<std::string, std::string>> identity(const Arguments& a, co
       {"--batch-size", std::to_string(batch_size)},
       {"--seed", std::to_string(a.train.seed)},
       {"--no-shuffle", a.shuffle ? "off" : "on"},
+      {"--flip", a.augmentation.flip ? "on" : "off"},
+      {"--crop-padding", std::to_string(a.augmentation.crop_padding)},
       {"--optimizer", o.name},
       {"--lr", exact(o.lr)},
       {"--weight-decay", exact(o.weight_decay)},
@@ -85,6 +87,7 @@ Status run_train(Arguments& arguments) {
   EDGETRAIN_TAKE(const size_t batch_size, choose_batch_size(arguments, *program));
   EDGETRAIN_TAKE(const Samples training,
                  open_samples(arguments, *program, arguments.data, batch_size, arguments.shuffle));
+  EDGETRAIN_CHECK(training.loader->augment(arguments.augmentation));
   Samples validation;
   if (!arguments.validation.empty()) {
     EDGETRAIN_TAKE(validation,

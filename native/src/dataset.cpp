@@ -4,14 +4,10 @@
 #include <cstring>
 #include <numeric>
 
-#include "edgetrain/shuffle.h"
-
 namespace edgetrain {
 namespace {
 
 using executorch::aten::ScalarType;
-using executorch::aten::SizesType;
-using executorch::extension::from_blob;
 
 constexpr size_t kRecordBytes = 1 + 3 * 32 * 32;
 
@@ -21,12 +17,6 @@ size_t items(const std::vector<int64_t>& shape) {
 }
 
 std::vector<int64_t> tail(const std::vector<int64_t>& shape) { return {shape.begin() + 1, shape.end()}; }
-
-std::vector<SizesType> batch_sizes(size_t count, const std::vector<int64_t>& shape) {
-  std::vector<SizesType> sizes = {static_cast<SizesType>(count)};
-  for (const int64_t length : shape) sizes.push_back(static_cast<SizesType>(length));
-  return sizes;
-}
 
 }  // namespace
 
@@ -161,7 +151,26 @@ const uint8_t* Dataset::at(size_t index, bool target) const {
 }
 
 void Dataset::copy_input(size_t index, const Preprocessing& preprocessing, float* to) const {
+  prepare(at(index, false), preprocessing, to);
+}
+
+void Dataset::copy_image(size_t index, const Preprocessing& preprocessing, const Placement& place,
+                         std::vector<uint8_t>& scratch, float* to) const {
+  const size_t channels = static_cast<size_t>(sample_shape_[0]);
+  const int64_t height = sample_shape_[1], width = sample_shape_[2];
   const uint8_t* from = at(index, false);
+  if (input_dtype_ == kByte) {
+    scratch.resize(sample_items_);
+    place_image(from, channels, height, width, place, scratch.data());
+  } else {
+    scratch.resize(sample_items_ * sizeof(float));
+    place_image(reinterpret_cast<const float*>(from), channels, height, width, place,
+                reinterpret_cast<float*>(scratch.data()));
+  }
+  prepare(scratch.data(), preprocessing, to);
+}
+
+void Dataset::prepare(const uint8_t* from, const Preprocessing& preprocessing, float* to) const {
   const auto& [scale, mean, std] = preprocessing;
   // Channels are dimension 0 of a sample; one number serves all of them.
   const size_t channels = mean.size();
@@ -191,69 +200,6 @@ int64_t Dataset::target_class(size_t index) const {
   int64_t value = 0;
   std::memcpy(&value, from, sizeof(value));
   return value;
-}
-
-BatchLoader::BatchLoader(const Dataset& dataset, const Program& program, Preprocessing preprocessing,
-                         size_t batch_size, bool shuffle, uint64_t seed, bool drop_last)
-    : dataset_(dataset),
-      preprocessing_(std::move(preprocessing)),
-      batch_size_(batch_size),
-      shuffle_(shuffle),
-      seed_(seed),
-      drop_last_(drop_last),
-      ids_(program.inputs().dtype == ScalarType::Long) {
-  const size_t inputs = batch_size * items(dataset.sample_shape());
-  if (ids_) {
-    id_inputs_.resize(inputs);
-  } else {
-    inputs_.resize(inputs);
-  }
-  if (dataset.has_classes()) {
-    class_targets_.resize(batch_size);
-  } else {
-    float_targets_.resize(batch_size * items(dataset.target_shape()));
-  }
-  begin_epoch(0);
-}
-
-size_t BatchLoader::count() const {
-  return (dataset_.size() + (drop_last_ ? 0 : batch_size_ - 1)) / batch_size_;
-}
-
-void BatchLoader::begin_epoch(uint64_t epoch) {
-  if (shuffle_) {
-    order_ = shuffled_order(dataset_.size(), seed_, epoch);
-  } else if (order_.empty()) {
-    order_.resize(dataset_.size());
-    std::iota(order_.begin(), order_.end(), 0U);
-  }
-}
-
-Batch BatchLoader::batch(size_t index) {
-  Batch batch;
-  batch.size = std::min(batch_size_, dataset_.size() - index * batch_size_);
-  const size_t inputs = items(dataset_.sample_shape()), targets = items(dataset_.target_shape());
-  for (size_t i = 0; i < batch.size; ++i) {
-    const size_t sample = row(index, i);
-    if (ids_) {
-      dataset_.copy_input(sample, id_inputs_.data() + i * inputs);
-    } else {
-      dataset_.copy_input(sample, preprocessing_, inputs_.data() + i * inputs);
-    }
-    if (dataset_.has_classes()) {
-      class_targets_[i] = dataset_.target_class(sample);
-    } else {
-      dataset_.copy_target(sample, float_targets_.data() + i * targets);
-    }
-  }
-  const auto input_sizes = batch_sizes(batch.size, dataset_.sample_shape());
-  batch.inputs = ids_ ? from_blob(id_inputs_.data(), input_sizes, ScalarType::Long)
-                      : from_blob(inputs_.data(), input_sizes, ScalarType::Float);
-  batch.targets = dataset_.has_classes()
-                      ? from_blob(class_targets_.data(), batch_sizes(batch.size, {}), ScalarType::Long)
-                      : from_blob(float_targets_.data(), batch_sizes(batch.size, dataset_.target_shape()),
-                                  ScalarType::Float);
-  return batch;
 }
 
 double count_correct(const executorch::aten::Tensor& predictions, const Batch& batch,

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "edgetrain/augmentation.h"
 #include "edgetrain/manifest.h"
 #include "edgetrain/result.h"
 #include "edgetrain/trainer.h"
@@ -20,6 +21,7 @@ struct Arguments {
   std::vector<std::string> data, validation;
   std::optional<uint64_t> batch_size, threads;
   bool shuffle = true;
+  Augmentation augmentation;
   bool resume = false;
   std::string profile;  ///< where the etdump goes; empty: nothing is profiled
   uint64_t profile_batches = 20;

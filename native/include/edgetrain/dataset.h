@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "edgetrain/augmentation.h"
 #include "edgetrain/flat_tensor.h"
 #include "edgetrain/manifest.h"
 #include "edgetrain/mapped_file.h"
@@ -27,6 +28,9 @@ class Dataset {
   size_t size() const { return size_; }
   const std::vector<int64_t>& sample_shape() const { return sample_shape_; }
   const std::vector<int64_t>& target_shape() const { return target_shape_; }
+  /// Numbers in a sample, and in its targets.
+  size_t sample_items() const { return sample_items_; }
+  size_t target_items() const { return target_items_; }
   /// Whether targets are classes (rather than numbers).
   bool has_classes() const { return target_dtype_ != kFloat; }
   /// Whether inputs are stored as bytes, which no program takes as they are.
@@ -43,6 +47,10 @@ class Dataset {
   /// Copies one sample as float32, preprocessed; or as it is where the program takes int64 ids.
   void copy_input(size_t index, const Preprocessing& preprocessing, float* to) const;
   void copy_input(size_t index, int64_t* to) const;
+  /// As `copy_input`, for an image [C, H, W] that is moved or mirrored first. `scratch` keeps its memory
+  /// between calls.
+  void copy_image(size_t index, const Preprocessing& preprocessing, const Placement& place,
+                  std::vector<uint8_t>& scratch, float* to) const;
   void copy_target(size_t index, float* to) const;
   int64_t target_class(size_t index) const;
 
@@ -64,6 +72,7 @@ class Dataset {
   Status add_part(Part part, std::vector<int64_t> sample, int8_t input, std::vector<int64_t> target,
                   int8_t target_dtype);
   const uint8_t* at(size_t index, bool target) const;
+  void prepare(const uint8_t* from, const Preprocessing& preprocessing, float* to) const;
 
   std::vector<Part> parts_;
   size_t size_ = 0;
@@ -72,37 +81,6 @@ class Dataset {
   size_t sample_items_ = 1, target_items_ = 1;
   std::string fingerprint_;
   std::optional<DatasetManifest> manifest_;
-};
-
-/// Cuts a data set into batches. Refers to the data set, which must outlive it.
-class BatchLoader {
- public:
-  /// @param drop_last leave out a last batch that is smaller than the others (programs with a fixed batch
-  /// size).
-  BatchLoader(const Dataset& dataset, const Program& program, Preprocessing preprocessing, size_t batch_size,
-              bool shuffle, uint64_t seed, bool drop_last);
-
-  /// Batches in an epoch.
-  size_t count() const;
-  /// Chooses the order of an epoch.
-  void begin_epoch(uint64_t epoch);
-  /// One batch of the epoch. Its memory is the loader's, valid until the next call.
-  Batch batch(size_t index);
-  const Preprocessing& preprocessing() const { return preprocessing_; }
-  /// Position in the data set of a batch's sample.
-  size_t row(size_t index, size_t sample) const { return order_[index * batch_size_ + sample]; }
-
- private:
-  const Dataset& dataset_;
-  Preprocessing preprocessing_;
-  size_t batch_size_;
-  bool shuffle_;
-  uint64_t seed_;
-  bool drop_last_;
-  bool ids_;  // the program takes int64 ids rather than numbers
-  std::vector<uint32_t> order_;
-  std::vector<float> inputs_, float_targets_;
-  std::vector<int64_t> id_inputs_, class_targets_;
 };
 
 /// Right samples of a batch, as the Python side counts them: a sample with several labels counts by its share

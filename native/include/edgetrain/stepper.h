@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "edgetrain/batch_loader.h"
 #include "edgetrain/dataset.h"
 #include "edgetrain/history.h"
 #include "edgetrain/optimizer.h"

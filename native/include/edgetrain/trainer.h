@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "edgetrain/batch_loader.h"
 #include "edgetrain/dataset.h"
 #include "edgetrain/history.h"
 #include "edgetrain/program.h"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..artifacts.history import EpochRecord, load_history
 from ..data.packing import pack_split
+from ..engine.metrics import Meter
 from ..engine.schedules import count_steps
 from ..runtimes.native import NativeProcess, optimizer_flags, value_flags
 from .job import Job
@@ -68,12 +69,15 @@ def _follow(process: NativeProcess, job: Job) -> None:
     settings = job.config.finetune
     steps_per_epoch = -(-len(job.dataset.train) // settings.batch_size)
     total, done = count_steps(settings.epochs, steps_per_epoch, settings.max_steps), 0
+    meter = Meter()
     with job.reporter.progress("fine-tuning", total=total) as bar:
         for event in process.events():
             if event["event"] == "step":
-                bar.advance(event["step"] - done, loss=event["loss"], lr=event["learning_rate"])
+                meter.add(event["loss"], None, event["samples"])
+                bar.advance(event["step"] - done, loss=meter.loss, lr=event["learning_rate"])
                 done = event["step"]
             elif event["event"] == "epoch":
+                meter = Meter()
                 _add_epoch(job, EpochRecord.model_validate({k: event[k] for k in EpochRecord.model_fields}))
             elif event["event"] == "result":
                 job.history.threads = event["threads"]
