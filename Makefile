@@ -11,7 +11,7 @@ help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 NATIVE := $(shell find native -name '*.cpp' -o -name '*.h' -o -name CMakeLists.txt)
-CMAKE  := PATH="$(abspath $(BIN)):$$PATH" cmake
+CMAKE  := PATH="$(abspath $(BIN)):$$PATH" CMAKE_GENERATOR=Ninja cmake
 SITE    = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 # The marker is newer than pyproject.toml and the runner's sources once both are installed.
@@ -26,7 +26,7 @@ demo: $(VENV)/.installed ## train, export, fine-tune and benchmark on the embedd
 	PATH="$(abspath $(BIN)):$$PATH" $(MAKE) --no-print-directory --file examples/Makefile demo RUN=$(RUN)
 
 native: $(VENV)/.installed ## build the native runner in build/native, and its tests
-	$(CMAKE) -S native -B build/native -G Ninja -DCMAKE_PREFIX_PATH="$(SITE)"
+	$(CMAKE) -S native -B build/native -DCMAKE_PREFIX_PATH="$(SITE)"
 	$(CMAKE) --build build/native
 
 test: $(VENV)/.installed ## run all tests
@@ -50,12 +50,11 @@ build/aarch64/.installed: $(VENV)/.installed
 	touch $@
 
 test-arm: arm-packages build/aarch64/.installed ## build the native runner for 64-bit Arm, run it emulated
-	$(BIN)/cmake -S native -B build/native-aarch64 -G Ninja -DCMAKE_MAKE_PROGRAM="$(abspath $(BIN))/ninja" \
-		--toolchain "$(CURDIR)/native/cmake/aarch64-linux-gnu.cmake" \
+	$(CMAKE) -S native -B build/native-aarch64 --toolchain "$(CURDIR)/native/cmake/aarch64-linux-gnu.cmake" \
 		-DCMAKE_PREFIX_PATH="$(CURDIR)/build/aarch64/executorch" -DEDGETRAIN_TESTS=OFF
-	$(BIN)/cmake --build build/native-aarch64
+	$(CMAKE) --build build/native-aarch64
 	rm -rf build/edgetrain-aarch64
-	$(BIN)/cmake --install build/native-aarch64 --prefix build/edgetrain-aarch64 --strip
+	$(CMAKE) --install build/native-aarch64 --prefix build/edgetrain-aarch64 --strip
 	EDGETRAIN_AARCH64="$(CURDIR)/build/edgetrain-aarch64" $(BIN)/python -m pytest tests/native/test_arm.py
 
 lint: $(VENV)/.installed ## check format, lint and types
@@ -67,6 +66,7 @@ lint: $(VENV)/.installed ## check format, lint and types
 format: $(VENV)/.installed ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(filter %.cpp %.h,$(NATIVE))
 
 clean: ## delete what make made, except the virtual environment
 	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache

@@ -44,13 +44,26 @@ class Run:
         return [line["loss"] for line in self.events("step")]
 
 
-@pytest.fixture(scope="session")
-def native_build() -> Path:
-    """The built programs: those in $EDGETRAIN_NATIVE_BUILD, or build/native, brought up to date."""
-    given = os.environ.get("EDGETRAIN_NATIVE_BUILD")
-    if given:
-        return Path(given)
-    cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+GIVEN_BUILD = os.environ.get("EDGETRAIN_NATIVE_BUILD")
+SANITIZED = pytest.param("sanitized", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", params=["given"] if GIVEN_BUILD else ["plain", SANITIZED])
+def native_build(request: pytest.FixtureRequest) -> Path:
+    """The built programs: those in $EDGETRAIN_NATIVE_BUILD, or build/native, brought up to date, and then
+    build/native-asan with AddressSanitizer and UndefinedBehaviorSanitizer in them."""
+    build = Path(GIVEN_BUILD) if GIVEN_BUILD else make_build(request.param == "sanitized")
+    probe = subprocess.run([build / "parts_test"], capture_output=True, text=True)
+    if "LeakSanitizer has encountered a fatal error" in probe.stderr:
+        # It needs ptrace, which containers often forbid.
+        os.environ["ASAN_OPTIONS"] = "detect_leaks=0"
+    return build
+
+
+def make_build(sanitized: bool) -> Path:
+    """Configures and builds, or skips the test where the tools are missing."""
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
+    cmake = shutil.which("cmake", path=path)
     if cmake is None or shutil.which("c++") is None:
         pytest.skip("needs a C++ compiler and CMake (pip install cmake)")
     text = subprocess.run([cmake, "--version"], capture_output=True, text=True, check=True).stdout
@@ -59,10 +72,18 @@ def native_build() -> Path:
     spec = importlib.util.find_spec("executorch")
     assert spec is not None
     assert spec.submodule_search_locations
+    flags = [f"-DCMAKE_PREFIX_PATH={next(iter(spec.submodule_search_locations))}"]
     build = REPOSITORY / "build" / "native"
-    prefix = f"-DCMAKE_PREFIX_PATH={next(iter(spec.submodule_search_locations))}"
-    subprocess.run([cmake, "-S", REPOSITORY / "native", "-B", build, prefix], check=True, capture_output=True)
-    made = subprocess.run([cmake, "--build", build, "-j2"], capture_output=True, text=True)
+    if sanitized:
+        build = build.with_name("native-asan")
+        flags += ["-DEDGETRAIN_SANITIZE=ON", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
+    environment = {**os.environ, "PATH": path}
+    if shutil.which("ninja", path=path):
+        environment["CMAKE_GENERATOR"] = "Ninja"  # as `make native`; a build that is there keeps its own
+    command = [cmake, "-S", REPOSITORY / "native", "-B", build, *flags]
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    command = [cmake, "--build", build, "-j2"]
+    made = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert made.returncode == 0, made.stdout[-3000:]
     return build
 
@@ -88,6 +109,12 @@ def run(runner: Path) -> Callable[..., Run]:
         return Run(done.returncode, lines, said)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def is_sanitized(runner: Path) -> bool:
+    """Whether the build holds sanitizers, which take memory and time of their own."""
+    return b"__asan_init" in runner.read_bytes()
 
 
 @dataclass(frozen=True)

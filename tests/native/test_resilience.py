@@ -263,7 +263,8 @@ def test_foreign_weights_are_named(
 @pytest.mark.parametrize(
     "flags",
     [[], ["--lr", "x"], ["--lr", -1], ["--batch-size", 0], ["--batch-size", 33], ["--nonsense"], ["--epochs"],
-     ["--optimizer", "lion"], ["--nesterov", "--momentum", 0], ["--mean", "1,2", "--std", 1], ["--scale", 2]],
+     ["--optimizer", "lion"], ["--nesterov", "--momentum", 0], ["--mean", "1,2", "--std", 1], ["--scale", 2],
+     ["--threads", 1025], ["--threads", 2**70], ["--epochs", 2**63], ["--accumulate", 2**64 - 1]],
     ids=str,
 )  # fmt: skip
 def test_wrong_flags(digits_program: Any, packed: Any, run: Runner, tmp_path: Path, flags: list[Any]) -> None:
@@ -274,7 +275,7 @@ def test_wrong_flags(digits_program: Any, packed: Any, run: Runner, tmp_path: Pa
 
 
 def test_help(runner: Path) -> None:
-    for command in ([], ["train"], ["evaluate"], ["predict"], ["info"]):
+    for command in ([], ["train"], ["evaluate"], ["predict"], ["bench"], ["info"]):
         done = subprocess.run([runner, *command, "--help"], capture_output=True, text=True, check=True)
         assert done.stdout.startswith("usage: ")
         assert done.stderr == ""
