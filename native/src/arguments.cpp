@@ -119,7 +119,7 @@ const Option kOptions[] = {
      [](Arguments& a, const char* v) { return set(a.train.epochs, whole(v, 1, kMostSteps)); }},
     {"max-steps", 0, "N", kTrain, "stop after this many steps",
      [](Arguments& a, const char* v) { return set(a.train.max_steps, whole(v, 1)); }},
-    {"batch-size", 'b', "N", kData, "samples per step (32, or the most the program takes)",
+    {"batch-size", 'b', "N", kData, "samples per step (32, or the most the program takes; bench needs it)",
      [](Arguments& a, const char* v) { return set(a.batch_size, whole(v, 1)); }},
     {"optimizer", 0, "NAME", kSteps, "sgd, adam or adamw (sgd)",
      [](Arguments& a, const char* v) {
