@@ -10,6 +10,7 @@ from PIL import Image
 from edgetrain.bench import bench
 from edgetrain.config.stages import BenchCommand
 from edgetrain.errors import CheckFailedError, InputError, UsageError
+from edgetrain.runner import find_runner
 
 
 def _config(**settings: Any) -> BenchCommand:
@@ -30,7 +31,8 @@ def test_report(digits_program: Any, tmp_path: Path) -> None:
     assert {report["workload"][k] for k in ("dataset", "seed", "steps")} == {"digits", 0, 5}
     assert report["workload"]["trainable_parameters"] == 13706
     cases = [(r["runtime"], r["batch_size"], r["threads"]) for r in report["results"]]
-    assert cases == [("torch", 1, 1), ("executorch", 1, 1), ("torch", 7, 1), ("executorch", 7, 1)]
+    installed = ["torch", "executorch", *(["native"] if find_runner() else [])]
+    assert cases == [(runtime, size, 1) for size in (1, 7) for runtime in installed]
     for r in report["results"]:
         assert len(r["losses"]) == 5
         assert 0 < r["step_ms"]["min"] <= r["step_ms"]["median"] <= r["step_ms"]["p95"]
@@ -74,6 +76,22 @@ def test_dropout_and_batch_norm(noisy_program: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "c.json").exists()
 
 
+@pytest.mark.skipif(find_runner() is None, reason="needs the native runner")
+def test_native_is_compared_in_batches_of_any_kind(
+    regression_program: Any, regression_data: Path, tmp_path: Path
+) -> None:
+    config = _config(
+        data={"name": "arrays", "root": str(regression_data)}, runtimes=["native", "torch"], warmup=0
+    )
+    native, torch = bench(config, regression_program.program, tmp_path / "b.json").report.results
+    assert native.losses == pytest.approx(torch.losses, rel=1e-4)
+    assert native.max_gradient_rel_error <= 1e-4
+    assert native.peak_rss_bytes < torch.peak_rss_bytes / 8
+    config = _config(runtimes=["native"], optimizer={"lr": 1e38})
+    with pytest.raises(InputError, match="the model takes"):
+        bench(config, regression_program.program, tmp_path / "c.json")
+
+
 def test_one_runtime_has_nothing_to_compare(digits_program: Any, tmp_path: Path) -> None:
     report = bench(_config(runtimes=["executorch"]), digits_program.program, tmp_path / "b.json").report
     (only,) = report.results
@@ -103,8 +121,11 @@ def test_what_does_not_fit(digits_program: Any, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_loss_that_explodes(digits_program: Any, tmp_path: Path) -> None:
-    config = _config(runtimes=["executorch"], optimizer={"lr": 1e38})
+@pytest.mark.parametrize("runtime", ["executorch", "native"])
+def test_a_loss_that_explodes(digits_program: Any, tmp_path: Path, runtime: str) -> None:
+    if runtime == "native" and find_runner() is None:
+        pytest.skip("needs the native runner")
+    config = _config(runtimes=[runtime], optimizer={"lr": 1e38})
     with pytest.raises(CheckFailedError, match="not finite"):
         bench(config, digits_program.program, tmp_path / "b.json")
     assert list(tmp_path.iterdir()) == []

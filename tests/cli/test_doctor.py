@@ -9,6 +9,7 @@ import pytest
 
 from edgetrain.cli import environment
 from edgetrain.cli.environment import Finding, examine, pins, probe
+from edgetrain.errors import EdgetrainError
 
 
 @pytest.fixture
@@ -84,8 +85,24 @@ def test_versions_beside_the_pins(probes, monkeypatch):
 def test_tools_are_optional(probes, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    found = states(examine())
-    assert (found["C++ compiler"], found["cmake"]) == ("optional", "optional")
+    monkeypatch.setattr("edgetrain.cli.environment.require_runner", refuse_runner)
+    found = {finding.name: finding for finding in examine()}
+    assert (found["C++ compiler"].state, found["native runner"].state) == ("optional", "optional")
+    assert found["native runner"].advice == "install a compiler"
+
+
+def refuse_runner():
+    raise EdgetrainError("install a compiler")
+
+
+def test_a_runner_that_does_not_start(probes, monkeypatch, tmp_path):
+    fake = tmp_path / "runner"
+    fake.write_text("#!/bin/sh\necho libexecutorch.so: cannot open >&2\nexit 127\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("EDGETRAIN_RUNNER", str(fake))
+    found = {finding.name: finding for finding in examine()}["native runner"]
+    assert found.state == "missing"
+    assert "cannot open" in found.detail
 
 
 def test_pins_come_from_the_package():

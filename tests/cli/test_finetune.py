@@ -78,20 +78,30 @@ def test_json_and_resume(run, calls, folder):
     assert calls[0].resume is True
 
 
-@pytest.mark.parametrize("name", ["net.tuned.ptd", "net.tuned.history.json", "net.tuned.state.pth"])
-def test_existing_defaults(run, calls, folder, name):
+@pytest.mark.parametrize(
+    ("name", "runtime"),
+    [
+        ("net.tuned.ptd", "torch"),
+        ("net.tuned.history.json", "native"),
+        ("net.tuned.state", "native"),
+        ("net.tuned.state.pth", "executorch"),
+    ],
+)
+def test_existing_defaults(run, calls, folder, name, runtime):
     (folder / name).write_text("old")
-    ran = run("finetune", "net.pte")
+    ran = run("finetune", "net.pte", "--runtime", runtime)
     assert (ran.code, ran.stderr.startswith(f"error: {name} exists already")) == (2, True)
     for arguments in (["--force"], ["--resume"], ["-o", "net.tuned.ptd"]):
-        assert run("finetune", "net.pte", *arguments).code == 0
+        assert run("finetune", "net.pte", "--runtime", runtime, *arguments).code == 0
 
 
 @pytest.mark.parametrize("extra", [[], ["--resume"], ["--force"]])
 def test_no_output_destroys_another(run, calls, folder, extra):
     (folder / "q").mkdir()
     (folder / "q" / "t.state.pth").write_text("state")
-    ran = run("finetune", "net.pte", "-o", "q/t.ptd", "--to-pth", "q/../q/t.state.pth", *extra)
+    ran = run(
+        "finetune", "net.pte", "-o", "q/t.ptd", "--to-pth", "q/../q/t.state.pth", *extra, "--runtime", "torch"
+    )
     assert ran.code == 2
     assert "written twice" in ran.stderr
     assert not calls
@@ -119,11 +129,11 @@ def test_a_checkpoint_is_replaced_beside_a_default(run, calls, folder):
     assert run("finetune", "net.pte", "--to-pth", "tuned.pth").code == 0
 
 
-@pytest.mark.parametrize("name", ["t.json", "t.history.json", "t.state.pth"])
+@pytest.mark.parametrize("name", ["t.json", "t.history.json", "t.state"])
 def test_files_beside_the_output_are_never_inputs(run, calls, stand_in, name):
     """A tuned program has a manifest of its own; the others are written with any output."""
     stand_in(name, "file of weights")
-    ran = run("finetune", "net.pte", "--weights", name, "-o", "t.pte")
+    ran = run("finetune", "net.pte", "--weights", name, "-o", "t.pte", "--runtime", "native")
     assert ran.code == 2
     assert "is also read" in ran.stderr
 

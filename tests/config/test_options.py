@@ -68,8 +68,10 @@ def test_what_help_shows():
     # Many choices would fill the narrow column of types; they move to the text.
     assert flags["data.name"].metavar == "NAME"
     assert "cifar10, image-folder" in flags["data.name"].help
-    threads = next(flag for flag in flags_of("bench") if flag.key == "bench.runtimes")
-    assert (threads.default, threads.choices) == ("torch, executorch", ("torch", "executorch"))
+    runtimes = next(flag for flag in flags_of("bench") if flag.key == "bench.runtimes")
+    assert runtimes.choices == ("torch", "executorch", "native")
+    sizes = next(flag for flag in flags_of("bench") if flag.key == "bench.threads")
+    assert sizes.default == "1"
 
 
 def test_help_is_safe_from_markup():

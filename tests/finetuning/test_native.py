@@ -21,13 +21,21 @@ from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, Usage
 from edgetrain.finetuning import finetune, output_files
 from edgetrain.runner import OVERRIDE, find_runner
 
-pytestmark = pytest.mark.skipif(find_runner() is None, reason="needs the native runner, and so a C++ compiler")
+pytestmark = pytest.mark.skipif(
+    find_runner() is None, reason="needs the native runner, and so a C++ compiler"
+)
 DIGITS = {"name": "digits", "images_per_class": 10, "test_images_per_class": 5, "shift": ["rotate:90"]}
 
 
 def _config(runtime: str = "native", **sections: Any) -> FinetuneCommand:
     """100 samples in batches of 15: 7 steps an epoch, the last of 10 samples."""
-    settings = {"runtime": runtime, "epochs": 2, "batch_size": 15, "threads": 1, **sections.pop("finetune", {})}
+    settings = {
+        "runtime": runtime,
+        "epochs": 2,
+        "batch_size": 15,
+        "threads": 1,
+        **sections.pop("finetune", {}),
+    }
     base = {"data": DIGITS, "optimizer": {"lr": 0.05, "momentum": 0.9}, "finetune": settings}
     return FinetuneCommand.model_validate({**base, **sections})
 

@@ -35,8 +35,8 @@ def describe(path: Path) -> dict[str, Any]:
     kind = kind_of(path)
     if kind is None:
         raise InputError(
-            f"{path} is no file edgetrain knows (.pth, .pte, .ptd, manifest, history, bench report or packed data), "
-            "or it is damaged"
+            f"{path} is no file edgetrain knows (.pth, .pte, .ptd, manifest, history, bench report or "
+            "description of packed data), or it is damaged"
         )
     return _READERS[kind](path)
 

@@ -111,6 +111,11 @@ class Manifest(_Record):
         return [t for t in self.tensors if t.mutable]
 
     @property
+    def target_shape(self) -> list[int]:
+        """Shape of one sample's targets."""
+        return [length for length in self.methods["train"].inputs[1].shape if length != "batch"]
+
+    @property
     def classes(self) -> int | None:
         """Number of classes, where the model classifies."""
         return len(self.task.classes) if self.task.classes else None

@@ -78,7 +78,7 @@ def bench(
     for path in (output, plot):
         check_writable(path)
     dataset = load_dataset(config.data, reporter, loaded.manifest.preprocessing)
-    check_fits(dataset, loaded.manifest.input, loaded.manifest.task)
+    check_fits(dataset, loaded.manifest.input, loaded.manifest.task, loaded.manifest.target_shape)
     runtimes = list(dict.fromkeys(settings.runtimes or _installed()))
     cases = [(threads, size) for threads in settings.threads for size in settings.batch_sizes]
     results: list[Measurement] = []

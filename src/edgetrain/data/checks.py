@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,12 +12,15 @@ from ..errors import InputError
 from .base import Dataset, is_image, shape_text
 
 
-def check_fits(dataset: Dataset, spec: TensorSpec, task: Task) -> None:
+def check_fits(
+    dataset: Dataset, spec: TensorSpec, task: Task, target_shape: Sequence[int] | None = None
+) -> None:
     """Checks a whole data set, all targets of both splits, against the model.
 
     Args:
         spec: the model's input.
         task: the model's task; its `classes` are those the model was made for.
+        target_shape: of one sample's targets, where a program fixes it.
     Raises:
         InputError: it doesn't fit; says what to do.
     """
@@ -24,6 +29,12 @@ def check_fits(dataset: Dataset, spec: TensorSpec, task: Task) -> None:
     names = task.classes if task.classes is not None else dataset.classes
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         check_targets(split.targets, task, None if names is None else len(names), f"{name} ")
+        found = tuple(split.targets.shape[1:])
+        if target_shape is not None and found != tuple(target_shape):
+            raise InputError(
+                f"the {name} targets are {shape_text(found)} per sample, the program was exported for "
+                f"{shape_text(target_shape)}; use other data, or train and export a model for these"
+            )
     if task.classes is not None and dataset.classes is not None:
         _check_class_order(dataset.classes, task.classes)
 

@@ -86,7 +86,7 @@ def finetune(
     for path in output_files(output, runtime, to_pth):
         check_writable(path)
     dataset = load_dataset(config.data, reporter, manifest.preprocessing)
-    check_fits(dataset, manifest.input, manifest.task)
+    check_fits(dataset, manifest.input, manifest.task, manifest.target_shape)
     history = _new_history(config, loaded, reporter)
     job = Job(config, loaded, dataset, output, resume, model, history, reporter)
     if runtime == "native":
