@@ -1,4 +1,4 @@
-#include <cstdio>
+#include <charconv>
 
 #include "commands.h"
 #include "edgetrain/atomic_file.h"
@@ -11,8 +11,7 @@ namespace {
 
 std::string exact(double value) {
   char text[40];
-  std::snprintf(text, sizeof(text), "%.17g", value);
-  return text;
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
 }
 
 std::string exact(const std::vector<float>& values) {

@@ -105,7 +105,7 @@ struct Option {
   Status (*apply)(Arguments&, const char*);
 };
 
-const double kMost = 1e38;
+const double kMost = 3e38;  // about the largest float32
 const Option kOptions[] = {
     {"weights", 'w', "FILE", kData | kInfo, "a .ptd to use instead of the one exported with the program",
      [](Arguments& a, const char* v) { return a.weights = v, Status(); }},
