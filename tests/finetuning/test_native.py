@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from edgetrain.artifacts.program import load_program
 from edgetrain.config.stages import FinetuneCommand
 from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, UsageError
 from edgetrain.finetuning import finetune, output_files
-from edgetrain.runner import OVERRIDE, find_runner
+from edgetrain.runner import OVERRIDE, find_runner, runner_environment
 
 pytestmark = pytest.mark.skipif(
     find_runner() is None, reason="needs the native runner, and so a C++ compiler"
@@ -174,3 +175,42 @@ def test_a_runner_that_crashes_or_is_missing(
     with pytest.raises(EdgetrainError, match="no program that can be run"):
         finetune(_config(), digits_program.program, tmp_path / "t.ptd")
     assert not os.path.lexists(tmp_path / "t.ptd")
+
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def _edgetrain(*arguments: Any) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetrain", *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "flags", "least"),
+    [
+        ("xor", ["--epochs", 150, "--batch-size", 4, "--lr", 0.5, "--eval-every", 25], 1.0),
+        ("digits", ["--epochs", 10, "--batch-size", 16, "--lr", 0.05], 0.95),
+    ],
+)
+def test_recipes_by_the_runner_alone(tmp_path: Path, recipe: str, flags: list[Any], least: float) -> None:
+    """From one epoch of training on the server: the device learns the rest."""
+    config = CONFIGS / f"{recipe}.yaml"
+    _edgetrain("train", "--config", config, "--epochs", 1, "-o", tmp_path / "model.pth")
+    _edgetrain("export", tmp_path / "model.pth", "--config", config)
+    for split in ("train", "test"):
+        _edgetrain("pack", "--config", config, "--split", split, "-o", tmp_path / f"{split}.ptd")
+    runner = find_runner()
+    assert runner is not None
+    command = [runner, "train", "model.pte", "--data", "train.ptd", "--validation", "test.ptd", *flags]
+    done = subprocess.run(
+        [*map(str, command), "-o", "tuned.ptd"],
+        cwd=tmp_path,
+        env=runner_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["val_accuracy"] >= least
