@@ -192,7 +192,7 @@ def _edgetrain(*arguments: Any) -> None:
     ("recipe", "flags", "least"),
     [
         ("xor", ["--epochs", 150, "--batch-size", 4, "--lr", 0.5, "--eval-every", 25], 1.0),
-        ("digits", ["--epochs", 10, "--batch-size", 16, "--lr", 0.05], 0.95),
+        ("digits", ["--epochs", 10, "--batch-size", 16, "--lr", 0.02], 0.95),
     ],
 )
 def test_recipes_by_the_runner_alone(tmp_path: Path, recipe: str, flags: list[Any], least: float) -> None:
