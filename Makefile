@@ -61,7 +61,7 @@ lint: $(VENV)/.installed ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(filter %.cpp %.h,$(NATIVE))
+	@echo clang-format; $(BIN)/clang-format --dry-run --Werror $(filter %.cpp %.h,$(NATIVE))
 
 format: $(VENV)/.installed ## rewrite the code in the project's format
 	$(BIN)/ruff format .
