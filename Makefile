@@ -55,7 +55,7 @@ test-arm: arm-packages build/aarch64/.installed ## build the native runner for 6
 	$(CMAKE) --build build/native-aarch64
 	rm -rf build/edgetrain-aarch64
 	$(CMAKE) --install build/native-aarch64 --prefix build/edgetrain-aarch64 --strip
-	EDGETRAIN_AARCH64="$(CURDIR)/build/edgetrain-aarch64" $(BIN)/python -m pytest tests/native/test_arm.py
+	EDGETRAIN_AARCH64="$(CURDIR)/build/edgetrain-aarch64" $(BIN)/python -m pytest -m "not slow" tests/native/test_arm.py
 
 lint: $(VENV)/.installed ## check format, lint and types
 	$(BIN)/ruff format --check .

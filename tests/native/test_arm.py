@@ -21,7 +21,7 @@ if "EDGETRAIN_AARCH64" not in os.environ:
 
 FOLDER = Path(os.environ["EDGETRAIN_AARCH64"])
 EMULATOR = (shutil.which("qemu-aarch64-static"), "-L", "/usr/aarch64-linux-gnu")
-LIBRARIES = {"libexecutorch.so", "libexecutorch_kernels_optimized.so", "libexecutorch_threadpool.so"}
+LIBRARIES = {f"libexecutorch{part}.so" for part in ("", "_etdump", "_kernels_optimized", "_threadpool")}
 NAME = "edgetrain-runner"
 
 
