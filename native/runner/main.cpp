@@ -1,8 +1,10 @@
 // edgetrain-runner: fine-tunes an exported program where there is no Python.
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 
+#include "../kernels/isa.h"
 #include "commands.h"
 #include "edgetrain/interrupt.h"
 #include "edgetrain/platform.h"
@@ -10,6 +12,7 @@
 namespace {
 
 edgetrain::Status run_command(edgetrain::Arguments& arguments) {
+  EDGETRAIN_CHECK(edgetrain::kernels::use_isa(std::getenv("EDGETRAIN_ISA")));
   if (arguments.command == "train") return edgetrain::run_train(arguments);
   if (arguments.command == "evaluate") return edgetrain::run_evaluate(arguments);
   if (arguments.command == "predict") return edgetrain::run_predict(arguments);

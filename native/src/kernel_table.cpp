@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "../kernels/matmul.h"
+
 namespace edgetrain {
 namespace {
 
@@ -61,15 +63,18 @@ void max_pool_backward_kernel(KernelRuntimeContext& context, Span<EValue*> stack
 }  // namespace
 
 std::vector<Kernel> kernel_table() {
-  const Kernel ours[] = {
+  std::vector<Kernel> table = {
       Kernel("aten::max_pool2d_with_indices_backward.grad_input", max_pool_backward_kernel),
       Kernel("aten::native_dropout.out", native_dropout_kernel),
   };
-  const auto replaced = [&ours](const Kernel& kernel) {
-    return std::any_of(std::begin(ours), std::end(ours),
+  for (const auto& family : {kernels::matmul_kernels()}) {
+    table.insert(table.end(), family.begin(), family.end());
+  }
+  const size_t ours = table.size();
+  const auto replaced = [&table, ours](const Kernel& kernel) {
+    return std::any_of(table.begin(), table.begin() + static_cast<std::ptrdiff_t>(ours),
                        [&kernel](const Kernel& own) { return std::strcmp(own.name_, kernel.name_) == 0; });
   };
-  std::vector<Kernel> table(std::begin(ours), std::end(ours));
   // The whole registry goes along: an operator that is missing here is looked up there, too, but logged as an
   // error.
   for (const Kernel& kernel : executorch::ET_RUNTIME_NAMESPACE::get_registered_kernels()) {

@@ -51,7 +51,8 @@ def test_inspector_reads_the_file(noisy_program: Any, packed: Any, run: Runner, 
     lines = {(line.operator, line.kernel): line for line in table(done.said)}
     batches, _, ours = heading(done.said)
     assert batches == 7
-    assert lines["native_dropout.out", "edgetrain"].calls == ours == 2 * 7
+    assert lines["native_dropout.out", "edgetrain"].calls == 2 * 7
+    assert ours >= sum(line.calls for (_, kernel), line in lines.items() if kernel == "edgetrain")
     (block,) = Inspector(etdump_path=str(dump)).event_blocks
     events = [event for event in block.events if event.name != "OPERATOR_CALL"]
     assert all(len(event.perf_data.raw) == 7 for event in events)

@@ -9,7 +9,8 @@ namespace edgetrain {
 
 /// All kernels the runtime has registered, with ours in place of
 ///  - aten::max_pool2d_with_indices_backward, which in executorch 1.5 adds into a gradient it never zeroes,
-///  - aten::native_dropout, which there is seeded at random on every call.
+///  - aten::native_dropout, which there is seeded at random on every call,
+///  - those of native/kernels, which are faster and leave calls they don't cover to the stock ones.
 std::vector<executorch::ET_RUNTIME_NAMESPACE::Kernel> kernel_table();
 
 /// How the events of our kernels in a profile begin, after which comes the operator's name.

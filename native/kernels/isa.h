@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+
+#include "compute.h"
+#include "edgetrain/result.h"
+
+namespace edgetrain::kernels {
+
+/// Chooses the instruction set of all kernels: the best of this processor, or the named one.
+/// @param name baseline, avx2, avx512 or neon; null or empty for the best
+Status use_isa(const char* name);
+
+/// The chosen one's name, and its functions. The best one, if none was chosen.
+std::string isa_name();
+const Compute& compute();
+
+}  // namespace edgetrain::kernels

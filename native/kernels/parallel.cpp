@@ -1,0 +1,22 @@
+#include "parallel.h"
+
+#include <executorch/runtime/kernel/thread_parallel_interface.h>
+
+#include <algorithm>
+
+namespace edgetrain::kernels {
+
+void run_parallel(int64_t count, void (*task)(const void*, int64_t, int64_t), const void* context) {
+  if (count <= 0) return;
+  const int64_t threads = executorch::extension::get_thread_count();
+  if (threads <= 1 || count == 1) {
+    task(context, 0, count);
+    return;
+  }
+  // More parts than threads: a core that is busy otherwise must not keep all others waiting.
+  const int64_t part = std::max<int64_t>(1, count / (4 * threads));
+  executorch::extension::parallel_for(
+      0, count, part, [task, context](int64_t begin, int64_t end) { task(context, begin, end); });
+}
+
+}  // namespace edgetrain::kernels

@@ -1,0 +1,176 @@
+#include "functions.h"
+#include "tile.h"
+#include "transpose.h"
+
+namespace edgetrain::kernels::EDGETRAIN_ISA {
+namespace {
+
+constexpr int64_t kDepth = 256;    // rows of a packed panel: it stays in the first-level cache
+constexpr int64_t kRowBlock = 96;  // rows per task
+
+/// c[0..columns) = alpha * sums (+ bias) (+ c)
+struct Finish {
+  float alpha;
+  const float* bias;
+  bool accumulate;
+
+  template <int kVectors>
+  void row(const Vector (&sums)[kVectors], float* c, int64_t columns, int64_t column) const {
+    if (columns < kVectors * kWidth) {
+      float part[kVectors * kWidth];
+      for (int j = 0; j < kVectors; ++j) store(part + j * kWidth, alpha * sums[j]);
+      for (int64_t n = 0; n < columns; ++n) {
+        c[n] = part[n] + (bias != nullptr ? bias[column + n] : 0.0F) + (accumulate ? c[n] : 0.0F);
+      }
+      return;
+    }
+    for (int j = 0; j < kVectors; ++j) {
+      Vector sum = alpha * sums[j];
+      if (bias != nullptr) sum += load(bias + column + j * kWidth);
+      if (accumulate) sum += load(c + j * kWidth);
+      store(c + j * kWidth, sum);
+    }
+  }
+};
+
+void pack_panel(const Gemm& g, int64_t k0, int64_t depth, int64_t n0, int64_t columns, float* panel) {
+  const float* b = g.b + k0 * g.b_row + n0 * g.b_column;
+  if (columns < kPanel) {
+    for (int64_t i = 0; i < depth * kPanel; ++i) panel[i] = 0;
+  }
+  if (g.b_column == 1 && columns == kPanel) {
+    for (int64_t k = 0; k < depth; ++k) {
+      store(panel + k * kPanel, load(b + k * g.b_row));
+      store(panel + k * kPanel + kWidth, load(b + k * g.b_row + kWidth));
+    }
+  } else if (g.b_row == 1) {
+    transpose(b, g.b_column, panel, kPanel, columns, depth);
+  } else {
+    for (int64_t k = 0; k < depth; ++k) {
+      for (int64_t n = 0; n < columns; ++n) panel[k * kPanel + n] = b[k * g.b_row + n * g.b_column];
+    }
+  }
+}
+
+/// Rows [m0, m1) of a panel of columns.
+void panel_product(const Gemm& g, int64_t m0, int64_t m1, int64_t n0) {
+  alignas(64) float panel[kDepth * kPanel];
+  const int64_t columns = min<int64_t>(kPanel, g.n - n0);
+  for (int64_t k0 = 0; k0 < g.k; k0 += kDepth) {
+    const int64_t depth = min(kDepth, g.k - k0);
+    pack_panel(g, k0, depth, n0, columns, panel);
+    const Finish finish = {g.alpha, k0 == 0 ? g.bias : nullptr, g.accumulate || k0 > 0};
+    for (int64_t m = m0; m < m1; m += kTileRows) {
+      const float* rows[kTileRows];
+      for (int i = 0; i < kTileRows; ++i) rows[i] = g.a + min(m + i, m1 - 1) * g.a_row + k0 * g.a_column;
+      with_vectors(columns, [&](auto vectors) {
+        with_rows(min<int64_t>(kTileRows, m1 - m), [&](auto count) {
+          const auto sums = multiply<count(), vectors()>(rows, Steps{g.a_column}, depth, panel, kPanel);
+          for (int i = 0; i < count(); ++i) finish.row(sums.v[i], g.c + (m + i) * g.c_row + n0, columns, n0);
+        });
+      });
+    }
+  }
+}
+
+/// Few rows of a, or few of b: both b and c are best gone through row by row.
+void stream(const Gemm& g) {
+  constexpr int64_t kColumns = 512;
+  const int64_t row_block = g.k <= 4 ? 16 : g.m;
+  const int64_t row_blocks = divide_up(g.m, row_block);
+  parallel(row_blocks * divide_up(g.n, kColumns), [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t n0 = task / row_blocks * kColumns, columns = min(kColumns, g.n - n0);
+      const int64_t m0 = task % row_blocks * row_block, m1 = min(g.m, m0 + row_block);
+      for (int64_t k = 0; k < g.k; k += 4) {
+        const int64_t deep = min<int64_t>(4, g.k - k);
+        const Finish finish = {1.0F, k == 0 ? g.bias : nullptr, g.accumulate || k > 0};
+        const float* b[4];
+        for (int64_t i = 0; i < 4; ++i) b[i] = g.b + (k + min(i, deep - 1)) * g.b_row + n0;
+        for (int64_t m = m0; m < m1; ++m) {
+          float a[4];
+          for (int64_t i = 0; i < 4; ++i) {
+            a[i] = i < deep ? g.alpha * g.a[m * g.a_row + (k + i) * g.a_column] : 0.0F;
+          }
+          float* c = g.c + m * g.c_row + n0;
+          int64_t n = 0;
+          for (; n + kWidth <= columns; n += kWidth) {
+            Vector sum[1] = {a[0] * load(b[0] + n)};
+            for (int64_t i = 1; i < deep; ++i) sum[0] += a[i] * load(b[i] + n);
+            finish.row(sum, c + n, kWidth, n0 + n);
+          }
+          for (; n < columns; ++n) {
+            float sum = 0;
+            for (int64_t i = 0; i < deep; ++i) sum += a[i] * b[i][n];
+            c[n] = sum + (finish.bias != nullptr ? finish.bias[n0 + n] : 0.0F) +
+                   (finish.accumulate ? c[n] : 0.0F);
+          }
+        }
+      }
+    }
+  });
+}
+
+constexpr int kDotRows = kRegisters >= 32 ? 4 : 2, kDotColumns = 4;
+
+/// Rows of a times rows of b: both are contiguous along k.
+void dot_block(const Gemm& g, int64_t m0, int64_t n0) {
+  const float *a[kDotRows], *b[kDotColumns];
+  for (int i = 0; i < kDotRows; ++i) a[i] = g.a + min(m0 + i, g.m - 1) * g.a_row;
+  for (int j = 0; j < kDotColumns; ++j) b[j] = g.b + min(n0 + j, g.n - 1) * g.b_column;
+  with_rows<kDotRows>(min<int64_t>(kDotRows, g.m - m0), [&](auto rows) {
+    constexpr int kRows = rows();
+    Vector sums[kRows][kDotColumns] = {};
+    int64_t k = 0;
+    for (; k + kWidth <= g.k; k += kWidth) {
+      Vector left[kRows];
+#pragma GCC unroll 4
+      for (int i = 0; i < kRows; ++i) left[i] = load(a[i] + k);
+#pragma GCC unroll 4
+      for (int j = 0; j < kDotColumns; ++j) {
+        const Vector right = load(b[j] + k);
+#pragma GCC unroll 4
+        for (int i = 0; i < kRows; ++i) sums[i][j] += left[i] * right;
+      }
+    }
+    for (int64_t i = 0; i < kRows; ++i) {
+      for (int64_t j = 0; j < min<int64_t>(kDotColumns, g.n - n0); ++j) {
+        float sum = sum_of(sums[i][j]);
+        for (int64_t rest = k; rest < g.k; ++rest) sum += a[i][rest] * b[j][rest];
+        float& c = g.c[(m0 + i) * g.c_row + n0 + j];
+        c = g.alpha * sum + (g.bias != nullptr ? g.bias[n0 + j] : 0.0F) + (g.accumulate ? c : 0.0F);
+      }
+    }
+  });
+}
+
+/// What is left of c = a b + bias where a has no columns.
+void fill(const Gemm& g) {
+  for (int64_t m = 0; m < g.m && !g.accumulate; ++m) {
+    for (int64_t n = 0; n < g.n; ++n) g.c[m * g.c_row + n] = g.bias != nullptr ? g.bias[n] : 0.0F;
+  }
+}
+
+}  // namespace
+
+void gemm(const Gemm& g) {
+  if (g.m == 0 || g.n == 0) return;
+  if (g.k == 0) return fill(g);
+  if (g.b_column == 1 && (g.m <= 4 || g.k <= 4)) return stream(g);
+  if (g.b_row == 1 && g.a_column == 1 && g.k >= 4 * kWidth && g.m <= 16) {
+    return parallel(divide_up(g.n, kDotColumns), [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        for (int64_t m = 0; m < g.m; m += kDotRows) dot_block(g, m, n * kDotColumns);
+      }
+    });
+  }
+  const int64_t row_blocks = divide_up(g.m, kRowBlock);
+  parallel(row_blocks * divide_up(g.n, kPanel), [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t m0 = task % row_blocks * kRowBlock;
+      panel_product(g, m0, min(g.m, m0 + kRowBlock), task / row_blocks * kPanel);
+    }
+  });
+}
+
+}  // namespace edgetrain::kernels::EDGETRAIN_ISA

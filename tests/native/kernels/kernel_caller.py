@@ -1,0 +1,97 @@
+"""Calls one kernel of the native runner at a time, in a process that waits for calls."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+_NAMES = {torch.float32: "float", torch.int64: "long", torch.bool: "bool"}
+
+
+@dataclass(frozen=True)
+class Out:
+    """An output of a call, by its largest size."""
+
+    size: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whose kernel ran (edgetrain, executorch, or failed), and its outputs."""
+
+    kernel: str
+    outputs: list[torch.Tensor]
+
+
+class KernelCaller:
+    """The program kernel_calls."""
+
+    def __init__(self, program: Path, isa: str, threads: int = 1) -> None:
+        self.isa = isa
+        self._process = subprocess.Popen(
+            [program, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "EDGETRAIN_ISA": isa},
+        )
+
+    def __call__(self, operator: str, *arguments: Any) -> Answer:
+        """Tensors, Outs, numbers, bools, lists of them, and None, in the schema's order."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        outs = [argument for argument in arguments if isinstance(argument, Out)]
+        head = f"{operator} {len(arguments)}\n".encode()
+        self._process.stdin.write(head + b"".join(map(_encode, arguments)))
+        self._process.stdin.flush()
+        kernel = self._process.stdout.readline().decode().strip()
+        assert kernel, f"{operator} crashed"
+        return Answer(kernel, [self._read_output(out) for out in outs])
+
+    def close(self) -> int:
+        """The bytes of scratch memory the kernels took."""
+        _, said = self._process.communicate()
+        return int(said.split()[-1])
+
+    def _read_output(self, out: Out) -> torch.Tensor:
+        assert self._process.stdout is not None
+        size = [int(number) for number in self._process.stdout.readline().split()][1:]
+        tensor = torch.empty(size, dtype=out.dtype)
+        data = self._process.stdout.read(tensor.nbytes)
+        return torch.frombuffer(bytearray(data), dtype=out.dtype).reshape(size) if data else tensor
+
+
+def _encode(argument: Any) -> bytes:
+    if argument is None:
+        return b"n\n"
+    if isinstance(argument, torch.Tensor):
+        data: np.ndarray[Any, Any] = argument.detach().contiguous().numpy()
+        return _describe("t", argument.dtype, tuple(argument.shape)) + data.tobytes()
+    if isinstance(argument, Out):
+        return _describe("o", argument.dtype, argument.size)
+    if isinstance(argument, list):
+        kind = "m" if argument and isinstance(argument[0], bool) else "l"
+        return f"{kind} {len(argument)} {' '.join(str(int(value)) for value in argument)}\n".encode()
+    kind = {bool: "b", int: "i", float: "d"}[type(argument)]
+    value = int(argument) if kind == "b" else argument
+    return f"{kind} {value}\n".encode()
+
+
+def _describe(kind: str, dtype: torch.dtype, size: tuple[int, ...]) -> bytes:
+    return f"{kind} {_NAMES[dtype]} {len(size)} {' '.join(map(str, size))}\n".encode()
+
+
+def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """The distance to the exact result, as a share of its norm."""
+    assert actual.shape == expected.shape
+    if expected.numel() == 0:
+        return 0.0
+    distance = torch.linalg.vector_norm(actual.double() - expected.double())
+    return float(distance / torch.linalg.vector_norm(expected.double()).clamp(min=1e-30))
