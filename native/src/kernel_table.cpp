@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "../kernels/convolution.h"
 #include "../kernels/matmul.h"
 
 namespace edgetrain {
@@ -67,7 +68,7 @@ std::vector<Kernel> kernel_table() {
       Kernel("aten::max_pool2d_with_indices_backward.grad_input", max_pool_backward_kernel),
       Kernel("aten::native_dropout.out", native_dropout_kernel),
   };
-  for (const auto& family : {kernels::matmul_kernels()}) {
+  for (const auto& family : {kernels::matmul_kernels(), kernels::convolution_kernels()}) {
     table.insert(table.end(), family.begin(), family.end());
   }
   const size_t ours = table.size();

@@ -9,6 +9,9 @@ constexpr int kSide = kWidth < 8 ? kWidth : 8;
 typedef float Side __attribute__((vector_size(kSide * 4)));
 typedef float UnalignedSide __attribute__((vector_size(kSide * 4), aligned(4), may_alias));
 
+inline Side load_side(const float* from) { return *reinterpret_cast<const UnalignedSide*>(from); }
+inline void store_side(float* to, Side value) { *reinterpret_cast<UnalignedSide*>(to) = value; }
+
 /// Exchanges the blocks of kStep columns off the diagonal between rows a and b.
 template <int kStep, size_t... kColumn>
 inline void exchange(Side& a, Side& b, std::index_sequence<kColumn...>) {
@@ -45,13 +48,14 @@ inline void transpose(const float* from, int64_t from_row, float* to, int64_t to
       Side block[kSide];
 #pragma GCC unroll 8
       for (int i = 0; i < kSide; ++i) {
-        block[i] = *reinterpret_cast<const UnalignedSide*>(source + i * from_row + c);
+        block[i] = load_side(source + i * from_row + c);
       }
       exchange_all<kSide / 2>(block);
 #pragma GCC unroll 8
       for (int i = 0; i < kSide; ++i) {
-        auto* line = reinterpret_cast<UnalignedSide*>(target + (c + i) * to_row);
-        *line = kAdd ? *line + block[i] : block[i];
+        float* line = target + (c + i) * to_row;
+        if constexpr (kAdd) block[i] += load_side(line);
+        store_side(line, block[i]);
       }
     }
     for (; c < columns; ++c) {

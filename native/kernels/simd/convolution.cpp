@@ -1,0 +1,362 @@
+// Convolutions without a matrix of patches: a tile's rows are output pixels (or, for the weight's gradient,
+// elements of the kernel), read from wherever they lie in an image with zeros around it, and its columns are
+// output channels.
+#include "functions.h"
+#include "padding.h"
+#include "tile.h"
+#include "transpose.h"
+
+namespace edgetrain::kernels::EDGETRAIN_ISA {
+namespace {
+
+/// Rows per task: a multiple of kTileRows and of kSide.
+constexpr int64_t kBlockRows = 24;
+/// Terms in a row that are summed before they are added to others: more would cost precision.
+constexpr int64_t kSumDepth = 1024;
+
+/// A matrix whose element (m, k) lies at base[rows[m] + depths[k]].
+struct Gathered {
+  const int32_t* rows;
+  int64_t row_count;
+  const int32_t* depths;
+  int64_t depth;
+};
+
+/// to[m] of column n at n * column_step + (positions ? positions[m] : m)
+struct Target {
+  float* to;
+  int64_t column_step;
+  const int32_t* positions;
+};
+
+/// Rows [m0, m0 + count) of the gathered matrix times a panel, depths [k0, k0 + depth).
+template <bool kAdd>
+void multiply_block(const float* base, const Gathered& matrix, int64_t m0, int64_t k0, int64_t depth,
+                    const float* panel, int64_t columns, const float* bias, const Target& target) {
+  alignas(64) float result[kBlockRows * kPanel];
+  const int64_t count = min(kBlockRows, matrix.row_count - m0);
+  Vector start[2] = {};
+  if (bias != nullptr) {
+    float padded[kPanel] = {};
+    for (int64_t n = 0; n < columns; ++n) padded[n] = bias[n];
+    start[0] = load(padded);
+    start[1] = load(padded + kWidth);
+  }
+  for (int64_t m = 0; m < count; m += kTileRows) {
+    const float* rows[kTileRows];
+    for (int64_t i = 0; i < kTileRows; ++i) rows[i] = base + matrix.rows[m0 + min(m + i, count - 1)];
+    with_vectors(columns, [&](auto vectors) {
+      with_rows(min<int64_t>(kTileRows, count - m), [&](auto tile_rows) {
+        constexpr int kRows = tile_rows(), kVectors = vectors();
+        const auto sums = multiply<kRows, kVectors>(rows, Offsets{matrix.depths + k0}, depth, panel, kPanel);
+#pragma GCC unroll 8
+        for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+          for (int j = 0; j < kVectors; ++j) {
+            store(result + (m + i) * kPanel + j * kWidth, sums.v[i][j] + start[j]);
+          }
+        }
+      });
+    });
+  }
+  if (target.positions == nullptr) {
+    transpose<kAdd>(result, kPanel, target.to + m0, target.column_step, count, columns);
+    return;
+  }
+  for (int64_t n = 0; n < columns; ++n) {
+    float* to = target.to + n * target.column_step;
+    for (int64_t m = 0; m < count; ++m) to[target.positions[m0 + m]] = result[m * kPanel + n];
+  }
+}
+
+/// Images of which each group of channels is multiplied by panels of its own.
+struct Images {
+  const float* data;
+  int64_t count, channels, height, width, groups;
+  Window window;
+
+  int64_t group_plane() const { return channels / groups * window.plane(); }
+};
+
+/// Images [first, first + count) as the window sees them.
+const float* windows_of(const Images& images, int64_t first, int64_t count) {
+  const float* from = images.data + first * images.channels * images.height * images.width;
+  if (images.window.inside(images.height, images.width)) return from;
+  const int64_t planes = count * images.channels;
+  auto* to = scratch_of<float>(Scratch::kPadded, planes * images.window.plane());
+  pad_planes(from, planes, images.height, images.width, images.window, to);
+  return to;
+}
+
+int64_t images_at_once(const Images& images) {
+  if (images.window.inside(images.height, images.width)) return images.count;
+  return how_many(kImageBytes, images.channels * images.window.plane() * 4, images.count);
+}
+
+/// Every image times every panel. pack(group, first column, columns, panel) fills [depth, kPanel].
+template <class Pack>
+void correlate(const Images& images, const Gathered& matrix, int64_t columns, const Pack& pack,
+               const float* bias, const Target& target) {
+  const int64_t panels_per_group = divide_up(columns, kPanel), panels = images.groups * panels_per_group;
+  const int64_t panel_size = matrix.depth * kPanel;
+  const int64_t chunk = how_many(kPackedBytes, panel_size * 4, panels);
+  const int64_t together = images_at_once(images), blocks = divide_up(matrix.row_count, kBlockRows);
+  auto* packed = scratch_of<float>(Scratch::kPacked, chunk * panel_size);
+  const auto column_of = [&](int64_t panel) { return panel % panels_per_group * kPanel; };
+  for (int64_t first_panel = 0; first_panel < panels; first_panel += chunk) {
+    const int64_t panel_count = min(chunk, panels - first_panel);
+    parallel(panel_count, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t n0 = column_of(first_panel + p), width = min<int64_t>(kPanel, columns - n0);
+        float* panel = packed + p * panel_size;
+        if (width < kPanel) __builtin_memset(panel, 0, static_cast<size_t>(panel_size) * sizeof(float));
+        pack((first_panel + p) / panels_per_group, n0, width, panel);
+      }
+    });
+    for (int64_t first = 0; first < images.count; first += together) {
+      const int64_t count = min(together, images.count - first);
+      const float* windows = windows_of(images, first, count);
+      parallel(panel_count * count * blocks, [&](int64_t begin, int64_t end) {
+        for (int64_t task = begin; task < end; ++task) {
+          const int64_t p = task / (count * blocks), image = task / blocks % count, block = task % blocks;
+          const int64_t group = (first_panel + p) / panels_per_group, n0 = column_of(first_panel + p);
+          const float* base = windows + (image * images.groups + group) * images.group_plane();
+          const int64_t channel = group * columns + n0;
+          const Target place = {
+              target.to + ((first + image) * images.groups * columns + channel) * target.column_step,
+              target.column_step, target.positions};
+          multiply_block<false>(base, matrix, block * kBlockRows, 0, matrix.depth, packed + p * panel_size,
+                                min<int64_t>(kPanel, columns - n0),
+                                bias != nullptr ? bias + channel : nullptr, place);
+        }
+      });
+    }
+  }
+}
+
+/// Offsets of output pixels in a window.
+void fill_pixels(const Convolution& c, const Window& window, int32_t* to) {
+  for (int64_t y = 0; y < c.out_height; ++y) {
+    for (int64_t x = 0; x < c.out_width; ++x) {
+      *to++ = static_cast<int32_t>(y * c.stride_y * window.row() + x * c.stride_x);
+    }
+  }
+}
+
+/// Offsets of a kernel's elements in the windows of a group's channels.
+void fill_taps(const Convolution& c, const Window& window, int32_t* to) {
+  for (int64_t channel = 0; channel < c.channels / c.groups; ++channel) {
+    for (int64_t y = 0; y < c.kernel_height; ++y) {
+      for (int64_t x = 0; x < c.kernel_width; ++x) {
+        *to++ = static_cast<int32_t>(channel * window.plane() + y * c.dilation_y * window.row() +
+                                     x * c.dilation_x);
+      }
+    }
+  }
+}
+
+Images input_images(const Convolution& c, const float* input) {
+  const Window window = {c.padding_y, c.padding_x,
+                         (c.out_height - 1) * c.stride_y + (c.kernel_height - 1) * c.dilation_y + 1,
+                         (c.out_width - 1) * c.stride_x + (c.kernel_width - 1) * c.dilation_x + 1};
+  Images images = {input, c.batch, c.channels, c.height, c.width, c.groups, window};
+  if (c.padding_y == 0 && c.padding_x == 0) {
+    // Nothing to add; strides may leave a border that nobody reads.
+    images.window.height = c.height;
+    images.window.width = c.width;
+  }
+  return images;
+}
+
+/// The elements of a kernel that meet every stride-th input pixel, counted from `phase`, in one direction.
+struct Phase {
+  int64_t first, step, count;   // kernel index = first + i * step
+  int64_t offset, offset_step;  // output pixel = pixel / stride + offset - i * offset_step
+};
+
+int64_t greatest_common_divisor(int64_t a, int64_t b) {
+  return b == 0 ? a : greatest_common_divisor(b, a % b);
+}
+
+Phase phase_of(int64_t phase, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+  const int64_t step = stride / greatest_common_divisor(stride, dilation);
+  for (int64_t first = 0; first < min(step, kernel); ++first) {
+    if ((phase + padding - first * dilation) % stride == 0) {
+      return {first, step, divide_up(kernel - first, step), (phase + padding - first * dilation) / stride,
+              step * dilation / stride};
+    }
+  }
+  return {0, 1, 0, 0, 0};
+}
+
+/// How far outside of the output, and up to where in it, input pixels reach.
+struct Reach {
+  int64_t before, end;
+  void include(const Phase& phase, int64_t pixels) {
+    if (phase.count == 0 || pixels == 0) return;
+    before = max(before, -(phase.offset - (phase.count - 1) * phase.offset_step));
+    end = max(end, pixels + phase.offset);
+  }
+};
+
+}  // namespace
+
+void convolution(const Convolution& c, const float* input, const float* weight, const float* bias,
+                 float* output) {
+  if (c.depthwise()) return depthwise(c, input, weight, bias, output);
+  const Images images = input_images(c, input);
+  const int64_t depth = c.channels / c.groups * c.kernel_height * c.kernel_width;
+  const int64_t pixels = c.out_height * c.out_width, columns = c.out_channels / c.groups;
+  auto* offsets = scratch_of<int32_t>(Scratch::kOffsets, pixels + depth);
+  fill_pixels(c, images.window, offsets);
+  fill_taps(c, images.window, offsets + pixels);
+  correlate(images, {offsets, pixels, offsets + pixels, depth}, columns,
+            [&](int64_t group, int64_t n0, int64_t width, float* panel) {
+              transpose(weight + (group * columns + n0) * depth, depth, panel, kPanel, width, depth);
+            },
+            bias, {output, pixels, nullptr});
+}
+
+void convolution_grad_input(const Convolution& c, const float* grad_output, const float* weight,
+                            float* grad_input) {
+  if (c.depthwise()) return depthwise_grad_input(c, grad_output, weight, grad_input);
+  const int64_t per_group = c.out_channels / c.groups, columns = c.channels / c.groups;
+  const int64_t taps = c.kernel_height * c.kernel_width;
+  const auto phase_y = [&](int64_t phase) {
+    return phase_of(phase, c.kernel_height, c.stride_y, c.padding_y, c.dilation_y);
+  };
+  const auto phase_x = [&](int64_t phase) {
+    return phase_of(phase, c.kernel_width, c.stride_x, c.padding_x, c.dilation_x);
+  };
+  const auto pixels_in = [](int64_t phase, int64_t size, int64_t stride) {
+    return size > phase ? divide_up(size - phase, stride) : 0;
+  };
+  Reach reach_y = {0, c.out_height}, reach_x = {0, c.out_width};
+  for (int64_t i = 0; i < c.stride_y; ++i) reach_y.include(phase_y(i), pixels_in(i, c.height, c.stride_y));
+  for (int64_t i = 0; i < c.stride_x; ++i) reach_x.include(phase_x(i), pixels_in(i, c.width, c.stride_x));
+  const Window window = {reach_y.before, reach_x.before, reach_y.before + reach_y.end,
+                         reach_x.before + reach_x.end};
+  const Images images = {grad_output, c.batch, c.out_channels, c.out_height, c.out_width, c.groups, window};
+  const bool whole = c.stride_y == 1 && c.stride_x == 1;
+  const int64_t most_pixels = divide_up(c.height, c.stride_y) * divide_up(c.width, c.stride_x);
+  auto* rows = scratch_of<int32_t>(Scratch::kOffsets, 2 * most_pixels + per_group * taps);
+  int32_t *positions = rows + most_pixels, *depths = positions + most_pixels;
+  for (int64_t py = 0; py < c.stride_y; ++py) {
+    for (int64_t px = 0; px < c.stride_x; ++px) {
+      const Phase y_taps = phase_y(py), x_taps = phase_x(px);
+      const int64_t height = pixels_in(py, c.height, c.stride_y), width = pixels_in(px, c.width, c.stride_x);
+      for (int64_t y = 0; y < height; ++y) {
+        for (int64_t x = 0; x < width; ++x) {
+          rows[y * width + x] = static_cast<int32_t>((y + window.top + y_taps.offset) * window.row() + x +
+                                                     window.left + x_taps.offset);
+          positions[y * width + x] =
+              static_cast<int32_t>((py + y * c.stride_y) * c.width + px + x * c.stride_x);
+        }
+      }
+      int64_t depth = 0;
+      for (int64_t o = 0; o < per_group; ++o) {
+        for (int64_t i = 0; i < y_taps.count; ++i) {
+          for (int64_t j = 0; j < x_taps.count; ++j) {
+            depths[depth++] = static_cast<int32_t>(
+                o * window.plane() - i * y_taps.offset_step * window.row() - j * x_taps.offset_step);
+          }
+        }
+      }
+      correlate(images, {rows, height * width, depths, depth}, columns,
+                [&](int64_t group, int64_t n0, int64_t panel_columns, float* panel) {
+                  for (int64_t o = 0; o < per_group; ++o) {
+                    const float* from = weight + ((group * per_group + o) * columns + n0) * taps;
+                    for (int64_t i = 0; i < y_taps.count; ++i) {
+                      for (int64_t j = 0; j < x_taps.count; ++j, panel += kPanel) {
+                        const float* tap = from + (y_taps.first + i * y_taps.step) * c.kernel_width +
+                                           x_taps.first + j * x_taps.step;
+                        for (int64_t n = 0; n < panel_columns; ++n) panel[n] = tap[n * taps];
+                      }
+                    }
+                  }
+                },
+                nullptr, {grad_input, c.height * c.width, whole ? nullptr : positions});
+    }
+  }
+}
+
+void convolution_grad_weight(const Convolution& c, const float* grad_output, const float* input,
+                             float* grad_weight) {
+  if (c.depthwise()) return depthwise_grad_weight(c, grad_output, input, grad_weight);
+  const Images images = input_images(c, input);
+  const int64_t taps = c.channels / c.groups * c.kernel_height * c.kernel_width;
+  const int64_t pixels = c.out_height * c.out_width, columns = c.out_channels / c.groups;
+  const int64_t panels_per_group = divide_up(columns, kPanel), panels = c.groups * panels_per_group;
+  const int64_t image_plane = c.channels * images.window.plane();
+  const int64_t together = how_many(kImageBytes, max(image_plane, c.out_channels * pixels) * 4, c.batch);
+  const int64_t panel_size = together * pixels * kPanel;
+  const int64_t chunk = how_many(kPackedBytes, panel_size * 4, panels);
+  auto* offsets = scratch_of<int32_t>(Scratch::kOffsets, taps + together * pixels);
+  int32_t* depths = offsets + taps;
+  fill_taps(c, images.window, offsets);
+  for (int64_t image = 0; image < together; ++image) {
+    fill_pixels(c, images.window, depths + image * pixels);
+    for (int64_t i = 0; i < pixels; ++i)
+      depths[image * pixels + i] += static_cast<int32_t>(image * image_plane);
+  }
+  auto* packed = scratch_of<float>(Scratch::kPacked, chunk * panel_size);
+  __builtin_memset(grad_weight, 0, static_cast<size_t>(c.out_channels * taps) * sizeof(float));
+  const int64_t blocks = divide_up(taps, kBlockRows);
+  for (int64_t first = 0; first < c.batch; first += together) {
+    const int64_t count = min(together, c.batch - first), depth = count * pixels;
+    const float* windows = windows_of(images, first, count);
+    for (int64_t first_panel = 0; first_panel < panels; first_panel += chunk) {
+      const int64_t panel_count = min(chunk, panels - first_panel);
+      const auto channel_of = [&](int64_t p) {
+        return (first_panel + p) / panels_per_group * columns + (first_panel + p) % panels_per_group * kPanel;
+      };
+      const auto columns_of = [&](int64_t p) {
+        return min<int64_t>(kPanel, columns - (first_panel + p) % panels_per_group * kPanel);
+      };
+      parallel(panel_count * count, [&](int64_t begin, int64_t end) {
+        for (int64_t task = begin; task < end; ++task) {
+          const int64_t p = task / count, image = task % count, width = columns_of(p);
+          float* panel = packed + p * panel_size + image * pixels * kPanel;
+          if (width < kPanel)
+            __builtin_memset(panel, 0, static_cast<size_t>(pixels * kPanel) * sizeof(float));
+          transpose(grad_output + ((first + image) * c.out_channels + channel_of(p)) * pixels, pixels, panel,
+                    kPanel, width, pixels);
+        }
+      });
+      parallel(panel_count * blocks, [&](int64_t begin, int64_t end) {
+        for (int64_t task = begin; task < end; ++task) {
+          const int64_t p = task / blocks, block = task % blocks,
+                        group = (first_panel + p) / panels_per_group;
+          const Target target = {grad_weight + channel_of(p) * taps, taps, nullptr};
+          for (int64_t k = 0; k < depth; k += kSumDepth) {
+            multiply_block<true>(windows + group * images.group_plane(), {offsets, taps, depths, depth},
+                                 block * kBlockRows, k, min(kSumDepth, depth - k),
+                                 packed + p * panel_size + k * kPanel, columns_of(p), nullptr, target);
+          }
+        }
+      });
+    }
+  }
+}
+
+void sum_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to) {
+  parallel(channels, [&](int64_t begin, int64_t end) {
+    for (int64_t channel = begin; channel < end; ++channel) {
+      float sum = 0;
+      for (int64_t image = 0; image < batch; ++image) {
+        const float* values = from + (image * channels + channel) * plane;
+        Vector sums[4] = {};
+        int64_t i = 0;
+        for (; i + 4 * kWidth <= plane; i += 4 * kWidth) {
+          for (int j = 0; j < 4; ++j) sums[j] += load(values + i + j * kWidth);
+        }
+        float rest = 0;
+        for (; i < plane; ++i) rest += values[i];
+        sum += sum_of(sums[0] + sums[1] + sums[2] + sums[3]) + rest;
+      }
+      to[channel] = sum;
+    }
+  });
+}
+
+}  // namespace edgetrain::kernels::EDGETRAIN_ISA

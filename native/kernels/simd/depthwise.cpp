@@ -1,0 +1,173 @@
+// Convolutions whose every channel has a kernel of its own: vectors run along the output's rows.
+#include "functions.h"
+#include "padding.h"
+
+namespace edgetrain::kernels::EDGETRAIN_ISA {
+namespace {
+
+Window window_of(const Convolution& c) {
+  return {c.padding_y, c.padding_x,
+          (c.out_height - 1) * c.stride_y + (c.kernel_height - 1) * c.dilation_y + 1,
+          (c.out_width - 1) * c.stride_x + (c.kernel_width - 1) * c.dilation_x + 1, c.stride_x};
+}
+
+/// Windows with room for a vector that starts at the last element.
+float* window_scratch(int64_t planes, const Window& window) {
+  const int64_t size = planes * window.plane();
+  auto* to = scratch_of<float>(Scratch::kPadded, size + kWidth);
+  store(to + size, Vector{});
+  return to;
+}
+
+/// Where each element of the kernel lies in a window, from the first pixel on.
+int32_t* tap_offsets(const Convolution& c, const Window& window) {
+  auto* offsets = scratch_of<int32_t>(Scratch::kOffsets, c.kernel_height * c.kernel_width);
+  for (int64_t y = 0; y < c.kernel_height; ++y) {
+    for (int64_t x = 0; x < c.kernel_width; ++x) {
+      offsets[y * c.kernel_width + x] =
+          static_cast<int32_t>(y * c.dilation_y * window.row() + window.column(x * c.dilation_x));
+    }
+  }
+  return offsets;
+}
+
+Vector load_part(const float* from, int64_t count) {
+  if (count >= kWidth) return load(from);
+  float part[kWidth] = {};
+  for (int64_t i = 0; i < count; ++i) part[i] = from[i];
+  return load(part);
+}
+
+void store_part(float* to, Vector value, int64_t count) {
+  if (count >= kWidth) return store(to, value);
+  float part[kWidth];
+  store(part, value);
+  for (int64_t i = 0; i < count; ++i) to[i] = part[i];
+}
+
+/// Calls f(first plane, planes, windows) for as many planes at a time as fit.
+template <class Function>
+void for_windows(const Convolution& c, const float* input, const Window& window, const Function& f) {
+  const int64_t planes = c.batch * c.channels;
+  const int64_t together = how_many(kImageBytes, window.plane() * 4, planes);
+  float* windows = window_scratch(together, window);
+  for (int64_t first = 0; first < planes; first += together) {
+    const int64_t count = min(together, planes - first);
+    pad_planes(input + first * c.height * c.width, count, c.height, c.width, window, windows);
+    f(first, count, windows);
+  }
+}
+
+/// Adds the products of a plane of the gradient with its window, per element of the kernel.
+template <int kTaps>
+void add_tap_sums(const Convolution& c, const Window& window, const int32_t* offsets, const float* grad,
+                  const float* plane, float* to) {
+  const int64_t taps = kTaps > 0 ? kTaps : c.kernel_height * c.kernel_width;
+  constexpr int kTogether = kTaps > 0 ? kTaps : 8;
+  for (int64_t first = 0; first < taps; first += kTogether) {
+    const int64_t count = min<int64_t>(kTogether, taps - first);
+    Vector sums[kTogether] = {};
+    for (int64_t y = 0; y < c.out_height; ++y) {
+      const float* row = plane + y * c.stride_y * window.row();
+      for (int64_t x = 0; x < c.out_width; x += kWidth) {
+        const Vector g = load_part(grad + y * c.out_width + x, c.out_width - x);
+#pragma GCC unroll 9
+        for (int64_t t = 0; t < (kTaps > 0 ? kTaps : count); ++t) {
+          sums[t] += g * load(row + offsets[first + t] + x);
+        }
+      }
+    }
+    for (int64_t t = 0; t < count; ++t) to[first + t] += sum_of(sums[t]);
+  }
+}
+
+}  // namespace
+
+void depthwise(const Convolution& c, const float* input, const float* weight, const float* bias,
+               float* output) {
+  const Window window = window_of(c);
+  const int64_t taps = c.kernel_height * c.kernel_width, pixels = c.out_height * c.out_width;
+  const int32_t* offsets = tap_offsets(c, window);
+  for_windows(c, input, window, [&](int64_t first, int64_t count, const float* windows) {
+    parallel(count, [&](int64_t begin, int64_t end) {
+      for (int64_t plane = begin; plane < end; ++plane) {
+        const int64_t channel = (first + plane) % c.channels;
+        const float* w = weight + channel * taps;
+        const Vector start = splat(bias != nullptr ? bias[channel] : 0.0F);
+        for (int64_t y = 0; y < c.out_height; ++y) {
+          const float* row = windows + plane * window.plane() + y * c.stride_y * window.row();
+          float* to = output + (first + plane) * pixels + y * c.out_width;
+          for (int64_t x = 0; x < c.out_width; x += kWidth) {
+            Vector sum = start;
+            for (int64_t t = 0; t < taps; ++t) sum += w[t] * load(row + offsets[t] + x);
+            store_part(to + x, sum, c.out_width - x);
+          }
+        }
+      }
+    });
+  });
+}
+
+void depthwise_grad_input(const Convolution& c, const float* grad_output, const float* weight,
+                          float* grad_input) {
+  const Window window = window_of(c);
+  const int64_t taps = c.kernel_height * c.kernel_width, planes = c.batch * c.channels;
+  const int32_t* offsets = tap_offsets(c, window);
+  const int64_t together = how_many(kImageBytes, window.plane() * 4, planes);
+  float* windows = window_scratch(together, window);
+  for (int64_t first = 0; first < planes; first += together) {
+    parallel(min(together, planes - first), [&](int64_t begin, int64_t end) {
+      for (int64_t plane = begin; plane < end; ++plane) {
+        float* sums = windows + plane * window.plane();
+        __builtin_memset(sums, 0, static_cast<size_t>(window.plane()) * sizeof(float));
+        const float* w = weight + (first + plane) % c.channels * taps;
+        const float* grad = grad_output + (first + plane) * c.out_height * c.out_width;
+        for (int64_t y = 0; y < c.out_height; ++y, grad += c.out_width) {
+          for (int64_t t = 0; t < taps; ++t) {
+            float* to = sums + y * c.stride_y * window.row() + offsets[t];
+            const float factor = w[t];
+            int64_t x = 0;
+            for (; x + kWidth <= c.out_width; x += kWidth)
+              store(to + x, load(to + x) + factor * load(grad + x));
+            for (; x < c.out_width; ++x) to[x] += factor * grad[x];
+          }
+        }
+        float* to = grad_input + (first + plane) * c.height * c.width;
+        for (int64_t y = 0; y < c.height; ++y) {
+          for (int64_t x = 0; x < c.width; ++x, ++to) {
+            const int64_t row = y + window.top, column = x + window.left;
+            const bool reached = row < window.height && column < window.width;
+            *to = reached ? sums[row * window.row() + window.column(column)] : 0.0F;
+          }
+        }
+      }
+    });
+  }
+}
+
+void depthwise_grad_weight(const Convolution& c, const float* grad_output, const float* input,
+                           float* grad_weight) {
+  const Window window = window_of(c);
+  const int64_t taps = c.kernel_height * c.kernel_width, pixels = c.out_height * c.out_width;
+  const int32_t* offsets = tap_offsets(c, window);
+  __builtin_memset(grad_weight, 0, static_cast<size_t>(c.channels * taps) * sizeof(float));
+  for_windows(c, input, window, [&](int64_t first, int64_t count, const float* windows) {
+    // By channel: images of one channel add to the same sums, in their order.
+    parallel(min(count, c.channels), [&](int64_t begin, int64_t end) {
+      for (int64_t lane = begin; lane < end; ++lane) {
+        for (int64_t plane = lane; plane < count; plane += c.channels) {
+          const float* grad = grad_output + (first + plane) * pixels;
+          float* to = grad_weight + (first + plane) % c.channels * taps;
+          const float* from = windows + plane * window.plane();
+          if (taps == 9) {
+            add_tap_sums<9>(c, window, offsets, grad, from, to);
+          } else {
+            add_tap_sums<0>(c, window, offsets, grad, from, to);
+          }
+        }
+      }
+    });
+  });
+}
+
+}  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "../scratch.h"
+#include "vector.h"
+
+namespace edgetrain::kernels::EDGETRAIN_ISA {
+
+/// Most bytes of copied images and of packed matrices at a time, unless a single one is larger.
+constexpr int64_t kImageBytes = 256 << 10, kPackedBytes = 1 << 20;
+
+/// As many as fit, at least one, at most all.
+inline int64_t how_many(int64_t most_bytes, int64_t bytes_each, int64_t all) {
+  return max<int64_t>(1, min(all, most_bytes / max<int64_t>(1, bytes_each)));
+}
+
+template <class T>
+inline T* scratch_of(Scratch purpose, int64_t count) {
+  return static_cast<T*>(scratch(purpose, static_cast<size_t>(count) * sizeof(T)));
+}
+
+/// The part of the plane around an image that a convolution looks at: rows from -top on, columns from -left
+/// on. Columns whose index has the same remainder by `phases` lie together, so that a stride becomes a step
+/// of one.
+struct Window {
+  int64_t top, left, height, width;
+  int64_t phases = 1;
+
+  int64_t phase_width() const { return divide_up(width, phases); }
+  int64_t row() const { return phases * phase_width(); }
+  int64_t plane() const { return height * row(); }
+  int64_t column(int64_t x) const { return x % phases * phase_width() + x / phases; }
+  bool inside(int64_t image_height, int64_t image_width) const {
+    return top == 0 && left == 0 && phases == 1 && height == image_height && width == image_width;
+  }
+};
+
+/// Images with zeros around them, one window each.
+inline void pad_planes(const float* from, int64_t planes, int64_t height, int64_t width, const Window& window,
+                       float* to) {
+  const int64_t rows = max<int64_t>(0, min(height, window.height - window.top));
+  const int64_t columns = max<int64_t>(0, min(width, window.width - window.left));
+  parallel(planes, [&](int64_t begin, int64_t end) {
+    for (int64_t plane = begin; plane < end; ++plane) {
+      float* out = to + plane * window.plane();
+      __builtin_memset(out, 0, static_cast<size_t>(window.plane()) * sizeof(float));
+      for (int64_t y = 0; y < rows; ++y) {
+        const float* source = from + (plane * height + y) * width;
+        float* target = out + (window.top + y) * window.row();
+        if (window.phases == 1) {
+          __builtin_memcpy(target + window.left, source, static_cast<size_t>(columns) * sizeof(float));
+        } else {
+          for (int64_t x = 0; x < columns; ++x) target[window.column(window.left + x)] = source[x];
+        }
+      }
+    }
+  });
+}
+
+}  // namespace edgetrain::kernels::EDGETRAIN_ISA
