@@ -30,6 +30,20 @@ struct Convolution {
   bool depthwise() const { return groups == channels && groups == out_channels; }
 };
 
+/// A max pool of planes, not transposed.
+struct MaxPool {
+  int64_t planes, height, width, out_height, out_width;
+  int64_t kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x;
+};
+
+/// One operand of an element-wise operator: element i lies at data[i * step], step 0 or 1.
+struct Operand {
+  const float* data;
+  int64_t step;
+};
+
+enum class Binary { kAdd, kSubtract, kMultiply, kDivide };
+
 /// The arithmetic of all kernels, compiled once per instruction set.
 struct Compute {
   void (*gemm)(const Gemm& gemm);
@@ -42,6 +56,22 @@ struct Compute {
                                   const float* input, float* grad_weight);
   /// Sums of [batch, channels, plane] over batch and plane.
   void (*sum_channels)(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to);
+  /// Indices count within a plane.
+  void (*max_pool)(const MaxPool& pool, const float* input, float* output, int64_t* indices);
+  /// to[row][index[row][i]] += from[row][i]
+  void (*scatter_add)(const float* from, const int64_t* index, int64_t rows, int64_t count, float* to,
+                      int64_t to_row);
+  /// to[c * to_row + r] = from[r * from_row + c]
+  void (*transpose)(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
+                    int64_t columns);
+  void (*relu)(const float* from, int64_t count, float* to);
+  void (*less_equal)(const float* from, float value, int64_t count, bool* to);
+  void (*select)(const bool* condition, Operand yes, Operand no, int64_t count, float* to);
+  /// @param alpha factor of b, for kAdd and kSubtract
+  void (*binary)(Binary operation, Operand a, Operand b, float alpha, int64_t count, float* to);
+  /// to[o][i] = factor * sum over r of from[o][r][i]
+  void (*sum_middle)(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor,
+                     float* to);
 };
 
 }  // namespace edgetrain::kernels

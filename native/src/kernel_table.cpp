@@ -7,7 +7,11 @@
 #include <cstring>
 
 #include "../kernels/convolution.h"
+#include "../kernels/elementwise.h"
 #include "../kernels/matmul.h"
+#include "../kernels/permute.h"
+#include "../kernels/pooling.h"
+#include "../kernels/reduction.h"
 
 namespace edgetrain {
 namespace {
@@ -68,7 +72,9 @@ std::vector<Kernel> kernel_table() {
       Kernel("aten::max_pool2d_with_indices_backward.grad_input", max_pool_backward_kernel),
       Kernel("aten::native_dropout.out", native_dropout_kernel),
   };
-  for (const auto& family : {kernels::matmul_kernels(), kernels::convolution_kernels()}) {
+  for (const auto& family :
+       {kernels::matmul_kernels(), kernels::convolution_kernels(), kernels::pooling_kernels(),
+        kernels::elementwise_kernels(), kernels::permute_kernels(), kernels::reduction_kernels()}) {
     table.insert(table.end(), family.begin(), family.end());
   }
   const size_t ours = table.size();

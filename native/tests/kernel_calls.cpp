@@ -115,11 +115,12 @@ struct Call {
         return;
       case 'l': {
         line >> count;
-        auto& unboxed = integers.emplace_back(count);
+        auto& unboxed = integers.emplace_back(count + 1);  // an empty list must not be null
         auto& boxes = pointers.emplace_back();
-        for (auto& value : unboxed) {
-          line >> value;
-          boxes.push_back(&items_.emplace_back(value));
+        boxes.reserve(count + 1);
+        for (size_t i = 0; i < count; ++i) {
+          line >> unboxed[i];
+          boxes.push_back(&items_.emplace_back(unboxed[i]));
         }
         lists.emplace_back(boxes.data(), unboxed.data(), static_cast<int>(count));
         values.emplace_back(&lists.back());

@@ -339,24 +339,4 @@ void convolution_grad_weight(const Convolution& c, const float* grad_output, con
   }
 }
 
-void sum_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to) {
-  parallel(channels, [&](int64_t begin, int64_t end) {
-    for (int64_t channel = begin; channel < end; ++channel) {
-      float sum = 0;
-      for (int64_t image = 0; image < batch; ++image) {
-        const float* values = from + (image * channels + channel) * plane;
-        Vector sums[4] = {};
-        int64_t i = 0;
-        for (; i + 4 * kWidth <= plane; i += 4 * kWidth) {
-          for (int j = 0; j < 4; ++j) sums[j] += load(values + i + j * kWidth);
-        }
-        float rest = 0;
-        for (; i < plane; ++i) rest += values[i];
-        sum += sum_of(sums[0] + sums[1] + sums[2] + sums[3]) + rest;
-      }
-      to[channel] = sum;
-    }
-  });
-}
-
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -21,4 +21,16 @@ void depthwise_grad_weight(const Convolution& convolution, const float* grad_out
                            float* grad_weight);
 void sum_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to);
 
+void max_pool(const MaxPool& pool, const float* input, float* output, int64_t* indices);
+void scatter_add(const float* from, const int64_t* index, int64_t rows, int64_t count, float* to,
+                 int64_t to_row);
+
+void transpose_matrix(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
+                      int64_t columns);
+void relu(const float* from, int64_t count, float* to);
+void less_equal(const float* from, float value, int64_t count, bool* to);
+void select(const bool* condition, Operand yes, Operand no, int64_t count, float* to);
+void binary(Binary operation, Operand a, Operand b, float alpha, int64_t count, float* to);
+void sum_middle(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor, float* to);
+
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

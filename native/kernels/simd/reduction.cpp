@@ -1,0 +1,65 @@
+#include "functions.h"
+#include "vector.h"
+
+namespace edgetrain::kernels::EDGETRAIN_ISA {
+namespace {
+
+/// In blocks, whose sums are added: long sums in one go would lose precision.
+float sum_row(const float* from, int64_t count) {
+  constexpr int64_t kBlock = 128 * kWidth;
+  float sum = 0;
+  int64_t i = 0;
+  while (i + kWidth <= count) {
+    Vector sums[4] = {};
+    const int64_t end = min(count, i + kBlock);
+    for (; i + 4 * kWidth <= end; i += 4 * kWidth) {
+      for (int j = 0; j < 4; ++j) sums[j] += load(from + i + j * kWidth);
+    }
+    for (; i + kWidth <= end; i += kWidth) sums[0] += load(from + i);
+    sum += sum_of(sums[0] + sums[1] + sums[2] + sums[3]);
+  }
+  float rest = 0;
+  for (; i < count; ++i) rest += from[i];
+  return sum + rest;
+}
+
+}  // namespace
+
+void sum_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to) {
+  parallel(channels, [&](int64_t begin, int64_t end) {
+    for (int64_t channel = begin; channel < end; ++channel) {
+      float sum = 0;
+      for (int64_t image = 0; image < batch; ++image)
+        sum += sum_row(from + (image * channels + channel) * plane, plane);
+      to[channel] = sum;
+    }
+  });
+}
+
+void sum_middle(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor, float* to) {
+  if (inner == 1) {
+    parallel(outer, [&](int64_t begin, int64_t end) {
+      for (int64_t o = begin; o < end; ++o) to[o] = factor * sum_row(from + o * reduced, reduced);
+    });
+    return;
+  }
+  constexpr int64_t kColumns = 256, kBlock = 64;
+  const int64_t parts = divide_up(inner, kColumns);
+  parallel(outer * parts, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t o = task / parts, first = task % parts * kColumns, count = min(kColumns, inner - first);
+      float total[kColumns] = {};
+      for (int64_t r = 0; r < reduced; r += kBlock) {
+        float sums[kColumns] = {};
+        for (int64_t row = r; row < min(reduced, r + kBlock); ++row) {
+          const float* source = from + (o * reduced + row) * inner + first;
+          for (int64_t i = 0; i < count; ++i) sums[i] += source[i];
+        }
+        for (int64_t i = 0; i < count; ++i) total[i] += sums[i];
+      }
+      for (int64_t i = 0; i < count; ++i) to[o * inner + first + i] = factor * total[i];
+    }
+  });
+}
+
+}  // namespace edgetrain::kernels::EDGETRAIN_ISA

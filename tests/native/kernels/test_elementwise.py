@@ -1,0 +1,115 @@
+"""Element-wise operators, permutations and sums of the native kernels against PyTorch's."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from kernel_caller import KernelCaller, Out, relative_error
+
+SHAPES = [
+    ((70001,), (70001,)), ((3, 5), (3, 5)), ((40, 33), (33,)), ((40, 33), (40, 1)), ((2, 6, 5, 7), (6, 1, 1)),
+    ((6, 1, 1), (2, 6, 5, 7)), ((4, 1), (1, 9)), ((), ()), ((5, 3), ()), ((), (200, 300)), ((0, 3), (3,)),
+    ((3, 1, 5, 1), (2, 5, 4)), ((1, 1), (1, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("left", "right"), SHAPES)
+def test_arithmetic(kernels: KernelCaller, left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    a, b = torch.randn(left), torch.randn(right)
+    for name in ("add", "sub", "mul", "div"):
+        function = getattr(torch, name)
+        for alpha in (1, 2.5) if name in ("add", "sub") else (None,):
+            keywords = {} if alpha is None else {"alpha": alpha}
+            expected = function(a.double(), b.double(), **keywords)
+            rest = [] if alpha is None else [alpha]
+            answer = kernels(f"aten::{name}.out", a, b, *rest, Out(tuple(expected.shape)))
+            assert answer.kernel == "edgetrain"
+            assert relative_error(answer.outputs[0], expected) <= 1e-6
+
+
+def test_integers_run_on_the_stock_kernel(kernels: KernelCaller) -> None:
+    a, b = torch.arange(6), torch.arange(6) + 1
+    answer = kernels("aten::mul.out", a, b, Out((6,), torch.int64))
+    assert answer.kernel == "executorch"
+    assert torch.equal(answer.outputs[0], a * b)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 100, 50000])
+def test_relu_le_where_and_copies(kernels: KernelCaller, count: int) -> None:
+    x, y = torch.randn(count), torch.randn(count)
+    x[::5] = 0
+    x[::7] = torch.nan
+
+    def same(answer: object, expected: torch.Tensor) -> None:
+        assert answer.kernel == "edgetrain"  # type: ignore[attr-defined]
+        (actual,) = answer.outputs  # type: ignore[attr-defined]
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
+
+    same(kernels("aten::relu.out", x, Out((count,))), x.relu())
+    same(kernels("aten::alias_copy.out", x, Out((count,))), x)
+    whole = torch.arange(count)
+    same(kernels("aten::alias_copy.out", whole, Out((count,), torch.int64)), whole)
+    for bound in (0, -0.5, 1):
+        same(kernels("aten::le.Scalar_out", x, bound, Out((count,), torch.bool)), x <= bound)
+    mask = y <= 0
+    for yes, no in itertools.product((x, torch.tensor(2.0)), (y, torch.tensor(-1.0))):
+        same(kernels("aten::where.self_out", mask, yes, no, Out((count,))), torch.where(mask, yes, no))
+
+
+def test_broadcast_conditions_run_on_the_stock_kernel(kernels: KernelCaller) -> None:
+    mask, x, y = torch.rand(4, 1) < 0.5, torch.randn(4, 3), torch.randn(3)
+    answer = kernels("aten::where.self_out", mask, x, y, Out((4, 3)))
+    assert answer.kernel == "executorch"
+    assert torch.equal(answer.outputs[0], torch.where(mask, x, y))
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        (512, 300),
+        (1, 9),
+        (9, 1),
+        (17, 23),
+        (3, 4, 5),
+        (2, 3, 1, 5),
+        (4, 3, 8, 9),
+        (0, 3),
+        (6,),
+        (2, 3, 4, 2, 3),
+    ],
+)
+def test_permute(kernels: KernelCaller, size: tuple[int, ...]) -> None:
+    x = torch.randn(size)
+    for order in itertools.permutations(range(len(size))):
+        expected = x.permute(order).contiguous()
+        negative = [dim - len(size) for dim in order]
+        for dims in (list(order), negative):
+            answer = kernels("aten::permute_copy.out", x, dims, Out(tuple(expected.shape)))
+            assert answer.kernel == "edgetrain"
+            assert torch.equal(answer.outputs[0], expected)
+
+
+@pytest.mark.parametrize("size", [(5, 700), (1, 10), (3, 4, 6, 5), (2, 1, 9), (70000,)])
+def test_sums(kernels: KernelCaller, size: tuple[int, ...]) -> None:
+    x = torch.randn(size) + 0.1
+    covered = 0
+    for count in range(len(size) + 1):
+        for dims in itertools.combinations(range(len(size)), count):
+            for keep in (False, True):
+                for name, function in (("sum.IntList_out", torch.sum), ("mean.out", torch.mean)):
+                    expected = function(x.double(), dim=dims or None, keepdim=keep)
+                    out = Out(tuple(expected.shape))
+                    answer = kernels(f"aten::{name}", x, list(dims), keep, None, out)
+                    assert answer.kernel in ("edgetrain", "executorch")
+                    covered += answer.kernel == "edgetrain"
+                    assert relative_error(answer.outputs[0], expected) <= 1e-5
+    assert covered >= 8
+
+
+def test_sum_over_all_but_the_channels(kernels: KernelCaller) -> None:
+    x = torch.randn(3, 7, 6, 5)
+    answer = kernels("aten::sum.IntList_out", x, [0, 2, 3], True, None, Out((1, 7, 1, 1)))
+    assert answer.kernel == "edgetrain"
+    assert relative_error(answer.outputs[0], x.double().sum((0, 2, 3), keepdim=True)) <= 1e-6

@@ -1,0 +1,77 @@
+"""Max-pooling of the native kernels and its gradient against PyTorch's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from kernel_caller import KernelCaller, Out, relative_error
+
+# size, kernel, stride, padding, dilation
+POOLS = [
+    ((2, 3, 32, 32), [2, 2], [2, 2], [0, 0], [1, 1]),
+    ((3, 5, 8, 8), [2, 2], [], [0, 0], [1, 1]),
+    ((1, 4, 7, 70), [2, 2], [2, 2], [0, 0], [1, 1]),
+    ((2, 4, 9, 9), [2], [2], [0], [1]),
+    ((2, 3, 17, 17), [3, 3], [2, 2], [1, 1], [1, 1]),
+    ((3, 12, 13), [3, 2], [1, 3], [1, 1], [2, 1]),
+    ((2, 2, 5, 40), [1, 7], [1, 1], [0, 3], [1, 2]),
+    ((1, 1, 2, 2), [2, 2], [2, 2], [0, 0], [1, 1]),
+    ((0, 3, 4, 4), [2, 2], [2, 2], [0, 0], [1, 1]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("nan", [False, True])
+@pytest.mark.parametrize(("size", "kernel", "stride", "padding", "dilation"), POOLS)
+def test_max_pool(
+    kernels: KernelCaller,
+    size: tuple[int, ...],
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    nan: bool,
+) -> None:
+    x = torch.randn(size, generator=torch.Generator().manual_seed(0)).mul(3).round()  # with equal values
+    if nan:
+        x = torch.where(torch.rand(size, generator=torch.Generator().manual_seed(1)) < 0.1, torch.nan, x)
+    settings = [kernel, stride, padding, dilation, False]
+    expected = torch.ops.aten.max_pool2d_with_indices.default(x, *settings)
+    shape = tuple(expected[0].shape)
+    answer = kernels("aten::max_pool2d_with_indices.out", x, *settings, Out(shape), Out(shape, torch.int64))
+    assert answer.kernel == "edgetrain"
+    torch.testing.assert_close(answer.outputs[0], expected[0], rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(answer.outputs[1], expected[1])
+
+
+def test_rounding_up_runs_on_the_stock_kernel(kernels: KernelCaller) -> None:
+    x = torch.randn(1, 2, 5, 5)
+    settings = [[2, 2], [2, 2], [0, 0], [1, 1], True]
+    expected = torch.ops.aten.max_pool2d_with_indices.default(x, *settings)
+    outs = [Out((1, 2, 3, 3)), Out((1, 2, 3, 3), torch.int64)]
+    answer = kernels("aten::max_pool2d_with_indices.out", x, *settings, *outs)
+    assert answer.kernel == "executorch"
+    assert torch.equal(answer.outputs[0], expected[0])
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [((3, 4, 64), 16), ((2, 50), 70), ((7,), 3), ((0, 5), 2), ((2, 3), 0)]
+)
+def test_scatter_add(kernels: KernelCaller, size: tuple[int, ...], count: int) -> None:
+    shape = (*size[:-1], count)
+    self, source = torch.randn(size), torch.randn(shape)
+    index = torch.randint(0, size[-1], shape)
+    for dim in (-1, len(size) - 1):
+        answer = kernels("aten::scatter_add.out", self, dim, index, source, Out(size))
+        assert answer.kernel == "edgetrain"
+        expected = self.double().scatter_add(-1, index, source.double())
+        assert relative_error(answer.outputs[0], expected) <= 1e-6
+
+
+def test_scatter_add_elsewhere_runs_on_the_stock_kernel(kernels: KernelCaller) -> None:
+    self, source = torch.zeros(4, 5), torch.randn(3, 5)
+    index = torch.randint(0, 4, (3, 5))
+    answer = kernels("aten::scatter_add.out", self, 0, index, source, Out((4, 5)))
+    assert answer.kernel == "executorch"
+    assert torch.allclose(answer.outputs[0], self.scatter_add(0, index, source))
+    index[1, 2] = 9
+    assert kernels("aten::scatter_add.out", self, 1, index, source, Out((4, 5))).kernel == "failed"
