@@ -84,7 +84,7 @@ const float* windows_of(const Images& images, int64_t first, int64_t count) {
   if (images.window.inside(images.height, images.width)) return from;
   const int64_t planes = count * images.channels;
   auto* to = scratch_of<float>(Scratch::kPadded, planes * images.window.plane());
-  pad_planes(from, planes, images.height, images.width, images.window, to);
+  pad_planes(from, planes, images.height, images.width, images.window, to, images.window.plane());
   return to;
 }
 

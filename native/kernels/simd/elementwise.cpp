@@ -36,10 +36,11 @@ void over_operands(Operand a, Operand b, int64_t count, const Function& f) {
 void transpose_matrix(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                       int64_t columns) {
   // Strips as wide as a cache line: each line of both matrices is touched once.
-  constexpr int64_t kStrip = 16;
+  constexpr int64_t kStrip = 64;
   const auto strips = [&](int64_t begin, int64_t end) {
     const int64_t c = begin * kStrip;
-    transpose(from + c, from_row, to + c * to_row, to_row, rows, min(columns, end * kStrip) - c);
+    transpose<false, kWidth>(from + c, from_row, to + c * to_row, to_row, rows,
+                             min(columns, end * kStrip) - c);
   };
   const int64_t count = divide_up(columns, kStrip);
   if (rows * columns < 32768) return strips(0, count);

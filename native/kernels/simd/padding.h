@@ -34,23 +34,44 @@ struct Window {
   }
 };
 
-/// Images with zeros around them, one window each.
+/// f(first, count, at) per phase: of a row's columns, first, first + phases, ... lie from `at` on.
+template <class Function>
+inline void for_phases(const Window& window, int64_t columns, const Function& f) {
+  for (int64_t phase = 0; phase < window.phases; ++phase) {
+    // The first column of the image in that phase.
+    const int64_t first = ((phase - window.left) % window.phases + window.phases) % window.phases;
+    f(first, max<int64_t>(0, divide_up(columns - first, window.phases)), window.column(window.left + first));
+  }
+}
+
+template <int kPhases>
+inline void copy_every(const float* __restrict from, int64_t phases, int64_t count, float* __restrict to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = from[i * (kPhases > 0 ? kPhases : phases)];
+}
+
+/// Images with zeros around them, one window each, plane_step apart.
 inline void pad_planes(const float* from, int64_t planes, int64_t height, int64_t width, const Window& window,
-                       float* to) {
+                       float* to, int64_t plane_step) {
   const int64_t rows = max<int64_t>(0, min(height, window.height - window.top));
   const int64_t columns = max<int64_t>(0, min(width, window.width - window.left));
   parallel(planes, [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) {
-      float* out = to + plane * window.plane();
-      __builtin_memset(out, 0, static_cast<size_t>(window.plane()) * sizeof(float));
+      float* out = to + plane * plane_step;
+      __builtin_memset(out, 0, static_cast<size_t>(plane_step) * sizeof(float));
       for (int64_t y = 0; y < rows; ++y) {
         const float* source = from + (plane * height + y) * width;
         float* target = out + (window.top + y) * window.row();
         if (window.phases == 1) {
           __builtin_memcpy(target + window.left, source, static_cast<size_t>(columns) * sizeof(float));
-        } else {
-          for (int64_t x = 0; x < columns; ++x) target[window.column(window.left + x)] = source[x];
+          continue;
         }
+        for_phases(window, columns, [&](int64_t first, int64_t count, int64_t at) {
+          if (window.phases == 2) {
+            copy_every<2>(source + first, 2, count, target + at);
+          } else {
+            copy_every<0>(source + first, window.phases, count, target + at);
+          }
+        });
       }
     }
   });

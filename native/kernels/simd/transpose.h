@@ -4,39 +4,57 @@
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 
-/// Blocks of kSide x kSide are transposed in registers.
-constexpr int kSide = kWidth < 8 ? kWidth : 8;
-typedef float Side __attribute__((vector_size(kSide * 4)));
-typedef float UnalignedSide __attribute__((vector_size(kSide * 4), aligned(4), may_alias));
+/// kSide x kSide elements in registers.
+template <int kSide>
+struct Square {
+  typedef float Line __attribute__((vector_size(kSide * 4)));
+  Line lines[kSide];
 
-inline Side load_side(const float* from) { return *reinterpret_cast<const UnalignedSide*>(from); }
-inline void store_side(float* to, Side value) { *reinterpret_cast<UnalignedSide*>(to) = value; }
-
-/// Exchanges the blocks of kStep columns off the diagonal between rows a and b.
-template <int kStep, size_t... kColumn>
-inline void exchange(Side& a, Side& b, std::index_sequence<kColumn...>) {
-  constexpr int kBit = kStep;
-  const Side first = __builtin_shufflevector(
-      a, b,
-      ((kColumn & kBit) != 0 ? kSide + static_cast<int>(kColumn ^ kBit) : static_cast<int>(kColumn))...);
-  const Side second = __builtin_shufflevector(
-      a, b,
-      ((kColumn & kBit) != 0 ? kSide + static_cast<int>(kColumn) : static_cast<int>(kColumn ^ kBit))...);
-  a = first;
-  b = second;
-}
-
-template <int kStep>
-inline __attribute__((always_inline)) void exchange_all(Side (&rows)[kSide]) {
-#pragma GCC unroll 8
-  for (int i = 0; i < kSide; ++i) {
-    if ((i & kStep) == 0) exchange<kStep>(rows[i], rows[i + kStep], std::make_index_sequence<kSide>());
+  inline __attribute__((always_inline)) void load(const float* from, int64_t row) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kSide; ++i) __builtin_memcpy(&lines[i], from + i * row, sizeof(Line));
   }
-  if constexpr (kStep > 1) exchange_all<kStep / 2>(rows);
-}
+
+  template <bool kAdd>
+  inline __attribute__((always_inline)) void store(float* to, int64_t row) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kSide; ++i) {
+      if constexpr (kAdd) {
+        Line before;
+        __builtin_memcpy(&before, to + i * row, sizeof(Line));
+        lines[i] += before;
+      }
+      __builtin_memcpy(to + i * row, &lines[i], sizeof(Line));
+    }
+  }
+
+  template <int kStep = kSide / 2>
+  inline __attribute__((always_inline)) void transpose() {
+#pragma GCC unroll 16
+    for (int i = 0; i < kSide; ++i) {
+      if ((i & kStep) == 0) exchange<kStep>(lines[i], lines[i + kStep], std::make_index_sequence<kSide>());
+    }
+    if constexpr (kStep > 1) transpose<kStep / 2>();
+  }
+
+ private:
+  /// Exchanges the blocks of kStep columns off the diagonal between two lines.
+  template <int kStep, size_t... kColumn>
+  static inline __attribute__((always_inline)) void exchange(Line& a, Line& b,
+                                                             std::index_sequence<kColumn...>) {
+    const Line first = __builtin_shufflevector(
+        a, b,
+        ((kColumn & kStep) != 0 ? kSide + static_cast<int>(kColumn ^ kStep) : static_cast<int>(kColumn))...);
+    const Line second = __builtin_shufflevector(
+        a, b,
+        ((kColumn & kStep) != 0 ? kSide + static_cast<int>(kColumn) : static_cast<int>(kColumn ^ kStep))...);
+    a = first;
+    b = second;
+  }
+};
 
 /// to[c * to_row + r] = from[r * from_row + c], or += with kAdd.
-template <bool kAdd = false>
+template <bool kAdd = false, int kSide = (kWidth < 8 ? kWidth : 8)>
 inline void transpose(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                       int64_t columns) {
   int64_t r = 0;
@@ -45,18 +63,10 @@ inline void transpose(const float* from, int64_t from_row, float* to, int64_t to
     float* target = to + r;
     int64_t c = 0;
     for (; c + kSide <= columns; c += kSide) {
-      Side block[kSide];
-#pragma GCC unroll 8
-      for (int i = 0; i < kSide; ++i) {
-        block[i] = load_side(source + i * from_row + c);
-      }
-      exchange_all<kSide / 2>(block);
-#pragma GCC unroll 8
-      for (int i = 0; i < kSide; ++i) {
-        float* line = target + (c + i) * to_row;
-        if constexpr (kAdd) block[i] += load_side(line);
-        store_side(line, block[i]);
-      }
+      Square<kSide> square;
+      square.load(source + c, from_row);
+      square.transpose();
+      square.template store<kAdd>(target + c * to_row, to_row);
     }
     for (; c < columns; ++c) {
       float* line = target + c * to_row;
