@@ -44,6 +44,13 @@ struct Operand {
 
 enum class Binary { kAdd, kSubtract, kMultiply, kDivide };
 
+/// What a dropout draws: a function of these and of an element's place.
+struct Dropout {
+  uint64_t seed, step;
+  uint32_t call;        // within the step
+  float chance, scale;  // of dropping an element, and of those that are kept
+};
+
 /// The arithmetic of all kernels, compiled once per instruction set.
 struct Compute {
   void (*gemm)(const Gemm& gemm);
@@ -72,6 +79,7 @@ struct Compute {
   /// to[o][i] = factor * sum over r of from[o][r][i]
   void (*sum_middle)(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor,
                      float* to);
+  void (*dropout)(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept);
 };
 
 }  // namespace edgetrain::kernels

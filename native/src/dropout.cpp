@@ -3,6 +3,7 @@
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_runtime_context.h>
 
+#include "../kernels/isa.h"
 #include "edgetrain/kernel_table.h"
 
 namespace edgetrain {
@@ -70,19 +71,8 @@ void native_dropout_kernel(executorch::ET_RUNTIME_NAMESPACE::KernelRuntimeContex
   }
   const auto chance = static_cast<float>(p);
   const float scale = p == 1 ? 0.0F : static_cast<float>(1.0 / (1.0 - p));
-  const std::array<uint32_t, 2> key = {static_cast<uint32_t>(state.seed),
-                                       static_cast<uint32_t>(state.seed >> 32)};
-  const uint32_t call = state.in_step++;
-  for (size_t i = 0; i < count; i += 4) {
-    const auto random = philox({static_cast<uint32_t>(i / 4), call, static_cast<uint32_t>(state.step),
-                                static_cast<uint32_t>(state.step >> 32)},
-                               key);
-    for (size_t j = i; j < count && j < i + 4; ++j) {
-      // 24 bits: the most a float in [0, 1) can tell apart evenly.
-      kept[j] = static_cast<float>(random[j - i] >> 8) * 0x1p-24F >= chance;
-      y[j] = kept[j] ? x[j] * scale : 0.0F;
-    }
-  }
+  kernels::compute().dropout({state.seed, state.step, state.in_step++, chance, scale}, x,
+                             static_cast<int64_t>(count), y, kept);
 }
 
 }  // namespace edgetrain

@@ -33,4 +33,6 @@ void select(const bool* condition, Operand yes, Operand no, int64_t count, float
 void binary(Binary operation, Operand a, Operand b, float alpha, int64_t count, float* to);
 void sum_middle(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor, float* to);
 
+void dropout(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept);
+
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

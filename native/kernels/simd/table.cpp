@@ -15,6 +15,7 @@ const Compute kCompute = {gemm,
                           less_equal,
                           select,
                           binary,
-                          sum_middle};
+                          sum_middle,
+                          dropout};
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA
