@@ -22,7 +22,8 @@ typedef int32_t UnalignedIntVector __attribute__((vector_size(kWidth * 4), align
 
 inline Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
 inline void store(float* to, Vector value) { *reinterpret_cast<UnalignedVector*>(to) = value; }
-inline Vector splat(float value) { return Vector{} + value; }
+/// Not a sum with zero, which is no copy of -0.
+inline Vector splat(float value) { return value - Vector{}; }
 
 template <class T>
 inline T min(T a, T b) {
