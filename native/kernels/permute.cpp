@@ -19,6 +19,7 @@ struct PermuteCopy {
     Dimension row, column;         // the result's last dimension, and the input's
     const float* from;
     float* to;
+    int64_t count;  // of all elements
   };
   static constexpr char kName[] = "aten::permute_copy.out";
   static std::optional<Plan> plan(Stack stack) {
@@ -49,7 +50,8 @@ struct PermuteCopy {
         merged.push_back(next);
       }
     }
-    Plan plan = {{}, {1, 0, 1}, {1, 1, 0}, self.const_data_ptr<float>(), out.mutable_data_ptr<float>()};
+    Plan plan = {
+        {}, {1, 0, 1}, {1, 1, 0}, self.const_data_ptr<float>(), out.mutable_data_ptr<float>(), self.numel()};
     for (const Dimension& dimension : merged) {
       if (dimension.from == 1) {
         plan.column = dimension;
@@ -62,6 +64,7 @@ struct PermuteCopy {
     return plan;
   }
   static void run(const Plan& plan) {
+    if (plan.count == 0) return;
     int64_t count = 1;
     for (const Dimension& dimension : plan.outer) count *= dimension.size;
     for (int64_t i = 0; i < count; ++i) {
