@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from .errors import EdgetrainError
+from .errors import EdgetrainError, UsageError
 
 OVERRIDE = "EDGETRAIN_RUNNER"  # environment variable: another build of the runner
 _INSTALLED = "edgetrain/bin/edgetrain-runner"
@@ -18,12 +18,14 @@ def find_runner() -> Path | None:
     """The runner, or None where edgetrain was installed without it.
 
     Raises:
-        EdgetrainError: $EDGETRAIN_RUNNER names no program.
+        UsageError: $EDGETRAIN_RUNNER names no program.
     """
     chosen = os.environ.get(OVERRIDE)
     if chosen:
-        if not os.access(chosen, os.X_OK):
-            raise EdgetrainError(f"{OVERRIDE} is set to {chosen}, which is no program that can be run")
+        if not Path(chosen).is_file() or not os.access(chosen, os.X_OK):
+            raise UsageError(
+                f"{OVERRIDE} is set to {chosen}, which is no program that can be run; correct or unset it"
+            )
         return Path(chosen)
     try:
         path = Path(str(importlib.metadata.distribution("edgetrain").locate_file(_INSTALLED)))
@@ -64,4 +66,7 @@ def main() -> None:
         path = require_runner()
     except EdgetrainError as error:
         sys.exit(f"edgetrain-runner: {error}")
-    os.execve(path, ["edgetrain-runner", *sys.argv[1:]], runner_environment())
+    try:
+        os.execve(path, ["edgetrain-runner", *sys.argv[1:]], runner_environment())
+    except OSError as error:
+        sys.exit(f"edgetrain-runner: can't start {path}: {error.strerror}")

@@ -122,6 +122,8 @@ def test_the_document_lists_every_key_with_its_flag(command):
         row = next((row for row in rows if row.startswith(f"| `{flag.key}` |")), None)
         assert row, f"{flag.key} is missing in {DOCUMENT.name}"
         assert f"`{flag.names[0]}`" in row, f"{flag.key}: {flag.names[0]} is missing (own section: {own})"
+        missing = [choice for choice in flag.choices or () if f"`{choice}`" not in row]
+        assert not missing, f"{flag.key}: the document does not list {missing}"
 
 
 def test_the_document_lists_no_unknown_key():

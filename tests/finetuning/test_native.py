@@ -16,6 +16,7 @@ import torch
 
 from edgetrain.artifacts.checkpoint import load_checkpoint
 from edgetrain.artifacts.history import load_history
+from edgetrain.artifacts.inspect import describe
 from edgetrain.artifacts.program import load_program
 from edgetrain.config.stages import FinetuneCommand
 from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, UsageError
@@ -112,6 +113,20 @@ def test_resuming_is_exact(digits_program: Any, tmp_path: Path) -> None:
     assert figures(resumed) == figures(at_once)
     again = finetune(config, digits_program.program, parts, resume=True)
     assert figures(again) == figures(at_once)
+    history = tmp_path / "parts.history.json"
+    content = history.read_bytes()
+    history.unlink()
+    with pytest.raises(InputError, match="holds the epochs before the interruption"):
+        finetune(config, digits_program.program, parts, resume=True)
+    history.write_bytes(content)
+    described = describe(tmp_path / "parts.state")
+    assert (described["runtime"], described["optimizer"]) == ("native", "sgd")
+    assert (described["step"], described["finished_epochs"], described["batches_since"]) == (10, 1, 3)
+    assert {t["name"] for t in described["tensors"]} == set(load_program(digits_program.program).tensors())
+    damaged = tmp_path / "damaged.state"
+    damaged.write_bytes((tmp_path / "parts.state").read_bytes()[:-1])
+    with pytest.raises(InputError, match="damaged"):
+        describe(damaged)
     with pytest.raises(UsageError, match="--lr"):
         finetune(
             _config(data=data, optimizer={"lr": 0.1}, finetune={"max_steps": 12}),
@@ -127,6 +142,9 @@ def test_failures_are_those_of_the_other_runtimes(digits_program: Any, tmp_path:
         finetune(_config(optimizer={"lr": 1e20}), digits_program.program, output)
     assert not output.exists()
     with pytest.raises(InputError, match="nothing to resume"):
+        finetune(_config(), digits_program.program, output, resume=True)
+    (tmp_path / "t.state.pth").write_bytes(b"")
+    with pytest.raises(UsageError, match="made in another runtime"):
         finetune(_config(), digits_program.program, output, resume=True)
     with pytest.raises(UsageError, match="batches of up to 32"):
         finetune(_config(finetune={"batch_size": 64}), digits_program.program, output)

@@ -13,6 +13,7 @@ from .checkpoint import checkpoint_from, load_plain
 from .history import load_history
 from .kinds import Kind, kind_of
 from .manifest import load_manifest, manifest_path
+from .native_state import describe_native_state
 from .packed import INPUTS, TARGETS, load_description, load_description_of
 from .program import check_bounds, load_program
 from .tensors import TensorFile, read_tensors
@@ -183,5 +184,6 @@ _READERS: dict[Kind, Callable[[Path], dict[str, Any]]] = {
     "manifest": _manifest,
     "history": _history,
     "description of packed data": _description,
+    "state of the native runner": describe_native_state,
     "bench report": _report,
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError
+from .native_state import MAGIC as STATE_MAGIC
 
 Kind = Literal[
     "checkpoint",
@@ -17,6 +18,7 @@ Kind = Literal[
     "history",
     "bench report",
     "description of packed data",
+    "state of the native runner",
 ]
 
 _MAGIC: dict[bytes, Kind] = {b"ET12": "program", b"FT01": "file of weights"}
@@ -40,6 +42,8 @@ def kind_of(path: Path) -> Kind | None:
     try:
         with path.open("rb") as file:
             head = file.read(8)
+        if head == STATE_MAGIC:
+            return "state of the native runner"
         if head[4:] in _MAGIC:
             return _MAGIC[head[4:]]
         return _json_kind(path) if head.lstrip()[:1] == b"{" else _zip_kind(path)

@@ -47,7 +47,7 @@ def bench(
     check_input("bench --weights", weights, "file of weights")
     run = with_recorded_data(run, program)
     path = output or Path("bench.json")
-    inputs = [program, weights or program.with_suffix(".ptd"), program.with_suffix(".json")]
+    inputs = [program, weights, program.with_suffix(".ptd"), program.with_suffix(".json")]
     run.claim([path, path.with_suffix(".png")], inputs=inputs, explicit=output is not None)
     from .. import bench as stage
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .. import __version__
-from ..errors import EdgetrainError
+from ..errors import EdgetrainError, UsageError
 from ..runner import require_runner, runner_environment
 
 _PACKAGES = ("torch", "torchvision", "executorch")
@@ -193,6 +193,8 @@ def _runner() -> Finding:
         path = require_runner()
         command = [str(path), "--help"]
         subprocess.run(command, env=runner_environment(), capture_output=True, timeout=20, check=True)
+    except UsageError as error:
+        return Finding("native runner", "missing", "not where the environment says", str(error))
     except EdgetrainError as error:
         return Finding("native runner", "optional", "none; finetune uses executorch instead", str(error))
     except (OSError, subprocess.SubprocessError) as error:

@@ -51,7 +51,7 @@ def finetune(
 
     tuned = output or finetuning.default_output(program)
     config = finetuning.with_runtime(run.config, tuned if resume else None)
-    inputs = [program, weights or program.with_suffix(".ptd"), program.with_suffix(".json")]
+    inputs = [program, weights, program.with_suffix(".ptd"), program.with_suffix(".json")]
     run.claim(
         finetuning.output_files(tuned, config.finetune.runtime),
         named=[to_pth] if to_pth else [],

@@ -9,9 +9,10 @@ from ..artifacts.history import EpochRecord, load_history
 from ..data.packing import pack_split
 from ..engine.metrics import Meter
 from ..engine.schedules import count_steps
+from ..errors import InputError
 from ..runtimes.native import NativeProcess, optimizer_flags, value_flags
 from .job import Job
-from .outputs import history_path
+from .outputs import history_path, state_path
 from .report import describe_epoch
 
 
@@ -47,9 +48,22 @@ def run_natively(job: Job) -> None:
 
 
 def _earlier_epochs(job: Job) -> list[EpochRecord]:
-    """Of the run that is resumed: the runner reports only what is new."""
+    """Of the run that is resumed: the runner reports only what is new.
+
+    Raises:
+        InputError: its history is missing or damaged.
+    """
     path = history_path(job.output)
-    return load_history(path).epochs if job.resume and path.is_file() else []
+    state = state_path(job.output, "native")
+    # Without a state there is nothing to resume, which the runner says better.
+    if not job.resume or not state.is_file():
+        return []
+    if not path.is_file():
+        raise InputError(
+            f"{path} is missing, which holds the epochs before the interruption; put it back, or start anew "
+            "without --resume"
+        )
+    return load_history(path).epochs
 
 
 def _flags(job: Job) -> list[str]:

@@ -87,6 +87,8 @@ def finetune(
         check_writable(path)
     dataset = load_dataset(config.data, reporter, manifest.preprocessing)
     check_fits(dataset, manifest.input, manifest.task, manifest.target_shape)
+    if resume:
+        _check_state(output, runtime)
     history = _new_history(config, loaded, reporter)
     job = Job(config, loaded, dataset, output, resume, model, history, reporter)
     if runtime == "native":
@@ -118,6 +120,17 @@ def _check_settings(config: FinetuneCommand, program: Program, output: Path) -> 
     if output.suffix != wanted:
         where = "inside the program" if wanted == ".pte" else "outside the program"
         raise UsageError(f"{program.path} keeps its weights {where}; name an output that ends in {wanted}")
+
+
+def _check_state(output: Path, runtime: str) -> None:
+    there, other = (
+        state_path(output, r) for r in (runtime, "executorch" if runtime == "native" else "native")
+    )
+    if not there.exists() and other.exists():
+        raise UsageError(
+            f"the run was made in another runtime: there is {other.name}, but no {there.name}; go on in the "
+            "runtime it was made in, or start anew without --resume"
+        )
 
 
 def _new_history(config: FinetuneCommand, program: Program, reporter: Reporter) -> History:

@@ -34,7 +34,7 @@ class NativeProcess:
     def __init__(self, arguments: Sequence[str | Path], *, what: str) -> None:
         self._what = what
         self._said = tempfile.TemporaryFile(prefix="edgetrain-")  # noqa: SIM115
-        path = require_runner()
+        path = self._path = require_runner()
         try:
             self._process = subprocess.Popen(
                 [path, *map(str, arguments)],
@@ -142,6 +142,11 @@ class NativeProcess:
         if code == 0:
             return
         said = [line.strip() for line in self._stderr() if line.strip()]
+        if code > 0 and not any(line.startswith(_PREFIX) for line in said):
+            raise EdgetrainError(
+                f"{self._path} is no native runner of this edgetrain, or could not be started"
+                f"{f' ({said[-1]})' if said else ''}; see what 'edgetrain doctor' says"
+            )
         ours = [line.removeprefix(_PREFIX) for line in said if line.startswith(_PREFIX)]
         if code == InterruptedRun.exit_code and ours:
             raise InterruptedRun(ours[-1])
