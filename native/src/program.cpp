@@ -58,9 +58,8 @@ Status Program::open_module(std::unique_ptr<Profiler> profiler) {
   auto loader = std::make_unique<RecordingLoader>(files_.program, places_);
   std::unique_ptr<RecordingLoader> weights;
   if (files_.weights) weights = std::make_unique<RecordingLoader>(files_.weights->file(), places_);
-  // Methods of our programs share arenas by design. Upstream's constant methods don't expect to.
-  module_ = std::make_unique<Module>(std::move(loader), nullptr, nullptr, std::move(profiler),
-                                     std::move(weights), ours);
+  module_ =
+      std::make_unique<Module>(std::move(loader), nullptr, nullptr, std::move(profiler), std::move(weights));
   using Verification = executorch::runtime::Program::Verification;
   // What a manifest vouches for by its hash need not be verified again.
   const auto error = module_->load(ours ? Verification::Minimal : Verification::InternalConsistency);
@@ -89,13 +88,29 @@ Status Program::find_methods() {
     return bad_input(path +
                      " is no training program: it has neither a method train nor __et_training_* constants");
   }
+  // Methods of our programs share arenas by design. Upstream's constant methods don't expect to.
+  if (files_.manifest) EDGETRAIN_CHECK(share_arenas());
   const auto kernels = kernel_table();
   for (const auto& name : methods_) {
-    if (const auto error = module_->load_method(name, nullptr, nullptr, nullptr, kernels);
+    auto* arenas = arenas_ ? arenas_->allocator() : nullptr;
+    if (const auto error = module_->load_method(name, arenas, nullptr, nullptr, kernels);
         error != Error::Ok) {
       return runtime_failure(Exit::kBadInput, "ExecuTorch can't load method " + name + " of " + path, error);
     }
   }
+  return {};
+}
+
+Status Program::share_arenas() {
+  std::vector<size_t> sizes;
+  for (const auto& name : methods_) {
+    EDGETRAIN_TAKE(const auto planned, arena_bytes(name));
+    sizes.resize(std::max(sizes.size(), planned.size()));
+    for (size_t i = 0; i < planned.size(); ++i) {
+      sizes[i] = std::max(sizes[i], static_cast<size_t>(std::max<int64_t>(planned[i], 0)));
+    }
+  }
+  EDGETRAIN_TAKE(arenas_, Arenas::make(sizes));
   return {};
 }
 

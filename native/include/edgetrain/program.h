@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "edgetrain/arenas.h"
 #include "edgetrain/profiler.h"
 #include "edgetrain/program_files.h"
 #include "edgetrain/result.h"
@@ -102,6 +103,7 @@ class Program {
   explicit Program(ProgramFiles files) : files_(std::move(files)) {}
   Status open_module(std::unique_ptr<Profiler> profiler);
   Status find_methods();
+  Status share_arenas();
   Result<std::vector<std::string>> gradient_names();
   Status find_inputs();
   Status find_weights(const std::vector<std::string>& names);
@@ -114,6 +116,7 @@ class Program {
   ProgramFiles files_;
   // Where each mutable weight was read from, by the memory it was read into. The module's loaders write here.
   std::map<const void*, Place> places_;
+  std::unique_ptr<Arenas> arenas_;  // outlives the module, whose tensors lie in it
   std::unique_ptr<executorch::extension::Module> module_;
   Profiler* profiler_ = nullptr;  // the module's
   std::vector<std::string> methods_;
