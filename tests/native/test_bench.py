@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,36 @@ def test_cifar_cnn_is_eager_pytorchs(cifar_work: Work, run: Runner, tmp_path: Pa
         found = written.tensor(name)
         assert found.shape == gradient.shape
         assert (found - gradient).norm() <= 1e-4 * gradient.norm(), name
+
+
+TORCH_JOB = """
+import sys
+from pathlib import Path
+import torch
+from edgetrain.artifacts.tensors import read_tensors
+from edgetrain.models.cifar_cnn import CifarCNN
+
+model, data = CifarCNN(), read_tensors(Path(sys.argv[1])).tensors()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+for step in range(20):
+    rows = slice(4 * (step % 5), 4 * (step % 5) + 4)
+    optimizer.zero_grad()
+    torch.nn.functional.cross_entropy(model(data["inputs"][rows]), data["targets"][rows]).backward()
+    optimizer.step()
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.slow
+def test_cifar_cnn_needs_an_eighth_of_pytorchs_memory(
+    cifar_work: Work, run: Runner, is_sanitized: bool
+) -> None:
+    if is_sanitized:
+        pytest.skip("sanitizers take memory of their own")
+    job = [sys.executable, "-c", TORCH_JOB, str(cifar_work.batches)]
+    torch_peak = 1024 * int(subprocess.run(job, capture_output=True, text=True, check=True).stdout)
+    done = run(*cifar_work.command, "--lr", 0.001, input="20\n")
+    assert done.events("steps")[0]["peak_rss_bytes"] <= torch_peak / 8
 
 
 def test_gradients_are_a_file_of_executorchs(work: Work, run: Runner, tmp_path: Path) -> None:
