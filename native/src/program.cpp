@@ -176,7 +176,20 @@ Status Program::find_weights(const std::vector<std::string>& names) {
                            {tensor.sizes().begin(), tensor.sizes().end()}});
     EDGETRAIN_CHECK(add_changed(names[i], tensor.mutable_data_ptr(), tensor.nbytes()));
   }
-  return files_.manifest ? find_buffers() : Status();
+  return files_.manifest ? find_buffers() : refuse_buffers(first - count);
+}
+
+Status Program::refuse_buffers(size_t gradients) {
+  const std::string constant = "__et_training_gradients_index_forward";
+  auto index = module_->execute(constant);
+  if (!index.ok())
+    return runtime_failure(Exit::kBadInput, "method " + constant + " can't be read", index.error());
+  const bool same =
+      index->size() == 1 && (*index)[0].isInt() && (*index)[0].toInt() == static_cast<int64_t>(gradients);
+  if (same) return {};
+  return bad_input(files_.program.path() +
+                   " changes buffers while it trains, and nothing says where they lie; freeze its batch norm "
+                   "or export it with edgetrain");
 }
 
 Status Program::find_buffers() {

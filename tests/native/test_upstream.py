@@ -30,6 +30,18 @@ class Net(nn.Module):
         return self.head(self.drop(self.pool(self.conv(x).relu()).flatten(1)))
 
 
+class Counting(Net):
+    """Changes a buffer with every call."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__(dropout)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.add_(1)
+        return super().forward(x)
+
+
 class WithLoss(nn.Module):
     def __init__(self, net: Net) -> None:
         super().__init__()
@@ -48,12 +60,12 @@ class Exported:
     weights: list[Any]  # flags that name the .ptd, where there is one
 
 
-def export(folder: Path, dropout: float, external: bool) -> Exported:
+def export(folder: Path, dropout: float, external: bool, model: type[Net] = Net) -> Exported:
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
     from torch.export.experimental import _export_forward_backward
 
     torch.manual_seed(0)
-    net = Net(dropout)
+    net = model(dropout)
     example = (torch.randn(BATCH, 3, 32, 32), torch.ones(BATCH, dtype=torch.int64))
     joint = _export_forward_backward(torch.export.export(WithLoss(net), example, strict=True))
     edge = to_edge(joint, compile_config=EdgeCompileConfig(_check_ir_validity=False))
@@ -152,6 +164,16 @@ def test_dropout_can_be_repeated(dropping: Exported, cifar: list[Path], run: Run
     first = losses(0)
     assert losses(0) == first
     assert losses(1) != first
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_programs_that_change_buffers_are_refused(
+    cifar: list[Path], run: Runner, tmp_path: Path, external: bool
+) -> None:
+    counting = export(tmp_path, 0.0, external, Counting)
+    for command in ("evaluate", "predict"):
+        done = run(command, counting.program, *counting.weights, *data_flags(cifar))
+        assert (done.code, "changes buffers" in done.error) == (3, True)
 
 
 def test_wrong_records_are_refused(dropping: Exported, run: Runner, tmp_path: Path) -> None:

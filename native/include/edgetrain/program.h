@@ -108,6 +108,9 @@ class Program {
   Status find_inputs();
   Status find_weights(const std::vector<std::string>& names);
   Status find_buffers();
+  /// Refuses upstream's programs that change a buffer: their metadata, other than the runtime, counts it as
+  /// an output.
+  Status refuse_buffers(size_t gradients);
   Status add_changed(const std::string& name, void* data, size_t bytes);
   Result<std::vector<executorch::runtime::EValue>> run(const std::string& method, const Batch& batch,
                                                        bool targets);
