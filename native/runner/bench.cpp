@@ -125,11 +125,8 @@ Status run_bench(const Arguments& arguments) {
     return bad_usage(std::to_string(samples.dataset->size()) + " samples are no whole batches of " +
                      std::to_string(batch_size) + "; choose another --batch-size");
   }
-  EDGETRAIN_CHECK(check_profile(arguments, *program));
+  EDGETRAIN_CHECK(check_outputs(arguments, *program));
   EDGETRAIN_CHECK(check_groups(arguments.train.optimizer, program->parameters()));
-  if (!arguments.gradients.empty()) {
-    EDGETRAIN_CHECK(check_output(arguments, *program, arguments.gradients));
-  }
   Bench bench(arguments, *program, *samples.loader);
   EDGETRAIN_CHECK(JsonLine("ready")
                       .add("load_ms", load_ms)

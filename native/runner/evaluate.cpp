@@ -9,7 +9,7 @@ namespace edgetrain {
 
 Status run_evaluate(const Arguments& arguments) {
   EDGETRAIN_TAKE(const auto program, open_program(arguments));
-  EDGETRAIN_CHECK(check_profile(arguments, *program));
+  EDGETRAIN_CHECK(check_outputs(arguments, *program));
   // Without --batch-size in the largest batches, as validation is.
   size_t batch_size = program->max_batch_size();
   if (arguments.batch_size) {

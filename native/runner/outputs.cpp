@@ -1,25 +1,53 @@
 #include "outputs.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <vector>
 
 #include "edgetrain/atomic_file.h"
 
 namespace edgetrain {
+namespace {
 
-Status check_output(const Arguments& arguments, const Program& program, const std::string& path) {
-  std::vector<std::string> inputs = arguments.data;
-  inputs.insert(inputs.end(), arguments.validation.begin(), arguments.validation.end());
-  inputs.push_back(arguments.program);
-  if (program.files().weights) inputs.push_back(program.files().weights->file().path());
-  for (const auto& input : inputs) {
-    if (same_file(input, path)) return bad_usage(path + " is an input; name another output");
+/// All files that a command reads or could have read, whether they are there or not.
+std::vector<std::string> inputs_of(const Arguments& arguments, const Program& program) {
+  const ProgramFiles& files = program.files();
+  std::vector<std::string> inputs = {arguments.program, manifest_path(arguments.program)};
+  if (files.weights) inputs.push_back(files.weights->file().path());
+  if (files.manifest && files.manifest->weights) {
+    inputs.push_back(weights_path(arguments.program, *files.manifest->weights));
   }
-  return check_writable(path);
+  for (const auto* paths : {&arguments.data, &arguments.validation}) {
+    for (const auto& path : *paths) inputs.insert(inputs.end(), {path, manifest_path(path)});
+  }
+  return inputs;
 }
 
-Status check_profile(const Arguments& arguments, const Program& program) {
-  return arguments.profile.empty() ? Status() : check_output(arguments, program, arguments.profile);
+std::vector<std::string> outputs_of(const Arguments& arguments, const Program& program) {
+  std::vector<std::string> outputs;
+  if (const std::string& output = arguments.train.output; !output.empty()) {
+    outputs.insert(outputs.end(), {output, state_path(output)});
+    if (program.manifest() && !program.files().weights) outputs.push_back(manifest_path(output));
+  }
+  for (const auto& path : {arguments.gradients, arguments.profile}) {
+    if (!path.empty()) outputs.push_back(path);
+  }
+  return outputs;
+}
+
+}  // namespace
+
+Status check_outputs(const Arguments& arguments, const Program& program) {
+  const auto inputs = inputs_of(arguments, program), outputs = outputs_of(arguments, program);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const auto is_it = [&](const std::string& other) { return same_file(outputs[i], other); };
+    if (std::any_of(inputs.begin(), inputs.end(), is_it))
+      return bad_usage(outputs[i] + " is an input; name another output");
+    if (std::any_of(outputs.begin(), outputs.begin() + i, is_it))
+      return bad_usage(outputs[i] + " would be written twice; name another output");
+    EDGETRAIN_CHECK(check_writable(outputs[i]));
+  }
+  return {};
 }
 
 Status write_profile(const Arguments& arguments, const Program& program) {

@@ -1,18 +1,16 @@
 #pragma once
 
-#include <string>
-
 #include "edgetrain/arguments.h"
 #include "edgetrain/program.h"
 #include "edgetrain/result.h"
 
 namespace edgetrain {
 
-/// Finds out before the work that `path` can be written and is none of the files the command reads.
-Status check_output(const Arguments& arguments, const Program& program, const std::string& path);
+/// Finds out before the work that all files the command writes can be written, and that each is neither one
+/// it reads nor another one it writes.
+Status check_outputs(const Arguments& arguments, const Program& program);
 
-/// What --profile asks for, if it does: before the work, check_output(); after it, the file and the table.
-Status check_profile(const Arguments& arguments, const Program& program);
+/// What --profile asks for, if it does: the file and the table.
 Status write_profile(const Arguments& arguments, const Program& program);
 
 }  // namespace edgetrain

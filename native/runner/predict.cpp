@@ -27,7 +27,7 @@ std::string outputs_json(const executorch::aten::Tensor& outputs, size_t first, 
 
 Status run_predict(const Arguments& arguments) {
   EDGETRAIN_TAKE(const auto program, open_program(arguments));
-  EDGETRAIN_CHECK(check_profile(arguments, *program));
+  EDGETRAIN_CHECK(check_outputs(arguments, *program));
   EDGETRAIN_TAKE(const size_t batch_size, choose_batch_size(arguments, *program));
   EDGETRAIN_TAKE(const Samples samples, open_samples(arguments, *program, arguments.data, batch_size, false));
   const Manifest* manifest = program->manifest();

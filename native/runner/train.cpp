@@ -1,7 +1,6 @@
 #include <charconv>
 
 #include "commands.h"
-#include "edgetrain/atomic_file.h"
 #include "edgetrain/platform.h"
 #include "outputs.h"
 #include "samples.h"
@@ -65,7 +64,7 @@ std::vector<std::pair<std::string, std::string>> identity(const Arguments& a, co
   return all;
 }
 
-Status check_weights_output(const Arguments& arguments, const Program& program) {
+Status check_suffix(const Arguments& arguments, const Program& program) {
   const std::string& output = arguments.train.output;
   const bool external = program.files().weights.has_value();
   const std::string suffix = external ? ".ptd" : ".pte";
@@ -73,16 +72,15 @@ Status check_weights_output(const Arguments& arguments, const Program& program) 
     return bad_usage(arguments.program + " keeps its weights " + (external ? "outside" : "inside") +
                      "; name an output that ends in " + suffix);
   }
-  EDGETRAIN_CHECK(check_output(arguments, program, output));
-  return check_writable(state_path(output));
+  return {};
 }
 
 }  // namespace
 
 Status run_train(Arguments& arguments) {
   EDGETRAIN_TAKE(const auto program, open_program(arguments));
-  EDGETRAIN_CHECK(check_weights_output(arguments, *program));
-  EDGETRAIN_CHECK(check_profile(arguments, *program));
+  EDGETRAIN_CHECK(check_suffix(arguments, *program));
+  EDGETRAIN_CHECK(check_outputs(arguments, *program));
   EDGETRAIN_TAKE(const size_t batch_size, choose_batch_size(arguments, *program));
   EDGETRAIN_TAKE(const Samples training,
                  open_samples(arguments, *program, arguments.data, batch_size, arguments.shuffle));

@@ -211,11 +211,6 @@ Status check(const Arguments& a, unsigned command) {
   if (a.program.empty()) return bad_usage("name a file; try --help");
   if ((command & kData) != 0 && a.data.empty()) return bad_usage("name the samples with --data; try --help");
   if (command == kTrain && a.train.output.empty()) return bad_usage("say with -o where the tuned weights go");
-  const std::string& output = a.train.output;
-  const std::string others[] = {output, output.empty() ? "" : state_path(output), a.gradients};
-  if (!a.profile.empty() && std::find(std::begin(others), std::end(others), a.profile) != std::end(others)) {
-    return bad_usage("--profile names a file that something else is written to; name another one");
-  }
   if (command == kBench && !a.batch_size)
     return bad_usage("say with --batch-size how many samples a step has");
   return {};

@@ -93,9 +93,13 @@ Status check_writable(const std::string& path) {
 }
 
 bool same_file(const std::string& a, const std::string& b) {
-  struct stat first{}, second{};
-  return ::stat(a.c_str(), &first) == 0 && ::stat(b.c_str(), &second) == 0 && first.st_dev == second.st_dev &&
-         first.st_ino == second.st_ino;
+  const auto same = [](const std::string& one, const std::string& other) {
+    struct stat first{}, second{};
+    return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
+           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+  };
+  const auto name = [](const std::string& path) { return path.substr(path.rfind('/') + 1); };
+  return same(a, b) || (name(a) == name(b) && same(folder_of(a), folder_of(b)));
 }
 
 }  // namespace edgetrain

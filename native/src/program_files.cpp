@@ -6,11 +6,6 @@
 namespace edgetrain {
 namespace {
 
-std::string folder_with_slash(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
-}
-
 /// The header of a .pte says how long it has to be; without a manifest nothing else does.
 Status check_bounds(const MappedFile& file) {
   if (file.size() < 8 || std::memcmp(file.data() + 4, "ET12", 4) != 0) {
@@ -71,6 +66,10 @@ Status check_pairing(const TensorFile& weights, const Manifest& manifest) {
 
 }  // namespace
 
+std::string weights_path(const std::string& program, const FileRecord& record) {
+  return program.substr(0, program.size() - file_name(program).size()) + file_name(record.name);
+}
+
 Result<ProgramFiles> ProgramFiles::open(const std::string& program, const std::string& weights) {
   EDGETRAIN_TAKE(MappedFile mapped, MappedFile::open(program));
   ProgramFiles files{std::move(mapped), std::nullopt, std::nullopt};
@@ -86,7 +85,7 @@ Result<ProgramFiles> ProgramFiles::open(const std::string& program, const std::s
                      " carries its weights inside; --weights needs a program exported without them");
   }
   if (files.manifest && files.manifest->weights && path.empty()) {
-    path = folder_with_slash(program) + file_name(files.manifest->weights->name);
+    path = weights_path(program, *files.manifest->weights);
     EDGETRAIN_CHECK(check_file(path, *files.manifest->weights));
   }
   if (!path.empty()) {

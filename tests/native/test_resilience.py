@@ -166,6 +166,34 @@ def test_outputs_that_make_no_sense(digits_program: Any, packed: Any, run: Runne
     assert run(*common, "-o", tmp_path / "folder.ptd").code == 2
 
 
+def test_no_output_overwrites_another_file(
+    digits_program: Any, inline_program: Any, packed: Any, run: Runner, tmp_path: Path
+) -> None:
+    made = digits_program.copy_to(tmp_path)
+    data, tuned = tmp_path / "train.ptd", tmp_path / "tuned.ptd"
+    shutil.copy(packed.train, data)
+    shutil.copy(made.weights, tuned)
+    (tmp_path / "linked").symlink_to(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    outside = ["train", made.program, "--data", data, "-o"]
+    inside = ["train", inline_program.program, "--data", data, "-o"]
+    for command, culprit in (
+        ([*outside, "t.ptd", "--profile", "./t.ptd"], "./t.ptd"),
+        ([*outside, "t.ptd", "--profile", "linked/t.state"], "linked/t.state"),
+        ([*outside, made.weights, "-w", tuned], str(made.weights)),
+        ([*outside, "t.ptd", "--profile", made.manifest], str(made.manifest)),
+        ([*inside, "t.pte", "--profile", "t.json"], "t.json"),
+        ([*inside, "train.pte"], "train.json"),
+    ):
+        done = run(*command, "--max-steps", 1, cwd=tmp_path)
+        assert done.code == 2
+        assert f" {culprit} " in done.error
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    (tmp_path / "t.json").mkdir()
+    assert run(*inside, "t.pte", "--max-steps", 1, cwd=tmp_path).code == 2
+    assert not (tmp_path / "t.pte").exists()
+
+
 def test_killed_while_it_saves(digits_program: Any, packed: Any, runner: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ptd"
     command = [

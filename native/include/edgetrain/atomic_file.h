@@ -32,7 +32,7 @@ class AtomicFile {
 /// Finds out before hours of work that `path` can't be written in the end.
 Status check_writable(const std::string& path);
 
-/// Whether two paths name the same existing file.
+/// Whether two paths name the same file, or would once it is there.
 bool same_file(const std::string& a, const std::string& b);
 
 }  // namespace edgetrain

@@ -22,4 +22,7 @@ struct ProgramFiles {
   static Result<ProgramFiles> open(const std::string& program, const std::string& weights);
 };
 
+/// Where the weights lie that the manifest of `program` names.
+std::string weights_path(const std::string& program, const FileRecord& record);
+
 }  // namespace edgetrain
