@@ -110,6 +110,31 @@ Failure no_manifest(const std::string& path, const std::string& why) {
   return bad_input(path + " is no manifest of this edgetrain (" + why + "); export again");
 }
 
+std::string record_json(const FileRecord& record) {
+  return "{\n    \"name\": " + json_quoted(record.name) +
+         ",\n    \"bytes\": " + std::to_string(record.bytes) + ",\n    \"sha256\": \"" + record.sha256 +
+         "\"\n  }";
+}
+
+/// The text of a manifest with other records of its program.
+Result<std::string> with_records(const std::string& path, const std::string& program,
+                                 const std::string& previous) {
+  EDGETRAIN_TAKE(std::string text, read_text(path));
+  auto parsed = parse_json(text);
+  if (!parsed.ok()) return no_manifest(path, parsed.failure().message);
+  const Json* first = parsed->find("program");
+  const Json* second = parsed->find("previous_program");
+  if (first == nullptr) return no_manifest(path, "program is missing");
+  const auto replace = [&text](const Json& value, const std::string& with) {
+    text.replace(value.begin, value.end - value.begin, with);
+  };
+  // What comes later in the text first: the other one's place stays true.
+  if (second != nullptr && second->begin > first->begin) replace(*second, previous);
+  replace(*first, program + (second ? "" : ",\n  \"previous_program\": " + previous));
+  if (second != nullptr && second->begin < first->begin) replace(*second, previous);
+  return text;
+}
+
 }  // namespace
 
 std::string manifest_path(const std::string& file) {
@@ -135,6 +160,9 @@ Result<Manifest> load_manifest(const std::string& path) {
   manifest.program = fields.file(fields.at("program", Kind::kObject));
   if (const Json* weights = parsed->find("weights"); weights != nullptr && !weights->is(Kind::kNull)) {
     manifest.weights = fields.file(*weights);
+  }
+  if (const Json* previous = parsed->find("previous_program"); previous && !previous->is(Kind::kNull)) {
+    manifest.previous_program = fields.file(*previous);
   }
   manifest.pairing = fields.at("pairing", Kind::kString).string;
   manifest.preprocessing = fields.preprocessing();
@@ -170,17 +198,27 @@ Result<DatasetManifest> load_dataset_manifest(const std::string& path) {
 }
 
 Status copy_manifest(const std::string& source, const std::string& target, const FileRecord& program) {
-  EDGETRAIN_TAKE(std::string text, read_text(source));
-  auto parsed = parse_json(text);
-  if (!parsed.ok()) return no_manifest(source, parsed.failure().message);
-  const Json* record = parsed->find("program");
-  if (record == nullptr) return no_manifest(source, "program is missing");
-  text.replace(record->begin, record->end - record->begin,
-               "{\n    \"name\": " + json_quoted(program.name) + ",\n    \"bytes\": " +
-                   std::to_string(program.bytes) + ",\n    \"sha256\": \"" + program.sha256 + "\"\n  }");
-  EDGETRAIN_TAKE(AtomicFile file, AtomicFile::open(target));
+  const std::string beside = manifest_path(target);
+  std::string previous = "null";
+  if (file_exists(beside) && file_exists(target)) {
+    // Only where the two manifests differ in nothing else does the new one describe the old program, too.
+    const auto old = load_manifest(beside);
+    EDGETRAIN_TAKE(const std::string ours, with_records(source, "", ""));
+    if (old.ok() && check_program(target, *old).ok()) {
+      EDGETRAIN_TAKE(const std::string theirs, with_records(beside, "", ""));
+      EDGETRAIN_TAKE(const FileRecord record, make_file_record(target));
+      if (ours == theirs) previous = record_json(record);
+    }
+  }
+  EDGETRAIN_TAKE(const std::string text, with_records(source, record_json(program), previous));
+  EDGETRAIN_TAKE(AtomicFile file, AtomicFile::open(beside));
   EDGETRAIN_CHECK(file.write(text.data(), text.size()));
   return file.commit();
+}
+
+Status check_program(const std::string& path, const Manifest& manifest) {
+  if (manifest.previous_program && check_file(path, *manifest.previous_program).ok()) return {};
+  return check_file(path, manifest.program);
 }
 
 Result<FileRecord> make_file_record(const std::string& path) {

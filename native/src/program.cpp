@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "edgetrain/dropout.h"
+#include "edgetrain/hashing.h"
 #include "edgetrain/kernel_table.h"
 #include "edgetrain/platform.h"
 #include "edgetrain/weight_writer.h"
@@ -310,10 +311,11 @@ Status Program::save(const std::string& path) const {
     files_.weights->file().release_pages();
     return status;
   }
-  EDGETRAIN_CHECK(write_patched(path, files_.program, std::move(patches), std::nullopt));
-  if (!files_.manifest) return {};
-  EDGETRAIN_TAKE(const FileRecord record, make_file_record(path));
-  return copy_manifest(manifest_path(files_.program.path()), manifest_path(path), record);
+  if (!files_.manifest) return write_patched(path, files_.program, std::move(patches), std::nullopt);
+  return write_patched(path, files_.program, std::move(patches), std::nullopt, [&](const Digest& digest) {
+    return copy_manifest(manifest_path(files_.program.path()), path,
+                         {file_name(path), files_.program.size(), hex(digest)});
+  });
 }
 
 Result<std::vector<int64_t>> Program::arena_bytes(const std::string& method) {

@@ -76,7 +76,7 @@ Result<ProgramFiles> ProgramFiles::open(const std::string& program, const std::s
   const std::string beside = manifest_path(program);
   if (file_exists(beside)) {
     EDGETRAIN_TAKE(files.manifest, load_manifest(beside));
-    EDGETRAIN_CHECK(check_file(program, files.manifest->program));
+    EDGETRAIN_CHECK(check_program(program, *files.manifest));
   }
   EDGETRAIN_CHECK(check_bounds(files.program));
   std::string path = weights;

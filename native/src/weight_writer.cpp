@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "edgetrain/atomic_file.h"
-#include "edgetrain/hashing.h"
 
 namespace edgetrain {
 namespace {
@@ -23,7 +22,8 @@ Status visit_patched(const MappedFile& source, const std::vector<Patch>& patches
 }  // namespace
 
 Status write_patched(const std::string& path, const MappedFile& source, std::vector<Patch> patches,
-                     std::optional<size_t> digest_offset) {
+                     std::optional<size_t> digest_offset,
+                     const std::function<Status(const Digest&)>& prepare) {
   Digest digest{};
   if (digest_offset) patches.push_back({*digest_offset, digest.data(), digest.size()});
   std::sort(patches.begin(), patches.end(),
@@ -48,8 +48,12 @@ Status write_patched(const std::string& path, const MappedFile& source, std::vec
     digest = hasher.finish();
   }
   EDGETRAIN_TAKE(AtomicFile file, AtomicFile::open(path));
-  EDGETRAIN_CHECK(visit_patched(source, patches,
-                                [&file](const void* data, size_t size) { return file.write(data, size); }));
+  Sha256 written;
+  EDGETRAIN_CHECK(visit_patched(source, patches, [&](const void* data, size_t size) {
+    if (prepare) written.update(data, size);
+    return file.write(data, size);
+  }));
+  if (prepare) EDGETRAIN_CHECK(prepare(written.finish()));
   return file.commit();
 }
 

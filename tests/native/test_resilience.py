@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from edgetrain.artifacts.manifest import file_record, load_manifest
+from edgetrain.artifacts.program import load_program
 from edgetrain.artifacts.tensors import read_tensors
 
 Runner = Callable[..., Any]
@@ -224,6 +226,49 @@ def test_killed_while_it_saves(digits_program: Any, packed: Any, runner: Path, t
     assert len(seen) > 25  # most were killed after at least one save
     for left in tmp_path.glob(".out.*"):
         left.unlink()
+
+
+def test_killed_while_it_saves_a_program(
+    inline_program: Any, packed: Any, runner: Path, run: Runner, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.pte"
+    flags = ["--data", packed.train, "-o", out, "--batch-size", 1, "--save-every", 1, "--log-steps", "--seed"]
+    assert run("train", inline_program.program, *flags, 99, "--max-steps", 1).code == 0
+    chance, seen = random.Random(0), set()
+    for seed in range(20):
+        words = [str(x) for x in (runner, "train", inline_program.program, *flags, seed)]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(chance.random() * 0.05)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        seen.add(load_program(out).path.read_bytes())  # raises where the files don't fit
+    assert len(seen) > 10
+
+
+def test_the_new_manifest_fits_the_old_program(
+    inline_program: Any, packed: Any, run: Runner, tmp_path: Path
+) -> None:
+    """A program and its manifest are two files: a crash can leave the new manifest with the old program."""
+    out = tmp_path / "out.pte"
+    flags = ["train", inline_program.program, "--data", packed.train, "-o", out, "--max-steps"]
+    assert run(*flags, 1).code == 0
+    old = out.read_bytes()
+    assert run(*flags, 2, "--resume").code == 0
+    manifest = load_manifest(out.with_suffix(".json"))
+    assert manifest.program == file_record(out)
+    assert out.read_bytes() != old
+    out.write_bytes(old)
+    assert load_program(out).manifest.previous_program == file_record(out)
+    before = run("evaluate", out, "--data", packed.test)
+    assert before.code == 0
+    assert run(*flags, 2, "--resume").code == 0
+    assert load_manifest(out.with_suffix(".json")).previous_program == manifest.previous_program
+    out.write_bytes(inline_program.program.read_bytes())
+    foreign = run("evaluate", out, "--data", packed.test)
+    assert (foreign.code, "differs from what its manifest describes" in foreign.error) == (3, True)
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:

@@ -38,6 +38,8 @@ struct Preprocessing {
 /// What the runner needs of NAME.json.
 struct Manifest {
   FileRecord program;
+  /// What the manifest vouches for as well, since it is replaced before its program.
+  std::optional<FileRecord> previous_program;
   std::optional<FileRecord> weights;  ///< none where the weights are inside the program
   std::string pairing;
   Preprocessing preprocessing;
@@ -62,8 +64,12 @@ Result<Manifest> load_manifest(const std::string& path);
 
 Result<DatasetManifest> load_dataset_manifest(const std::string& path);
 
-/// Writes a copy of the manifest at `source` to `target`, with another program's size and hash in it. Atomic.
+/// Writes a copy of the manifest at `source` beside `target`, for the program that `target` becomes next.
+/// Where an older version of it lies there, the manifest fits both. Atomic.
 Status copy_manifest(const std::string& source, const std::string& target, const FileRecord& program);
+
+/// A program against its manifest.
+Status check_program(const std::string& path, const Manifest& manifest);
 
 /// Size and SHA-256 of a file against its record.
 Status check_file(const std::string& path, const FileRecord& record);

@@ -83,6 +83,9 @@ class Manifest(_Record):
     torch: str
     executorch: str
     program: FileRecord
+    previous_program: FileRecord | None = Field(
+        default=None, description="also accepted: the manifest is replaced just before its program"
+    )
     weights: FileRecord | None
     pairing: str = Field(description="SHA-256 of the names, shapes and dtypes of the weights that fit")
     model: ModelConfig
@@ -171,6 +174,20 @@ def load_manifest(path: Path) -> Manifest:
         raise InputError(
             f"{path} is no manifest of this edgetrain ({where}: {problem['msg']}); export again"
         ) from error
+
+
+def check_program(path: Path, manifest: Manifest) -> None:
+    """Checks a program against its manifest.
+
+    Raises:
+        InputError: missing, cut short, or changed.
+    """
+    previous = manifest.previous_program
+    if previous is not None and path.is_file():
+        found = file_record(path)
+        if (found.bytes, found.sha256) == (previous.bytes, previous.sha256):
+            return
+    check_file(path, manifest.program)
 
 
 def check_file(path: Path, record: FileRecord) -> None:

@@ -14,6 +14,7 @@ from .atomic import write_bytes
 from .manifest import (
     Manifest,
     check_file,
+    check_program,
     file_record,
     load_manifest,
     manifest_path,
@@ -75,7 +76,7 @@ def load_program(path: Path, weights: Path | None = None) -> Program:
     if not beside.is_file():
         raise InputError(f"{path} has no manifest {beside.name} beside it; copy it along or export again")
     manifest = load_manifest(beside)
-    check_file(path, manifest.program)
+    check_program(path, manifest)
     if path.read_bytes()[4:8] != _MAGIC:
         raise InputError(f"{path} is no ExecuTorch program")
     if manifest.weights is None:
