@@ -19,8 +19,6 @@
 namespace edgetrain {
 namespace {
 
-Failure stopped() { return {Exit::kInterrupted, "stopped by a signal"}; }
-
 /// Lines of stdin. Waits with poll, since a signal ends that, other than read.
 class Lines {
  public:
@@ -40,7 +38,7 @@ class Lines {
 
  private:
   Status read_more() {
-    if (interrupt_requested()) return stopped();
+    EDGETRAIN_CHECK(check_interrupt());
     struct pollfd input{STDIN_FILENO, POLLIN, 0};
     if (::poll(&input, 1, -1) < 0 && errno == EINTR) return {};
     char text[256];
@@ -70,7 +68,7 @@ class Bench {
   Status run(uint64_t steps) {
     std::vector<std::string> seconds, losses;
     for (uint64_t i = 0; i < steps; ++i) {
-      if (interrupt_requested()) return stopped();
+      EDGETRAIN_CHECK(check_interrupt());
       const double before = stepper_.seconds();
       EDGETRAIN_TAKE(const double loss, step());
       seconds.push_back(json_number(stepper_.seconds() - before));

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "commands.h"
+#include "edgetrain/interrupt.h"
 #include "edgetrain/json.h"
 #include "outputs.h"
 #include "samples.h"
@@ -33,6 +34,7 @@ Status run_predict(const Arguments& arguments) {
   const Manifest* manifest = program->manifest();
   const bool classes = manifest && manifest->loss == "cross_entropy";
   for (size_t b = 0; b < samples.loader->count(); ++b) {
+    EDGETRAIN_CHECK(check_interrupt());
     const Batch batch = samples.loader->batch(b);
     EDGETRAIN_TAKE(const auto outputs, program->predict(batch));
     const size_t width = static_cast<size_t>(outputs.numel()) / batch.size;

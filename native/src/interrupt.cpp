@@ -24,4 +24,8 @@ void catch_interrupts() {
 
 bool interrupt_requested() { return requested != 0; }
 
+Status check_interrupt() {
+  return requested ? Status(Failure{Exit::kInterrupted, "stopped by a signal"}) : Status();
+}
+
 }  // namespace edgetrain

@@ -15,6 +15,7 @@ namespace edgetrain {
 Result<Meter> evaluate(Program& program, BatchLoader& loader, const std::string& loss) {
   Meter meter;
   for (size_t i = 0; i < loader.count(); ++i) {
+    EDGETRAIN_CHECK(check_interrupt());
     const Batch batch = loader.batch(i);
     EDGETRAIN_TAKE(const Outcome outcome, program.evaluate(batch));
     meter.add(outcome.loss, count_correct(outcome.predictions, batch, loss), batch.size);
@@ -79,7 +80,8 @@ Status Trainer::run() {
     std::fprintf(stderr, ", %.1f s\n", *record.train_time_s);
     EDGETRAIN_CHECK(epoch_line(record).print());
     last_ = record;
-    if (step_ < total_steps_) EDGETRAIN_CHECK(stop_if_asked(false));
+    const bool skipped = validation_ != nullptr && !record.val_loss;
+    if (!last || skipped) EDGETRAIN_CHECK(stop_if_asked(false));
   }
   return {};
 }
@@ -128,7 +130,10 @@ Status Trainer::train_step() {
 Status Trainer::validate(EpochRecord& record) {
   if (validation_ == nullptr) return {};
   const Stopwatch watch;
-  EDGETRAIN_TAKE(const Meter meter, evaluate(program_, *validation_, loss_));
+  const auto found = evaluate(program_, *validation_, loss_);
+  // Training saves first, and says then that it was stopped.
+  if (!found.ok() && found.failure().exit == Exit::kInterrupted) return {};
+  EDGETRAIN_TAKE(const Meter meter, found);
   record.val_loss = meter.loss();
   record.val_accuracy = meter.accuracy();
   record.val_time_s = watch.seconds();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import resource
 import shutil
@@ -16,7 +17,7 @@ import pytest
 
 from edgetrain.artifacts.manifest import file_record, load_manifest
 from edgetrain.artifacts.program import load_program
-from edgetrain.artifacts.tensors import read_tensors
+from edgetrain.artifacts.tensors import read_tensors, write_tensors
 
 Runner = Callable[..., Any]
 
@@ -83,6 +84,62 @@ def test_a_signal_finishes_the_step_and_saves(
             command.append("--resume")
     assert run("train", *common, "-o", parts, "--resume").code == 0
     assert parts.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_signal_ends_other_commands(
+    digits_program: Any, packed: Any, runner: Path, tmp_path: Path, command: str
+) -> None:
+    tensors = read_tensors(packed.test).tensors()
+    data = tmp_path / "data.ptd"
+    write_tensors(
+        data, {name: tensor.repeat(200, *[1] * (tensor.dim() - 1)) for name, tensor in tensors.items()}
+    )
+    words = [runner, command, digits_program.program, "--data", data, "--batch-size", 1]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(
+            [str(x) for x in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        while process.poll() is None and catches(process.pid, number) is False:
+            time.sleep(0.001)
+        process.send_signal(number)
+        lines, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert said.splitlines()[-1] == "edgetrain-runner: stopped by a signal"
+        assert len(lines.splitlines()) < 200 * len(tensors["targets"])
+
+
+def catches(process: int, number: int) -> bool:
+    """Whether a process catches a signal."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def test_a_signal_ends_validation_and_saves(
+    digits_program: Any, packed: Any, runner: Path, run: Runner, tmp_path: Path
+) -> None:
+    tensors = read_tensors(packed.test).tensors()
+    data, out = tmp_path / "data.ptd", tmp_path / "out.ptd"
+    write_tensors(
+        data, {name: tensor.repeat(800, *[1] * (tensor.dim() - 1)) for name, tensor in tensors.items()}
+    )
+    common = ["train", digits_program.program, "--data", packed.train, "--validation", data, "-o", out]
+    common += ["--epochs", 1, "--batch-size", 32, "--log-steps"]
+    process = subprocess.Popen(
+        [str(x) for x in (runner, *common)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        record = json.loads(line)
+        if record["event"] == "step" and record["step"] == record["of"]:
+            break
+    process.send_signal(signal.SIGTERM)
+    rest, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on with --resume" in said
+    assert json.loads(rest.splitlines()[-1])["val_loss"] is None
+    assert run("info", out).code == 0
 
 
 def test_other_settings_are_refused(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
