@@ -72,7 +72,6 @@ Status Trainer::run() {
       train_time_ = 0;
     }
     EDGETRAIN_CHECK(save());
-    saved_epoch_ = epoch_;
     std::fprintf(stderr, "epoch %" PRIu64 "/%" PRIu64 ": loss %.4f", record.epoch, settings_.epochs,
                  *record.train_loss);
     if (record.val_loss) std::fprintf(stderr, ", validation loss %.4f", *record.val_loss);
@@ -145,7 +144,7 @@ Status Trainer::validate(EpochRecord& record) {
 
 Failure Trainer::not_finite(const std::string& what) const {
   const std::string kept =
-      saved_epoch_ > 0 ? "the output still holds the weights saved last" : "no new weights were written";
+      saved_ ? "the output still holds the weights saved last" : "no new weights were written";
   char lr[32];
   std::snprintf(lr, sizeof(lr), "%g", rate(step_));
   return check_failed(what + " at step " + std::to_string(step_ + 1) + "; " + kept +
@@ -167,6 +166,7 @@ Status Trainer::save() {
   // Weights first: a state that is older than them repeats steps, a newer one would lose none either, since
   // it holds the weights itself. Either way a crash in between costs time only.
   EDGETRAIN_CHECK(program_.save(settings_.output));
+  saved_ = true;
   StateFile state;
   for (const auto& [what, value] : settings_.identity) state.put_text("identity:" + what, value);
   state.put_number("total_steps", total_steps_);
@@ -230,10 +230,10 @@ Status Trainer::resume() {
   }
   stepper_.optimizer().restore(optimizer_steps, std::move(first), std::move(second));
   resumed_ = true;
-  saved_epoch_ = epoch_;
   // The state holds the weights, too: an output that was lost, or is older than the state, is made whole
   // again.
   EDGETRAIN_CHECK(program_.save(settings_.output));
+  saved_ = true;
   if (settings_.schedule.name == "cosine" && planned != total_steps_) {
     std::fprintf(stderr,
                  "note: the cosine schedule now ends at step %" PRIu64 ", not %" PRIu64

@@ -177,6 +177,11 @@ def test_not_finite_keeps_the_last_good_weights(
     good = out.read_bytes()
     assert run(*common, "--lr", 1e20).code == 4
     assert out.read_bytes() == good
+    growing = [*common, "--lr", 1e20, "--batch-size", 8, "--warmup-steps", 10_000, "--schedule", "cosine"]
+    saved = run(*growing, "--save-every", 1)
+    assert (saved.code, "holds the weights saved last" in saved.error) == (4, True)
+    resumed = run(*growing, "--resume")
+    assert (resumed.code, "holds the weights saved last" in resumed.error) == (4, True)
 
 
 def limit_files() -> None:

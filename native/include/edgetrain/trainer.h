@@ -66,10 +66,10 @@ class Trainer {
   Stepper stepper_;
   std::string loss_;
   uint64_t total_steps_;
-  uint64_t epoch_ = 0, batch_ = 0, step_ = 0, saved_epoch_ = 0;
+  uint64_t epoch_ = 0, batch_ = 0, step_ = 0;
   Meter meter_;
   double train_time_ = 0;
-  bool resumed_ = false;
+  bool resumed_ = false, saved_ = false;
   EpochRecord last_;
 };
 
