@@ -1,6 +1,7 @@
 #include "edgetrain/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 namespace edgetrain {
@@ -25,6 +27,20 @@ mode_t usual_mode() {
   return 0666 & ~mask;
 }
 
+/// Deletes the temporary files of processes that were killed.
+void remove_abandoned(const std::string& folder, const std::string& stem) {
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder, error), end;
+  for (; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.size() != stem.size() + 6 || name.compare(0, stem.size(), stem) != 0) continue;
+    const int handle = ::open(entry->path().c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (handle < 0) continue;
+    if (::flock(handle, LOCK_EX | LOCK_NB) == 0) ::unlink(entry->path().c_str());
+    ::close(handle);
+  }
+}
+
 }  // namespace
 
 Result<AtomicFile> AtomicFile::open(const std::string& path) {
@@ -37,10 +53,14 @@ Result<AtomicFile> AtomicFile::open(const std::string& path) {
   }
   const size_t slash = path.rfind('/');
   const size_t start = slash == std::string::npos ? 0 : slash + 1;
-  std::string name = path.substr(0, start) + "." + path.substr(start) + ".XXXXXX";
+  const std::string stem = "." + path.substr(start) + ".";
+  remove_abandoned(folder_of(path), stem);
+  std::string name = path.substr(0, start) + stem + "XXXXXX";
   file.handle_ = ::mkstemp(name.data());
   if (file.handle_ < 0) return file.error(errno);
   file.temporary_ = name;
+  // Says as long as this process lives that the file is in use. Where locks are unknown, none is abandoned.
+  (void)::flock(file.handle_, LOCK_EX | LOCK_NB);
   return file;
 }
 
@@ -69,17 +89,14 @@ Status AtomicFile::write(const void* data, size_t size) {
 Status AtomicFile::commit() {
   // mkstemp makes files private; a result is as readable as any other new file.
   if (::fchmod(handle_, usual_mode()) != 0 || ::fsync(handle_) != 0) return error(errno);
-  const int handle = std::exchange(handle_, -1);
-  if (::close(handle) != 0) return error(errno);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) return error(errno);
   temporary_.clear();
   const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    // Some file systems can't sync folders; the file is whole all the same.
-    (void)::fsync(folder);
-    ::close(folder);
-  }
-  return {};
+  if (folder < 0) return {};
+  // Some file systems can't sync folders; the file is whole all the same.
+  const int reason = ::fsync(folder) == 0 || errno == EINVAL || errno == ENOTSUP ? 0 : errno;
+  ::close(folder);
+  return reason == 0 ? Status() : Status(error(reason));
 }
 
 Failure AtomicFile::error(int reason) const {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 import resource
@@ -286,8 +287,12 @@ def test_killed_while_it_saves(digits_program: Any, packed: Any, runner: Path, t
         if out.exists():
             seen.add(read_tensors(out).data)  # raises where the file is not whole
     assert len(seen) > 25  # most were killed after at least one save
-    for left in tmp_path.glob(".out.*"):
-        left.unlink()
+    (tmp_path / ".out.ptd.AbC123").write_bytes(b"left behind")
+    (tmp_path / ".out.ptd.my-notes").write_bytes(b"something else")
+    with (tmp_path / ".out.ptd.inUse1").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        subprocess.run([str(x) for x in (*command, 0, "--max-steps", 1)], check=True, capture_output=True)
+    assert {p.name for p in tmp_path.glob(".out.*")} == {".out.ptd.my-notes", ".out.ptd.inUse1"}
 
 
 def test_killed_while_it_saves_a_program(
