@@ -132,8 +132,8 @@ Status run_bench(const Arguments& arguments) {
                       .add("threads", uint64_t{thread_count()})
                       .print());
   const Status done = answer_lines(bench);
-  EDGETRAIN_CHECK(write_profile(arguments, *program));
-  return done;
+  const Status profiled = write_profile(arguments, *program);
+  return done.ok() ? profiled : done;
 }
 
 }  // namespace edgetrain

@@ -45,8 +45,9 @@ Status run_predict(const Arguments& arguments) {
       if (classes && width > 0 && outputs.scalar_type() == executorch::aten::ScalarType::Float) {
         const float* logits = outputs.const_data_ptr<float>() + i * width;
         const auto best = static_cast<size_t>(std::max_element(logits, logits + width) - logits);
-        line.add("class", uint64_t{best});
-        if (best < manifest->classes.size()) line.add("label", manifest->classes[best]);
+        const bool finite = std::all_of(logits, logits + width, [](float x) { return std::isfinite(x); });
+        line.add_raw("class", finite ? std::to_string(best) : "null");
+        if (finite && best < manifest->classes.size()) line.add("label", manifest->classes[best]);
       }
       EDGETRAIN_CHECK(line.print());
     }

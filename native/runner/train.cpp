@@ -95,8 +95,9 @@ Status run_train(Arguments& arguments) {
   Trainer trainer(*program, *training.loader, validation.loader.get(), arguments.train);
   if (arguments.resume) EDGETRAIN_CHECK(trainer.resume());
   const Status trained = trainer.run();
-  EDGETRAIN_CHECK(write_profile(arguments, *program));
+  const Status profiled = write_profile(arguments, *program);
   EDGETRAIN_CHECK(trained);
+  EDGETRAIN_CHECK(profiled);
   return JsonLine("result")
       .add("runtime", "native")
       .add("output", arguments.train.output)

@@ -51,7 +51,11 @@ uint64_t memory_bytes(const char* name) {
   if (kilobytes > 0) return kilobytes * 1024;
   struct rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
+#ifdef __APPLE__
+  return static_cast<uint64_t>(usage.ru_maxrss);
+#else
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+#endif
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from edgetrain.artifacts.program import load_program
-from edgetrain.artifacts.tensors import read_tensors
+from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.data import BatchLoader
 from edgetrain.data.base import TensorSplit
 from edgetrain.runtimes import Session, open_session
@@ -149,8 +149,6 @@ def test_weights_inside_the_program(inline_program: Any, packed: Any, run: Runne
 def test_regression(regression_program: Any, regression_data: Path, run: Runner, tmp_path: Path) -> None:
     import numpy as np
 
-    from edgetrain.artifacts.tensors import write_tensors
-
     arrays = np.load(regression_data)
     data = tmp_path / "data.ptd"
     write_tensors(data, {name: torch.from_numpy(arrays[name]) for name in ("inputs", "targets")})
@@ -175,6 +173,17 @@ def test_predict_gives_logits_and_labels(digits_program: Any, packed: Any, run: 
     for i, row in enumerate(logits):
         assert predictions[i]["outputs"] == pytest.approx(row.tolist(), rel=1e-5, abs=1e-5)
         assert predictions[i]["class"] == int(row.argmax()) == int(predictions[i]["label"])
+
+
+def test_no_class_is_predicted_from_nan(digits_program: Any, run: Runner, tmp_path: Path) -> None:
+    data = tmp_path / "data.ptd"
+    write_tensors(
+        data,
+        {"inputs": torch.full((3, 1, 8, 8), torch.nan), "targets": torch.zeros(3, dtype=torch.int64)},
+    )
+    for prediction in run("predict", digits_program.program, "--data", data).events("prediction"):
+        assert prediction["class"] is None
+        assert "label" not in prediction
 
 
 def test_info(digits_program: Any, packed: Any, run: Runner) -> None:
@@ -208,7 +217,7 @@ TORCH_JOB = """
 import sys
 import torch
 from edgetrain.artifacts.checkpoint import load_checkpoint
-from edgetrain.artifacts.tensors import read_tensors
+from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.models import build_model
 from pathlib import Path
 
