@@ -90,7 +90,15 @@ Result<ProgramFiles> ProgramFiles::open(const std::string& program, const std::s
   }
   if (!path.empty()) {
     EDGETRAIN_TAKE(files.weights, TensorFile::open(path));
-    if (files.manifest) EDGETRAIN_CHECK(check_pairing(*files.weights, *files.manifest));
+    if (files.manifest) {
+      EDGETRAIN_CHECK(check_pairing(*files.weights, *files.manifest));
+      // Nothing else would find damage in it.
+      if (!files.weights->digest_offset() && !check_file(path, *files.manifest->weights).ok()) {
+        return bad_input(path +
+                         " has no digest; it was not written by edgetrain, or was rewritten; use the file "
+                         "that edgetrain wrote");
+      }
+    }
   }
   return files;
 }
