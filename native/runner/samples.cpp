@@ -84,8 +84,7 @@ Result<Samples> open_samples(const Arguments& arguments, const Program& program,
                              const std::vector<std::string>& paths, size_t batch_size, bool shuffle) {
   EDGETRAIN_TAKE(Dataset opened, Dataset::open(paths));
   Samples samples{std::make_unique<Dataset>(std::move(opened)), nullptr};
-  EDGETRAIN_CHECK(
-      samples.dataset->check_fits(program, program.manifest() ? program.manifest()->classes.size() : 0));
+  EDGETRAIN_CHECK(samples.dataset->check_fits(program, program.classes()));
   EDGETRAIN_CHECK(check_classes(paths[0], program, *samples.dataset));
   EDGETRAIN_TAKE(auto preprocessing, choose_preprocessing(arguments, program, *samples.dataset));
   const bool fixed = program.fixed_batch_size();

@@ -292,6 +292,16 @@ Result<Tensor> Program::predict(const Batch& batch) {
   return outputs[0].toTensor();
 }
 
+size_t Program::classes() const {
+  if (!files_.manifest) return 0;
+  if (!files_.manifest->classes.empty()) return files_.manifest->classes.size();
+  if (files_.manifest->loss != "cross_entropy") return 0;
+  const auto meta = module_->method_meta(predict_);
+  if (!meta.ok() || meta->num_outputs() == 0) return 0;
+  const auto logits = meta->output_tensor_meta(0);
+  return logits.ok() && logits->sizes().size() == 2 ? static_cast<size_t>(logits->sizes()[1]) : 0;
+}
+
 bool Program::weights_finite() const {
   // Integer buffers (counters of batches) are never not finite; there are none among float weights in our
   // programs.

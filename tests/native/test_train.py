@@ -186,6 +186,24 @@ def test_no_class_is_predicted_from_nan(digits_program: Any, run: Runner, tmp_pa
         assert "label" not in prediction
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_classes_out_of_range_are_refused(
+    digits_program: Any, run: Runner, tmp_path: Path, named: bool
+) -> None:
+    made = digits_program.copy_to(tmp_path)
+    manifest = json.loads(made.manifest.read_text())
+    if not named:
+        manifest["task"]["classes"] = None
+    made.manifest.write_text(json.dumps(manifest))
+    data, out = tmp_path / "data.ptd", tmp_path / "out.ptd"
+    for target, code in ((9, 0), (10, 3), (-1, 3)):
+        write_tensors(data, {"inputs": torch.zeros(2, 1, 8, 8), "targets": torch.tensor([0, target])})
+        done = run("train", made.program, "--data", data, "-o", out, "--max-steps", 1)
+        assert done.code == code
+        if code:
+            assert f"sample 1 has class {target}, the model knows 0 to 9" in done.error
+
+
 def test_info(digits_program: Any, packed: Any, run: Runner) -> None:
     (program,) = run("info", digits_program.program).events("program")
     manifest = json.loads(digits_program.manifest.read_text())

@@ -87,6 +87,8 @@ class Program {
   const Manifest* manifest() const { return files_.manifest ? &*files_.manifest : nullptr; }
   const InputSpec& inputs() const { return inputs_; }
   const InputSpec& targets() const { return targets_; }
+  /// How many classes there are: those of the manifest or else the logits; 0 where neither tells.
+  size_t classes() const;
   size_t max_batch_size() const { return max_batch_size_; }
   /// Whether every batch must have max_batch_size() samples.
   bool fixed_batch_size() const { return !files_.manifest; }
