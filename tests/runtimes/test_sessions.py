@@ -168,6 +168,8 @@ def test_a_model_that_has_changed_since(noisy_program: Any, monkeypatch: pytest.
 
 def test_a_program_executorch_refuses(digits: Any) -> None:
     program = load_program(digits.program)
-    digits.program.write_bytes(digits.program.read_bytes()[:5000])
+    # Of another version: a program cut short would crash this process now and then.
+    content = digits.program.read_bytes()
+    digits.program.write_bytes(content[:4] + b"ET99" + content[8:])
     with pytest.raises(InputError, match=r"ExecuTorch refuses .*model\.pte"):
         open_session("executorch", program)
