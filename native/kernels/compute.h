@@ -36,13 +36,43 @@ struct MaxPool {
   int64_t kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x;
 };
 
-/// One operand of an element-wise operator: element i lies at data[i * step], step 0 or 1.
-struct Operand {
-  const float* data;
-  int64_t step;
+/// One loop over elements, and how many elements apart two of its steps lie in each operand. Loops come
+/// outermost first; the first operand is the result, whose elements lie in order.
+template <int kOperands>
+struct Loop {
+  int64_t size;
+  int64_t step[kOperands];
 };
 
-enum class Binary { kAdd, kSubtract, kMultiply, kDivide };
+/// Functions of one number. Some have parameters p and q.
+enum class Unary {
+  kAbsolute,
+  kClamp,  // to at least p, at most q
+  kErf,
+  kExp,
+  kGelu,
+  kGeluTanh,
+  kLeakyRelu,  // p: the slope below zero
+  kLog,
+  kNegative,
+  kReciprocal,
+  kRelu,
+  kRsqrt,
+  kSigmoid,
+  kSqrt,
+  kSquare,
+  kTanh
+};
+enum class Binary { kAdd, kSubtract, kMultiply, kDivide, kMaximum, kMinimum };
+enum class Comparison { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
+
+/// Rows of channels x plane elements with mean 0 and variance 1, scaled and shifted per channel. The channels
+/// of row r are those of group r % groups.
+struct Normalization {
+  int64_t rows, channels, plane;
+  float eps;
+  int64_t groups = 1;
+};
 
 /// What a dropout draws: a function of these and of an element's place.
 struct Dropout {
@@ -71,14 +101,26 @@ struct Compute {
   /// to[c * to_row + r] = from[r * from_row + c]
   void (*transpose)(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                     int64_t columns);
-  void (*relu)(const float* from, int64_t count, float* to);
-  void (*less_equal)(const float* from, float value, int64_t count, bool* to);
-  void (*select)(const bool* condition, Operand yes, Operand no, int64_t count, float* to);
+  void (*unary)(Unary operation, const float* from, int64_t count, float p, float q, float* to);
+  // In the innermost loop, operands that are broadcast have step 0, others step 1.
   /// @param alpha factor of b, for kAdd and kSubtract
-  void (*binary)(Binary operation, Operand a, Operand b, float alpha, int64_t count, float* to);
+  void (*binary)(Binary operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
+                 float alpha, float* to);
+  void (*compare)(Comparison operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
+                  bool* to);
+  void (*select)(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes,
+                 const float* no, float* to);
   /// to[o][i] = factor * sum over r of from[o][r][i]
   void (*sum_middle)(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor,
                      float* to);
+  /// Of the middle one of three dimensions.
+  void (*softmax)(bool log, const float* from, int64_t outer, int64_t count, int64_t inner, float* to);
+  /// @param weight, bias per channel, or null
+  void (*normalize)(const Normalization& norm, const float* input, const float* weight, const float* bias,
+                    float* output, float* mean, float* rstd);
+  /// to = from * scale + shift of each channel.
+  void (*scale_channels)(const float* from, int64_t batch, int64_t channels, int64_t plane,
+                         const float* scale, const float* shift, float* to);
   void (*dropout)(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept);
 };
 

@@ -1,201 +1,236 @@
 #include "elementwise.h"
 
-#include <algorithm>
+#include <array>
 #include <cstring>
+#include <limits>
 
 #include "isa.h"
+#include "loops.h"
+#include "types.h"
 
 namespace edgetrain::kernels {
 namespace {
 
-/// A dimension that is gone through, and how far its elements lie apart in both operands: 0 where one is
-/// broadcast.
-struct Dimension {
-  int64_t size, a, b;
-};
-
-/// The dimensions of a result with as many as possible made one. The last one is the inner loop.
-std::optional<std::vector<Dimension>> broadcast(const Tensor& a, const Tensor& b,
-                                                std::vector<int64_t>& sizes) {
-  const int64_t dims = std::max(a.dim(), b.dim());
-  sizes.assign(static_cast<size_t>(dims), 1);
-  std::vector<Dimension> merged = {{1, 0, 0}};
-  int64_t a_stride = 1, b_stride = 1;
-  for (int64_t i = 1; i <= dims; ++i) {  // from the last on
-    const int64_t a_size = i <= a.dim() ? a.size(a.dim() - i) : 1;
-    const int64_t b_size = i <= b.dim() ? b.size(b.dim() - i) : 1;
-    if (a_size != b_size && a_size != 1 && b_size != 1) return {};
-    const int64_t size = a_size == 1 ? b_size : a_size;
-    sizes[static_cast<size_t>(dims - i)] = size;
-    const Dimension next = {size, a_size == 1 ? 0 : a_stride, b_size == 1 ? 0 : b_stride};
-    a_stride *= a_size;
-    b_stride *= b_size;
-    if (size == 1) continue;
-    Dimension& last = merged.back();
-    if (last.size == 1) {
-      last = next;
-    } else if (next.a == last.a * last.size && next.b == last.b * last.size) {
-      last.size *= size;
-    } else {
-      merged.push_back(next);
-    }
-  }
-  std::reverse(merged.begin(), merged.end());
-  return merged;
-}
-
+/// Two operands of one type. The second one may be a number.
 struct BinaryPlan {
-  std::vector<Dimension> dimensions;
-  const float *a, *b;
-  float alpha;
-  float* out;
+  Loops<3> loops;
+  ScalarType type;
+  const void *a, *b;  // no b: the number
+  alignas(8) std::array<char, 8> number;
+  double alpha;
+  void* out;
 };
 
-std::optional<BinaryPlan> plan_binary(const Tensor& a, const Tensor& b, float alpha, const Tensor& out) {
-  if (!are_dense(a, b, out)) return {};
-  std::vector<int64_t> sizes;
-  auto dimensions = broadcast(a, b, sizes);
-  if (!dimensions || !resize(out, sizes)) return {};
-  return BinaryPlan{std::move(*dimensions), a.const_data_ptr<float>(), b.const_data_ptr<float>(), alpha,
-                    out.mutable_data_ptr<float>()};
+std::optional<BinaryPlan> plan_binary(const Tensor& a, const EValue& other, double alpha, const Tensor& out,
+                                      ScalarType out_type) {
+  const auto type = a.scalar_type();
+  if (!is_visited(type) || !is_dense(a, type) || !is_dense(out, out_type)) return {};
+  BinaryPlan plan = {{}, type, a.const_data_ptr(), nullptr, {}, alpha, nullptr};
+  if (other.isTensor()) {
+    const auto& b = other.toTensor();
+    const auto sizes = broadcast_sizes(a, b);
+    if (!is_dense(b, type) || !sizes || !resize(out, *sizes)) return {};
+    plan.loops = broadcast_loops(*sizes, a, b);
+    plan.b = b.const_data_ptr();
+  } else {
+    if (!resize(out, sizes_of(a))) return {};
+    plan.loops = {{a.numel(), {1, 1, 0}}};
+    visit(type, [&](auto zero) {
+      const auto number = element<decltype(zero)>(other);
+      std::memcpy(plan.number.data(), &number, sizeof(number));
+    });
+  }
+  plan.out = out.mutable_data_ptr();
+  return plan;
 }
 
-void run_binary(Binary operation, const BinaryPlan& plan) {
-  const Dimension& inner = plan.dimensions.back();
-  int64_t rows = 1;
-  for (size_t i = 0; i + 1 < plan.dimensions.size(); ++i) rows *= plan.dimensions[i].size;
-  if (inner.size == 0) return;
-  for (int64_t row = 0; row < rows; ++row) {
-    int64_t a = 0, b = 0, rest = row;
-    for (size_t i = plan.dimensions.size() - 1; i-- > 0;) {
-      const Dimension& d = plan.dimensions[i];
-      a += rest % d.size * d.a;
-      b += rest % d.size * d.b;
-      rest /= d.size;
+/// f(T(), b) for the type of the operands, with b as an operand.
+template <class Function>
+void with_other(const BinaryPlan& plan, const Function& f) {
+  visit(plan.type, [&](auto zero) {
+    const void* b = plan.b != nullptr ? plan.b : plan.number.data();
+    f(zero, static_cast<const decltype(zero)*>(b));
+  });
+}
+
+void run_arithmetic(Binary operation, const BinaryPlan& plan) {
+  with_other(plan, [&](auto zero, const auto* b) {
+    using T = decltype(zero);
+    const auto* a = static_cast<const T*>(plan.a);
+    auto* out = static_cast<T*>(plan.out);
+    const T alpha = static_cast<T>(plan.alpha);
+    if constexpr (std::is_same_v<T, float>) {
+      const auto depth = static_cast<int64_t>(plan.loops.size());
+      return compute().binary(operation, plan.loops.data(), depth, a, b, alpha, out);
     }
-    compute().binary(operation, {plan.a + a, inner.a}, {plan.b + b, inner.b}, plan.alpha, inner.size,
-                     plan.out + row * inner.size);
+    switch (operation) {
+      case Binary::kAdd:
+        return map(plan.loops, [=](T x, T y) { return static_cast<T>(x + alpha * y); }, out, a, b);
+      case Binary::kSubtract:
+        return map(plan.loops, [=](T x, T y) { return static_cast<T>(x - alpha * y); }, out, a, b);
+      case Binary::kMultiply:
+        return map(plan.loops, [](T x, T y) { return static_cast<T>(x * y); }, out, a, b);
+      case Binary::kDivide:
+        if constexpr (std::is_floating_point_v<T>) map(plan.loops, [](T x, T y) { return x / y; }, out, a, b);
+        return;
+      case Binary::kMaximum:
+        return map(plan.loops, [](T x, T y) { return x > y || x != x ? x : y; }, out, a, b);
+      case Binary::kMinimum:
+        return map(plan.loops, [](T x, T y) { return x < y || x != x ? x : y; }, out, a, b);
+    }
+  });
+}
+
+constexpr char kAdd[] = "aten::add.out", kAddScalar[] = "aten::add.Scalar_out", kSub[] = "aten::sub.out",
+               kSubScalar[] = "aten::sub.Scalar_out", kMul[] = "aten::mul.out",
+               kMulScalar[] = "aten::mul.Scalar_out", kDiv[] = "aten::div.out",
+               kDivScalar[] = "aten::div.Scalar_out", kMaximum[] = "aten::maximum.out",
+               kMinimum[] = "aten::minimum.out";
+
+/// (self, other, alpha) → out, and without alpha
+template <const char* kOperator, Binary kOperation, bool kAlpha>
+struct Arithmetic {
+  static constexpr const char* kName = kOperator;
+  static std::optional<BinaryPlan> plan(Stack stack) {
+    const auto &self = stack[0]->toTensor(), &out = stack[kAlpha ? 3 : 2]->toTensor();
+    const auto type = self.scalar_type();
+    // PyTorch divides integers into floats, and takes no difference of bools.
+    if (kOperation == Binary::kDivide && !is_floating(type)) return {};
+    if (kOperation == Binary::kSubtract && type == ScalarType::Bool) return {};
+    if (!stack[1]->isTensor() && !keeps_type(type, *stack[1])) return {};
+    if (kAlpha && !keeps_type(type, *stack[2])) return {};
+    return plan_binary(self, *stack[1], kAlpha ? scalar(*stack[2]) : 1.0, out, type);
+  }
+  static void run(const BinaryPlan& plan) { run_arithmetic(kOperation, plan); }
+};
+
+template <class T>
+bool holds(Comparison operation, T x, T y) {
+  switch (operation) {
+    case Comparison::kEqual:
+      return x == y;
+    case Comparison::kNotEqual:
+      return x != y;
+    case Comparison::kLess:
+      return x < y;
+    case Comparison::kLessEqual:
+      return x <= y;
+    case Comparison::kGreater:
+      return x > y;
+    default:
+      return x >= y;
   }
 }
 
-constexpr char kAddName[] = "aten::add.out", kSubName[] = "aten::sub.out";
-constexpr char kMulName[] = "aten::mul.out", kDivName[] = "aten::div.out";
-
-/// (self, other, alpha) → out
-template <const char* kOperator, Binary kOperation>
-struct Sum {
-  static constexpr const char* kName = kOperator;
-  static std::optional<BinaryPlan> plan(Stack stack) {
-    return plan_binary(stack[0]->toTensor(), stack[1]->toTensor(), static_cast<float>(scalar(*stack[2])),
-                       stack[3]->toTensor());
-  }
-  static void run(const BinaryPlan& plan) { run_binary(kOperation, plan); }
-};
+constexpr char kEq[] = "aten::eq.Tensor_out", kEqScalar[] = "aten::eq.Scalar_out",
+               kNe[] = "aten::ne.Tensor_out", kNeScalar[] = "aten::ne.Scalar_out",
+               kLt[] = "aten::lt.Tensor_out", kLtScalar[] = "aten::lt.Scalar_out",
+               kLe[] = "aten::le.Tensor_out", kLeScalar[] = "aten::le.Scalar_out",
+               kGt[] = "aten::gt.Tensor_out", kGtScalar[] = "aten::gt.Scalar_out",
+               kGe[] = "aten::ge.Tensor_out", kGeScalar[] = "aten::ge.Scalar_out";
 
 /// (self, other) → out
-template <const char* kOperator, Binary kOperation>
-struct Product {
+template <const char* kOperator, Comparison kOperation>
+struct Compare {
   static constexpr const char* kName = kOperator;
   static std::optional<BinaryPlan> plan(Stack stack) {
-    return plan_binary(stack[0]->toTensor(), stack[1]->toTensor(), 1.0F, stack[2]->toTensor());
+    const auto& self = stack[0]->toTensor();
+    // A number that the elements' type can't hold would be compared as another one.
+    if (!stack[1]->isTensor()) {
+      const double number = scalar(*stack[1]);
+      bool same = false;
+      visit(self.scalar_type(), [&](auto zero) {
+        using T = decltype(zero);
+        const bool inside = std::is_floating_point_v<T> ||
+                            (number >= static_cast<double>(std::numeric_limits<T>::min()) &&
+                             number < 0x1p62 && number <= static_cast<double>(std::numeric_limits<T>::max()));
+        same = inside && static_cast<double>(static_cast<T>(number)) == number;
+      });
+      if (!same) return {};
+    }
+    return plan_binary(self, *stack[1], 1.0, stack[2]->toTensor(), ScalarType::Bool);
   }
-  static void run(const BinaryPlan& plan) { run_binary(kOperation, plan); }
-};
-
-struct UnaryPlan {
-  const float* from;
-  int64_t count;
-  float* to;
-};
-
-/// (self) → out
-struct Relu {
-  static constexpr char kName[] = "aten::relu.out";
-  static std::optional<UnaryPlan> plan(Stack stack) {
-    const auto &self = stack[0]->toTensor(), &out = stack[1]->toTensor();
-    if (!are_dense(self, out) || !resize(out, sizes_of(self))) return {};
-    return UnaryPlan{self.const_data_ptr<float>(), self.numel(), out.mutable_data_ptr<float>()};
+  static void run(const BinaryPlan& plan) {
+    with_other(plan, [&](auto zero, const auto* b) {
+      using T = decltype(zero);
+      const auto* a = static_cast<const T*>(plan.a);
+      auto* out = static_cast<bool*>(plan.out);
+      if constexpr (std::is_same_v<T, float>) {
+        const auto depth = static_cast<int64_t>(plan.loops.size());
+        compute().compare(kOperation, plan.loops.data(), depth, a, b, out);
+      } else {
+        map(plan.loops, [](T x, T y) { return holds(kOperation, x, y); }, out, a, b);
+      }
+    });
   }
-  static void run(const UnaryPlan& p) { compute().relu(p.from, p.count, p.to); }
 };
 
-/// (self, other) → out
-struct LessEqual {
-  struct Plan {
-    const float* from;
-    float value;
-    int64_t count;
-    bool* to;
-  };
-  static constexpr char kName[] = "aten::le.Scalar_out";
-  static std::optional<Plan> plan(Stack stack) {
-    const auto &self = stack[0]->toTensor(), &out = stack[2]->toTensor();
-    const double value = scalar(*stack[1]);
-    // A number that float32 can't hold would be compared as another one.
-    if (static_cast<double>(static_cast<float>(value)) != value) return {};
-    if (!is_dense(self) || !is_dense(out, ScalarType::Bool) || !resize(out, sizes_of(self))) return {};
-    return Plan{self.const_data_ptr<float>(), static_cast<float>(value), self.numel(),
-                out.mutable_data_ptr<bool>()};
-  }
-  static void run(const Plan& p) { compute().less_equal(p.from, p.value, p.count, p.to); }
-};
-
-/// (condition, self, other) → out; self and other are of the condition's size, or numbers
+/// (condition, self, other) → out
 struct Where {
   struct Plan {
+    Loops<4> loops;
+    ScalarType type;
     const bool* condition;
-    Operand yes, no;
-    int64_t count;
-    float* to;
+    const void *yes, *no;
+    void* out;
   };
   static constexpr char kName[] = "aten::where.self_out";
   static std::optional<Plan> plan(Stack stack) {
     const auto &condition = stack[0]->toTensor(), &yes = stack[1]->toTensor(), &no = stack[2]->toTensor();
     const auto& out = stack[3]->toTensor();
-    const auto sizes = sizes_of(condition);
-    const auto fits = [&sizes](const Tensor& t) { return t.dim() == 0 || sizes_of(t) == sizes; };
-    if (!are_dense(yes, no, out) || !is_dense(condition, ScalarType::Bool) || !fits(yes) || !fits(no))
-      return {};
-    if (!resize(out, sizes)) return {};
-    const auto operand = [](const Tensor& t) {
-      return Operand{t.const_data_ptr<float>(), t.dim() == 0 ? 0 : 1};
-    };
-    return Plan{condition.const_data_ptr<bool>(), operand(yes), operand(no), condition.numel(),
-                out.mutable_data_ptr<float>()};
+    const auto type = out.scalar_type();
+    const bool dense = is_dense(yes, type) && is_dense(no, type) && is_dense(out, type);
+    if (!is_visited(type) || !dense || !is_dense(condition, ScalarType::Bool)) return {};
+    const auto sizes = broadcast_sizes(condition, yes, no);
+    if (!sizes || !resize(out, *sizes)) return {};
+    return Plan{broadcast_loops(*sizes, condition, yes, no),
+                type,
+                condition.const_data_ptr<bool>(),
+                yes.const_data_ptr(),
+                no.const_data_ptr(),
+                out.mutable_data_ptr()};
   }
-  static void run(const Plan& p) { compute().select(p.condition, p.yes, p.no, p.count, p.to); }
-};
-
-/// (self) → out
-struct AliasCopy {
-  struct Plan {
-    const void* from;
-    size_t bytes;
-    void* to;
-  };
-  static constexpr char kName[] = "aten::alias_copy.out";
-  static std::optional<Plan> plan(Stack stack) {
-    const auto &self = stack[0]->toTensor(), &out = stack[1]->toTensor();
-    const auto type = self.scalar_type();
-    if (!is_dense(self, type) || !is_dense(out, type) || !resize(out, sizes_of(self))) return {};
-    return Plan{self.const_data_ptr(), self.nbytes(), out.mutable_data_ptr()};
-  }
-  static void run(const Plan& p) {
-    if (p.bytes > 0) std::memcpy(p.to, p.from, p.bytes);
+  static void run(const Plan& plan) {
+    visit(plan.type, [&](auto zero) {
+      using T = decltype(zero);
+      const auto *yes = static_cast<const T*>(plan.yes), *no = static_cast<const T*>(plan.no);
+      auto* out = static_cast<T*>(plan.out);
+      if constexpr (std::is_same_v<T, float>) {
+        const auto depth = static_cast<int64_t>(plan.loops.size());
+        compute().select(plan.loops.data(), depth, plan.condition, yes, no, out);
+      } else {
+        map(plan.loops, [](bool c, T x, T y) { return c ? x : y; }, out, plan.condition, yes, no);
+      }
+    });
   }
 };
 
 }  // namespace
 
 std::vector<Kernel> elementwise_kernels() {
-  return {boxed<Sum<kAddName, Binary::kAdd>>(),
-          boxed<Sum<kSubName, Binary::kSubtract>>(),
-          boxed<Product<kMulName, Binary::kMultiply>>(),
-          boxed<Product<kDivName, Binary::kDivide>>(),
-          boxed<Relu>(),
-          boxed<LessEqual>(),
-          boxed<Where>(),
-          boxed<AliasCopy>()};
+  return {boxed<Arithmetic<kAdd, Binary::kAdd, true>>(),
+          boxed<Arithmetic<kAddScalar, Binary::kAdd, true>>(),
+          boxed<Arithmetic<kSub, Binary::kSubtract, true>>(),
+          boxed<Arithmetic<kSubScalar, Binary::kSubtract, true>>(),
+          boxed<Arithmetic<kMul, Binary::kMultiply, false>>(),
+          boxed<Arithmetic<kMulScalar, Binary::kMultiply, false>>(),
+          boxed<Arithmetic<kDiv, Binary::kDivide, false>>(),
+          boxed<Arithmetic<kDivScalar, Binary::kDivide, false>>(),
+          boxed<Arithmetic<kMaximum, Binary::kMaximum, false>>(),
+          boxed<Arithmetic<kMinimum, Binary::kMinimum, false>>(),
+          boxed<Compare<kEq, Comparison::kEqual>>(),
+          boxed<Compare<kEqScalar, Comparison::kEqual>>(),
+          boxed<Compare<kNe, Comparison::kNotEqual>>(),
+          boxed<Compare<kNeScalar, Comparison::kNotEqual>>(),
+          boxed<Compare<kLt, Comparison::kLess>>(),
+          boxed<Compare<kLtScalar, Comparison::kLess>>(),
+          boxed<Compare<kLe, Comparison::kLessEqual>>(),
+          boxed<Compare<kLeScalar, Comparison::kLessEqual>>(),
+          boxed<Compare<kGt, Comparison::kGreater>>(),
+          boxed<Compare<kGtScalar, Comparison::kGreater>>(),
+          boxed<Compare<kGe, Comparison::kGreaterEqual>>(),
+          boxed<Compare<kGeScalar, Comparison::kGreaterEqual>>(),
+          boxed<Where>()};
 }
 
 }  // namespace edgetrain::kernels

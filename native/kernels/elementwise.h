@@ -6,7 +6,7 @@
 
 namespace edgetrain::kernels {
 
-/// add, sub, mul, div, relu, le with a number, where and copies, of float32.
+/// Arithmetic, comparisons and choices of two operands that are broadcast.
 std::vector<Kernel> elementwise_kernels();
 
 }  // namespace edgetrain::kernels

@@ -1,8 +1,5 @@
 #include "pooling.h"
 
-#include <algorithm>
-#include <cstring>
-
 #include "isa.h"
 
 namespace edgetrain::kernels {
@@ -54,44 +51,8 @@ struct MaxPoolWithIndices {
   static void run(const Plan& p) { compute().max_pool(p.pool, p.input, p.output, p.indices); }
 };
 
-/// (self, dim, index, src) → out
-struct ScatterAdd {
-  struct Plan {
-    const float *self, *source;
-    const int64_t* index;
-    int64_t rows, count, row;
-    float* out;
-  };
-  static constexpr char kName[] = "aten::scatter_add.out";
-  static std::optional<Plan> plan(Stack stack) {
-    const auto &self = stack[0]->toTensor(), &index = stack[2]->toTensor(), &source = stack[3]->toTensor();
-    const auto& out = stack[4]->toTensor();
-    const int64_t dim = stack[1]->toInt(), dims = self.dim();
-    if (!are_dense(self, source, out) || !is_dense(index, ScalarType::Long) || dims < 1) return {};
-    if ((dim != -1 && dim != dims - 1) || sizes_of(index) != sizes_of(source) || index.dim() != dims)
-      return {};
-    int64_t rows = 1;
-    for (int64_t i = 0; i + 1 < dims; rows *= self.size(i++)) {
-      if (self.size(i) != index.size(i)) return {};
-    }
-    const int64_t row = self.size(dims - 1), count = index.size(dims - 1);
-    const auto* indices = index.const_data_ptr<int64_t>();
-    // The stock kernel says what is wrong with an index.
-    bool inside = true;
-    for (int64_t i = 0; i < index.numel(); ++i)
-      inside &= static_cast<uint64_t>(indices[i]) < static_cast<uint64_t>(row);
-    if (!inside || !resize(out, sizes_of(self))) return {};
-    return Plan{self.const_data_ptr<float>(), source.const_data_ptr<float>(), indices, rows, count, row,
-                out.mutable_data_ptr<float>()};
-  }
-  static void run(const Plan& p) {
-    std::memcpy(p.out, p.self, static_cast<size_t>(p.rows * p.row) * sizeof(float));
-    compute().scatter_add(p.source, p.index, p.rows, p.count, p.out, p.row);
-  }
-};
-
 }  // namespace
 
-std::vector<Kernel> pooling_kernels() { return {boxed<MaxPoolWithIndices>(), boxed<ScatterAdd>()}; }
+std::vector<Kernel> pooling_kernels() { return {boxed<MaxPoolWithIndices>()}; }
 
 }  // namespace edgetrain::kernels

@@ -6,7 +6,7 @@
 
 namespace edgetrain::kernels {
 
-/// max_pool2d_with_indices, and the scatter_add along rows that its backward becomes at export.
+/// max_pool2d_with_indices.
 std::vector<Kernel> pooling_kernels();
 
 }  // namespace edgetrain::kernels

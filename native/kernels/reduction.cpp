@@ -1,83 +1,230 @@
 #include "reduction.h"
 
 #include "isa.h"
+#include "loops.h"
+#include "types.h"
 
 namespace edgetrain::kernels {
 namespace {
 
-/// A sum over the middle one of three dimensions, or over the first and last one.
-struct Plan {
-  bool channels;
-  int64_t outer, middle, inner;
-  float factor;
-  const float* from;
-  float* to;
+/// Loops over what is kept, whose operands are the result and the input, and over what is reduced.
+struct Reduction {
+  ScalarType type;
+  Loops<2> kept;
+  Loops<1> reduced;
+  int64_t count;              // of the elements that become one
+  std::vector<int64_t> runs;  // sizes of runs of dimensions that are kept, reduced, kept ...
+  const void* from;
+  void* to;
 };
 
 /// @param dims none for all
-std::optional<Plan> plan_sum(const Tensor& self, const EValue& dims, bool keep, bool mean,
-                             const Tensor& out) {
-  if (!are_dense(self, out)) return {};
-  std::vector<bool> reduced(static_cast<size_t>(self.dim()), true);
-  if (!dims.isNone() && !dims.toIntList().empty()) {
-    reduced.assign(reduced.size(), false);
-    for (const int64_t dim : dims.toIntList()) {
-      const int64_t i = dim < 0 ? dim + self.dim() : dim;
-      if (i < 0 || i >= self.dim()) return {};
-      reduced[static_cast<size_t>(i)] = true;
-    }
+std::optional<Reduction> plan_reduction(const Tensor& self, const std::vector<int64_t>& dims, bool keep,
+                                        const Tensor& out, ScalarType out_type) {
+  const auto type = self.scalar_type();
+  if (!is_visited(type) || !is_dense(self, type) || !is_dense(out, out_type)) return {};
+  std::vector<bool> is_reduced(static_cast<size_t>(self.dim()), dims.empty());
+  for (const int64_t dim : dims) {
+    const int64_t front = from_front(dim, self.dim());
+    if (front < 0) return {};
+    is_reduced[static_cast<size_t>(front)] = true;
   }
-  // Sizes of runs of dimensions that are all kept or all reduced, which take turns; the first run is kept.
-  std::vector<int64_t> runs = {1}, sizes;
-  int64_t count = 1;
-  for (size_t i = 0; i < reduced.size(); ++i) {
+  Reduction plan = {type, {}, {}, 1, {1}, self.const_data_ptr(), nullptr};
+  std::vector<int64_t> sizes;
+  const auto own = dense_steps(sizes_of(self));
+  for (size_t i = 0; i < own.size(); ++i) {
     const int64_t size = self.size(static_cast<int64_t>(i));
-    if (reduced[i]) count *= size;
-    if (!reduced[i] || keep) sizes.push_back(reduced[i] ? 1 : size);
+    if (!is_reduced[i] || keep) sizes.push_back(is_reduced[i] ? 1 : size);
+    if (is_reduced[i]) {
+      plan.reduced.push_back({size, {own[i]}});
+      plan.count *= size;
+    } else {
+      plan.kept.push_back({size, {0, own[i]}});
+    }
     if (size == 1) continue;
-    if (reduced[i] != (runs.size() % 2 == 0)) runs.push_back(1);
-    runs.back() *= size;
+    if (is_reduced[i] != (plan.runs.size() % 2 == 0)) plan.runs.push_back(1);
+    plan.runs.back() *= size;
   }
-  const float factor = mean ? static_cast<float>(1.0 / static_cast<double>(count)) : 1.0F;
-  Plan plan = {false, 1, 1, 1, factor, self.const_data_ptr<float>(), out.mutable_data_ptr<float>()};
-  if (runs.size() <= 3) {
-    plan.outer = runs[0];
-    plan.middle = runs.size() > 1 ? runs[1] : 1;
-    plan.inner = runs.size() > 2 ? runs[2] : 1;
-  } else if (runs.size() == 4 && runs[0] == 1 && !mean) {
-    plan.channels = true;
-    plan.outer = runs[1], plan.middle = runs[2], plan.inner = runs[3];
-  } else {
-    return {};
-  }
-  if (self.numel() == 0 || !resize(out, sizes)) return {};
+  int64_t step = 1;
+  for (size_t i = plan.kept.size(); i-- > 0; step *= plan.kept[i].size) plan.kept[i].step[0] = step;
+  plan.kept = merge(plan.kept);
+  plan.reduced = merge(plan.reduced);
+  if (!resize(out, sizes)) return {};
+  plan.to = out.mutable_data_ptr();
   return plan;
 }
 
-void run_sum(const Plan& p) {
-  if (p.channels) {
-    compute().sum_channels(p.from, p.outer, p.middle, p.inner, p.to);
-  } else {
-    compute().sum_middle(p.from, p.outer, p.middle, p.inner, p.factor, p.to);
-  }
+std::vector<int64_t> dims_of(const EValue& value) {
+  if (value.isNone()) return {};
+  const auto list = value.toIntList();
+  return {list.begin(), list.end()};
 }
 
-constexpr char kSumName[] = "aten::sum.IntList_out", kMeanName[] = "aten::mean.out";
+/// Each result is finish(of all elements combined, from `first` on).
+template <class From, class To, class Sum, class Combine, class Finish>
+void fold(const Reduction& plan, Sum first, const Combine& combine, const Finish& finish) {
+  const auto* from = static_cast<const From*>(plan.from);
+  auto* to = static_cast<To*>(plan.to);
+  const auto& kept = plan.kept.back();
+  const auto& reduced = plan.reduced;
+  for_each_row(plan.kept, [&](const auto& place) {
+    for (int64_t k = 0; k < kept.size; ++k) {
+      const From* start = from + place[1] + k * kept.step[1];
+      Sum sum = first;
+      for_each_row(reduced, [&](const auto& at) {
+        const From* row = start + at[0];
+        for (int64_t i = 0; i < reduced.back().size; ++i) sum = combine(sum, row[i * reduced.back().step[0]]);
+      });
+      to[place[0] + k * kept.step[0]] = finish(sum);
+    }
+  });
+}
+
+/// Whether the vectorised sums did it: of one run, or of all but the channels.
+bool sum_vectors(const Reduction& plan, double factor) {
+  const auto& runs = plan.runs;
+  const auto* from = static_cast<const float*>(plan.from);
+  auto* to = static_cast<float*>(plan.to);
+  const auto size = [&runs](size_t i) { return i < runs.size() ? runs[i] : 1; };
+  for (const int64_t run : runs) {
+    if (run == 0) return false;
+  }
+  if (runs.size() <= 3) {
+    compute().sum_middle(from, size(0), size(1), size(2), static_cast<float>(factor), to);
+  } else if (runs.size() == 4 && runs[0] == 1 && factor == 1) {
+    compute().sum_channels(from, runs[1], runs[2], runs[3], to);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+constexpr char kSum[] = "aten::sum.IntList_out", kMean[] = "aten::mean.out";
 
 /// (self, dim?, keepdim, dtype?) → out
-template <const char* kOperator, bool kMean>
-struct Reduce {
+template <const char* kOperator, bool kIsMean>
+struct Sum {
   static constexpr const char* kName = kOperator;
-  static std::optional<Plan> plan(Stack stack) {
-    return plan_sum(stack[0]->toTensor(), *stack[1], stack[2]->toBool(), kMean, stack[4]->toTensor());
+  static std::optional<Reduction> plan(Stack stack) {
+    const auto& self = stack[0]->toTensor();
+    const auto type = self.scalar_type();
+    if (kIsMean && !is_floating(type)) return {};
+    return plan_reduction(self, dims_of(*stack[1]), stack[2]->toBool(), stack[4]->toTensor(),
+                          is_floating(type) ? type : ScalarType::Long);
   }
-  static void run(const Plan& plan) { run_sum(plan); }
+  static void run(const Reduction& plan) {
+    const double factor = kIsMean ? 1.0 / static_cast<double>(plan.count) : 1.0;
+    visit(plan.type, [&](auto zero) {
+      using T = decltype(zero);
+      if constexpr (std::is_same_v<T, float>) {
+        if (sum_vectors(plan, factor)) return;
+      }
+      if constexpr (std::is_floating_point_v<T>) {
+        fold<T, T>(
+            plan, 0.0, [](double sum, T value) { return sum + static_cast<double>(value); },
+            [=](double sum) { return static_cast<T>(factor * sum); });
+      } else {
+        fold<T, int64_t>(
+            plan, int64_t{0}, [](int64_t sum, T value) { return sum + static_cast<int64_t>(value); },
+            [](int64_t sum) { return sum; });
+      }
+    });
+  }
+};
+
+constexpr char kAmax[] = "aten::amax.out", kAmin[] = "aten::amin.out";
+
+/// (self, dim, keepdim) → out; NaN wins
+template <const char* kOperator, bool kIsMax>
+struct Extreme {
+  static constexpr const char* kName = kOperator;
+  static std::optional<Reduction> plan(Stack stack) {
+    const auto& self = stack[0]->toTensor();
+    auto plan = plan_reduction(self, dims_of(*stack[1]), stack[2]->toBool(), stack[3]->toTensor(),
+                               self.scalar_type());
+    if (!plan || plan->count == 0) return {};
+    return plan;
+  }
+  static void run(const Reduction& plan) {
+    visit(plan.type, [&](auto zero) {
+      using T = decltype(zero);
+      constexpr T kFirst =
+          std::numeric_limits<T>::has_infinity
+              ? (kIsMax ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity())
+              : (kIsMax ? std::numeric_limits<T>::lowest() : std::numeric_limits<T>::max());
+      fold<T, T>(
+          plan, kFirst,
+          [](T best, T value) {
+            const bool wins = kIsMax ? value > best : value < best;
+            return wins || value != value ? value : best;
+          },
+          [](T best) { return best; });
+    });
+  }
+};
+
+enum class Truth { kAny, kAll };
+
+std::optional<Reduction> plan_truth(Stack stack, const std::vector<int64_t>& dims, bool keep, size_t out) {
+  return plan_reduction(stack[0]->toTensor(), dims, keep, stack[out]->toTensor(), ScalarType::Bool);
+}
+
+void run_truth(Truth truth, const Reduction& plan) {
+  visit(plan.type, [&](auto zero) {
+    using T = decltype(zero);
+    fold<T, bool>(
+        plan, truth == Truth::kAll,
+        [truth](bool held, T value) {
+          const bool holds = value != T();
+          return truth == Truth::kAll ? held && holds : held || holds;
+        },
+        [](bool held) { return held; });
+  });
+}
+
+constexpr char kAnyAll[] = "aten::any.all_out", kAllAll[] = "aten::all.all_out";
+
+/// (self) → out
+template <const char* kOperator, Truth kTruth>
+struct TruthOfAll {
+  static constexpr const char* kName = kOperator;
+  static std::optional<Reduction> plan(Stack stack) { return plan_truth(stack, {}, false, 1); }
+  static void run(const Reduction& plan) { run_truth(kTruth, plan); }
+};
+
+constexpr char kAnyDim[] = "aten::any.out", kAllDim[] = "aten::all.out";
+
+/// (self, dim, keepdim) → out
+template <const char* kOperator, Truth kTruth>
+struct TruthAlong {
+  static constexpr const char* kName = kOperator;
+  static std::optional<Reduction> plan(Stack stack) {
+    return plan_truth(stack, {stack[1]->toInt()}, stack[2]->toBool(), 3);
+  }
+  static void run(const Reduction& plan) { run_truth(kTruth, plan); }
+};
+
+/// (self, dim?, keepdim) → out
+struct AnyDims {
+  static constexpr char kName[] = "aten::any.dims_out";
+  static std::optional<Reduction> plan(Stack stack) {
+    return plan_truth(stack, dims_of(*stack[1]), stack[2]->toBool(), 3);
+  }
+  static void run(const Reduction& plan) { run_truth(Truth::kAny, plan); }
 };
 
 }  // namespace
 
 std::vector<Kernel> reduction_kernels() {
-  return {boxed<Reduce<kSumName, false>>(), boxed<Reduce<kMeanName, true>>()};
+  return {boxed<Sum<kSum, false>>(),
+          boxed<Sum<kMean, true>>(),
+          boxed<Extreme<kAmax, true>>(),
+          boxed<Extreme<kAmin, false>>(),
+          boxed<TruthOfAll<kAnyAll, Truth::kAny>>(),
+          boxed<TruthOfAll<kAllAll, Truth::kAll>>(),
+          boxed<TruthAlong<kAnyDim, Truth::kAny>>(),
+          boxed<TruthAlong<kAllDim, Truth::kAll>>(),
+          boxed<AnyDims>()};
 }
 
 }  // namespace edgetrain::kernels

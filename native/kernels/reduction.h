@@ -6,7 +6,7 @@
 
 namespace edgetrain::kernels {
 
-/// sum and mean of float32, over neighbouring dimensions or all but the channels.
+/// sum, mean, amax, amin, any and all over any dimensions.
 std::vector<Kernel> reduction_kernels();
 
 }  // namespace edgetrain::kernels

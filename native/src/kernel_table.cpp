@@ -7,11 +7,18 @@
 #include <cstring>
 
 #include "../kernels/convolution.h"
+#include "../kernels/creation.h"
 #include "../kernels/elementwise.h"
+#include "../kernels/indexing.h"
+#include "../kernels/joining.h"
+#include "../kernels/logical.h"
 #include "../kernels/matmul.h"
-#include "../kernels/permute.h"
+#include "../kernels/normalization.h"
 #include "../kernels/pooling.h"
 #include "../kernels/reduction.h"
+#include "../kernels/softmax.h"
+#include "../kernels/unary.h"
+#include "../kernels/views.h"
 
 namespace edgetrain {
 namespace {
@@ -73,8 +80,11 @@ std::vector<Kernel> kernel_table() {
       Kernel("aten::native_dropout.out", native_dropout_kernel),
   };
   for (const auto& family :
-       {kernels::matmul_kernels(), kernels::convolution_kernels(), kernels::pooling_kernels(),
-        kernels::elementwise_kernels(), kernels::permute_kernels(), kernels::reduction_kernels()}) {
+       {kernels::convolution_kernels(), kernels::creation_kernels(), kernels::elementwise_kernels(),
+        kernels::indexing_kernels(), kernels::joining_kernels(), kernels::logical_kernels(),
+        kernels::matmul_kernels(), kernels::normalization_kernels(), kernels::pooling_kernels(),
+        kernels::reduction_kernels(), kernels::softmax_kernels(), kernels::unary_kernels(),
+        kernels::view_kernels()}) {
     table.insert(table.end(), family.begin(), family.end());
   }
   const size_t ours = table.size();

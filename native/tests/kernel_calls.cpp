@@ -1,13 +1,17 @@
 // Calls kernels of the table for the tests. Each request on stdin is a line "OPERATOR ARGUMENTS" with that
 // many lines after it, one per argument in the schema's order:
-//   t TYPE DIMS SIZES...   an input tensor, whose bytes follow the line (TYPE: float, long or bool)
+//   t TYPE DIMS SIZES...   an input tensor, whose bytes follow the line (TYPE: float, double, long, int, byte
+//                          or bool)
 //   o TYPE DIMS SIZES...   an output tensor of at most that size, filled with NaN or ones before the call
-//   i N | d X | b 0|1 | l COUNT N... | m COUNT 0|1... | n    int, float, bool, ints, bools, None
+//   v COUNT                a list of tensors, on as many more lines
+//   i N | d X | b 0|1 | l COUNT N... | m COUNT 0|1... | s TEXT | n   int, float, bool, ints, bools, string,
+//   None
 // The answer is a line "edgetrain", "executorch" or "failed", by whose kernel ran; then for each output a
 // line "DIMS SIZES..." and its bytes.
 
 #include <executorch/devtools/etdump/etdump_flatcc.h>
 #include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
+#include <executorch/runtime/core/exec_aten/util/scalar_type_util.h>
 #include <executorch/runtime/kernel/kernel_runtime_context.h>
 
 #include <algorithm>
@@ -47,6 +51,15 @@ class LastEvent final : public executorch::etdump::ETDumpGen {
   std::string name;
 };
 
+std::string read_line() {
+  std::string line;
+  for (int c = std::getchar(); c != '\n'; c = std::getchar()) {
+    if (c == EOF) return {};
+    line.push_back(static_cast<char>(c));
+  }
+  return line;
+}
+
 /// The arguments of a call, and what they point to.
 struct Call {
   std::deque<std::vector<char>> bytes;
@@ -59,18 +72,25 @@ struct Call {
   std::deque<std::vector<int64_t>> integers;
   std::deque<std::unique_ptr<bool[]>> booleans;
   std::deque<executorch::runtime::BoxedEvalueList<int64_t>> lists;
-  std::vector<size_t> outputs;
+  std::deque<std::string> texts;
+  std::deque<std::vector<Tensor>> unboxed_tensors;
+  std::deque<executorch::runtime::BoxedEvalueList<Tensor>> tensor_lists;
+  std::vector<const EValue*> outputs;
 
-  void add_tensor(std::istream& line, bool output) {
+  /// @param to the arguments, or what a list holds
+  void add_tensor(std::istream& line, bool output, std::deque<EValue>& to) {
     std::string type;
     size_t dims = 0;
     line >> type >> dims;
     auto& size = sizes.emplace_back(dims);
     for (auto& value : size) line >> value;
-    const auto scalar = type == "float"  ? ScalarType::Float
-                        : type == "long" ? ScalarType::Long
-                                         : ScalarType::Bool;
-    size_t count = type == "float" ? 4 : type == "long" ? 8 : 1;
+    const auto scalar = type == "float"    ? ScalarType::Float
+                        : type == "double" ? ScalarType::Double
+                        : type == "long"   ? ScalarType::Long
+                        : type == "int"    ? ScalarType::Int
+                        : type == "byte"   ? ScalarType::Byte
+                                           : ScalarType::Bool;
+    size_t count = executorch::runtime::elementSize(scalar);
     auto& order = orders.emplace_back(dims);
     auto& stride = strides.emplace_back(dims);
     SizesType step = 1;
@@ -82,36 +102,51 @@ struct Call {
     }
     auto& data = bytes.emplace_back(count + 1);
     if (output) {
-      std::memset(data.data(), scalar == ScalarType::Float ? 0xff : 1, count);
-      outputs.push_back(values.size());
+      std::memset(data.data(), executorch::runtime::isFloatingType(scalar) ? 0xff : 1, count);
     } else if (std::fread(data.data(), 1, count, stdin) != count) {
       std::exit(3);
     }
     const auto dynamism = output ? executorch::aten::TensorShapeDynamism::DYNAMIC_BOUND
                                  : executorch::aten::TensorShapeDynamism::STATIC;
     tensors.emplace_back(scalar, dims, size.data(), data.data(), order.data(), stride.data(), dynamism);
-    values.emplace_back(Tensor(&tensors.back()));
+    to.emplace_back(Tensor(&tensors.back()));
+    if (output) outputs.push_back(&to.back());
+  }
+
+  void add_list(size_t count) {
+    auto& boxes = pointers.emplace_back();
+    auto& unboxed = unboxed_tensors.emplace_back();
+    for (size_t i = 0; i < count; ++i) {
+      std::istringstream line(read_line());
+      char kind = 0;
+      line >> kind;
+      add_tensor(line, kind == 'o', items_);
+      boxes.push_back(&items_.back());
+      unboxed.push_back(items_.back().toTensor());
+    }
+    tensor_lists.emplace_back(boxes.data(), unboxed.data(), static_cast<int>(count));
+    values.emplace_back(&tensor_lists.back());
   }
 
   void add(const std::string& text) {
     std::istringstream line(text);
     char kind = 0;
     line >> kind;
-    if (kind == 't' || kind == 'o') return add_tensor(line, kind == 'o');
-    double number = 0;
+    if (kind == 't' || kind == 'o') return add_tensor(line, kind == 'o', values);
+    std::string word;
     size_t count = 0;
     switch (kind) {
       case 'i':
-        line >> number;
-        values.emplace_back(static_cast<int64_t>(number));
+        line >> word;
+        values.emplace_back(static_cast<int64_t>(std::stoll(word)));
         return;
       case 'd':
-        line >> number;
-        values.emplace_back(number);
+        line >> word;
+        values.emplace_back(std::strtod(word.c_str(), nullptr));
         return;
       case 'b':
-        line >> number;
-        values.emplace_back(number != 0);
+        line >> word;
+        values.emplace_back(word == "1");
         return;
       case 'l': {
         line >> count;
@@ -133,6 +168,16 @@ struct Call {
         values.emplace_back(&bool_lists_.emplace_back(flags.get(), count));
         return;
       }
+      case 's': {
+        auto& read = texts.emplace_back();
+        line >> read;
+        strings_.emplace_back(read.data(), read.size());
+        values.emplace_back(&strings_.back());
+        return;
+      }
+      case 'v':
+        line >> count;
+        return add_list(count);
       default:
         values.emplace_back();
     }
@@ -141,16 +186,8 @@ struct Call {
  private:
   std::deque<EValue> items_;
   std::deque<executorch::aten::ArrayRef<bool>> bool_lists_;
+  std::deque<executorch::aten::ArrayRef<char>> strings_;
 };
-
-std::string read_line() {
-  std::string line;
-  for (int c = std::getchar(); c != '\n'; c = std::getchar()) {
-    if (c == EOF) return {};
-    line.push_back(static_cast<char>(c));
-  }
-  return line;
-}
 
 }  // namespace
 
@@ -184,8 +221,8 @@ int main(int argc, char** argv) {
     const bool ours = events.name.rfind(edgetrain::kKernelEvent, 0) == 0;
     const bool failed = context.failure_state() != executorch::runtime::Error::Ok;
     std::printf("%s\n", failed ? "failed" : ours ? "edgetrain" : "executorch");
-    for (const size_t output : call.outputs) {
-      const auto& tensor = call.values[output].toTensor();
+    for (const EValue* output : call.outputs) {
+      const auto& tensor = output->toTensor();
       std::printf("%zd", tensor.dim());
       for (const auto size : tensor.sizes()) std::printf(" %d", static_cast<int>(size));
       std::printf("\n");

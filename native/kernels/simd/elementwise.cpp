@@ -1,33 +1,34 @@
 // Loops that the compiler turns into vectors.
 #include "functions.h"
+#include "loops.h"
 #include "transpose.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
 
-/// f(begin, end) for parts of [0, count), in parallel where that pays.
+/// f(a, b), where a and b give an operand's i-th element: steps are 0 or 1.
 template <class Function>
-void over(int64_t count, const Function& f) {
-  constexpr int64_t kPart = 8192, kWorthThreads = 32768;
-  if (count < kWorthThreads) return f(0, count);
-  parallel(divide_up(count, kPart),
-           [&](int64_t begin, int64_t end) { f(begin * kPart, min(count, end * kPart)); });
+inline void with_operands(const float* a, int64_t a_step, const float* b, int64_t b_step, const Function& f) {
+  const auto each_a = [a](int64_t i) { return a[i]; };
+  const auto each_b = [b](int64_t i) { return b[i]; };
+  const auto same_a = [value = *a](int64_t) { return value; };
+  const auto same_b = [value = *b](int64_t) { return value; };
+  if (a_step == 1 && b_step == 1) return f(each_a, each_b);
+  if (a_step == 1) return f(each_a, same_b);
+  if (b_step == 1) return f(same_a, each_b);
+  f(same_a, same_b);
 }
 
-/// f(a, b, begin, end), where a and b give an operand's i-th element.
-template <class Function>
-void over_operands(Operand a, Operand b, int64_t count, const Function& f) {
-  over(count, [=](int64_t begin, int64_t end) {
-    const float *left = a.data, *right = b.data;
-    if (a.step == 1 && b.step == 1) {
-      f([=](int64_t i) { return left[i]; }, [=](int64_t i) { return right[i]; }, begin, end);
-    } else if (a.step == 1) {
-      f([=](int64_t i) { return left[i]; }, [value = *right](int64_t) { return value; }, begin, end);
-    } else if (b.step == 1) {
-      f([value = *left](int64_t) { return value; }, [=](int64_t i) { return right[i]; }, begin, end);
-    } else {
-      f([value = *left](int64_t) { return value; }, [value = *right](int64_t) { return value; }, begin, end);
-    }
+/// to = f(a, b) for all elements.
+template <class To, class Function>
+void apply(const Loop<3>* loops, int64_t depth, const float* left, const float* right, To* out,
+           const Function& f) {
+  const Loop<3>& inner = loops[depth - 1];
+  over_rows(loops, depth, [&](const int64_t* at, int64_t count) {
+    To* __restrict to = out + at[0];
+    with_operands(left + at[1], inner.step[1], right + at[2], inner.step[2], [&](auto a, auto b) {
+      for (int64_t i = 0; i < count; ++i) to[i] = f(a(i), b(i));
+    });
   });
 }
 
@@ -43,50 +44,66 @@ void transpose_matrix(const float* from, int64_t from_row, float* to, int64_t to
                              min(columns, end * kStrip) - c);
   };
   const int64_t count = divide_up(columns, kStrip);
-  if (rows * columns < 32768) return strips(0, count);
+  if (rows * columns < kWorthThreads) return strips(0, count);
   parallel(count, [&](int64_t begin, int64_t end) {
     for (int64_t strip = begin; strip < end; ++strip) strips(strip, strip + 1);
   });
 }
 
-void relu(const float* from, int64_t count, float* to) {
-  over(count, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) to[i] = from[i] <= 0 ? 0.0F : from[i];  // NaN stays
-  });
+void binary(Binary operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
+            float alpha, float* to) {
+  switch (operation) {
+    case Binary::kAdd:
+      return apply(loops, depth, a, b, to, [=](float x, float y) { return x + alpha * y; });
+    case Binary::kSubtract:
+      return apply(loops, depth, a, b, to, [=](float x, float y) { return x - alpha * y; });
+    case Binary::kMultiply:
+      return apply(loops, depth, a, b, to, [](float x, float y) { return x * y; });
+    case Binary::kDivide:
+      return apply(loops, depth, a, b, to, [](float x, float y) { return x / y; });
+    case Binary::kMaximum:
+      return apply(loops, depth, a, b, to, [](float x, float y) { return x > y || x != x ? x : y; });
+    case Binary::kMinimum:
+      return apply(loops, depth, a, b, to, [](float x, float y) { return x < y || x != x ? x : y; });
+  }
 }
 
-void less_equal(const float* from, float value, int64_t count, bool* to) {
-  over(count, [=](int64_t begin, int64_t end) {
-    const float* __restrict source = from;
-    auto* __restrict target = reinterpret_cast<uint8_t*>(to);
-    for (int64_t i = begin; i < end; ++i) target[i] = source[i] <= value;
-  });
+void compare(Comparison operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
+             bool* out) {
+  auto* to = reinterpret_cast<uint8_t*>(out);
+  switch (operation) {
+    case Comparison::kEqual:
+      return apply(loops, depth, a, b, to, [](float x, float y) { return x == y; });
+    case Comparison::kNotEqual:
+      return apply(loops, depth, a, b, to, [](float x, float y) { return x != y; });
+    case Comparison::kLess:
+      return apply(loops, depth, a, b, to, [](float x, float y) { return x < y; });
+    case Comparison::kLessEqual:
+      return apply(loops, depth, a, b, to, [](float x, float y) { return x <= y; });
+    case Comparison::kGreater:
+      return apply(loops, depth, a, b, to, [](float x, float y) { return x > y; });
+    case Comparison::kGreaterEqual:
+      return apply(loops, depth, a, b, to, [](float x, float y) { return x >= y; });
+  }
 }
 
-void select(const bool* condition, Operand yes, Operand no, int64_t count, float* to) {
-  over_operands(yes, no, count, [=](auto a, auto b, int64_t begin, int64_t end) {
-    const auto* __restrict flags = reinterpret_cast<const uint8_t*>(condition);
-    for (int64_t i = begin; i < end; ++i) {
-      const float left = a(i), right = b(i);
-      to[i] = flags[i] != 0 ? left : right;
-    }
-  });
-}
-
-void binary(Binary operation, Operand left, Operand right, float alpha, int64_t count, float* to) {
-  const float factor = operation == Binary::kSubtract ? -alpha : alpha;
-  over_operands(left, right, count, [=](auto a, auto b, int64_t begin, int64_t end) {
-    switch (operation) {
-      case Binary::kAdd:
-      case Binary::kSubtract:
-        for (int64_t i = begin; i < end; ++i) to[i] = a(i) + factor * b(i);
+void select(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes, const float* no,
+            float* out) {
+  const Loop<4>& inner = loops[depth - 1];
+  over_rows(loops, depth, [&](const int64_t* at, int64_t count) {
+    const auto* __restrict flags = reinterpret_cast<const uint8_t*>(condition + at[1]);
+    float* __restrict to = out + at[0];
+    with_operands(yes + at[2], inner.step[2], no + at[3], inner.step[3], [&](auto a, auto b) {
+      if (inner.step[1] == 0) {
+        const bool chosen = *flags != 0;
+        for (int64_t i = 0; i < count; ++i) to[i] = chosen ? a(i) : b(i);
         return;
-      case Binary::kMultiply:
-        for (int64_t i = begin; i < end; ++i) to[i] = a(i) * b(i);
-        return;
-      case Binary::kDivide:
-        for (int64_t i = begin; i < end; ++i) to[i] = a(i) / b(i);
-    }
+      }
+      for (int64_t i = 0; i < count; ++i) {
+        const float left = a(i), right = b(i);
+        to[i] = flags[i] != 0 ? left : right;
+      }
+    });
   });
 }
 

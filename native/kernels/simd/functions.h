@@ -27,12 +27,20 @@ void scatter_add(const float* from, const int64_t* index, int64_t rows, int64_t 
 
 void transpose_matrix(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                       int64_t columns);
-void relu(const float* from, int64_t count, float* to);
-void less_equal(const float* from, float value, int64_t count, bool* to);
-void select(const bool* condition, Operand yes, Operand no, int64_t count, float* to);
-void binary(Binary operation, Operand a, Operand b, float alpha, int64_t count, float* to);
+void unary(Unary operation, const float* from, int64_t count, float p, float q, float* to);
+void binary(Binary operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
+            float alpha, float* to);
+void compare(Comparison operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
+             bool* to);
+void select(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes, const float* no,
+            float* to);
 void sum_middle(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor, float* to);
 
+void softmax(bool log, const float* from, int64_t outer, int64_t count, int64_t inner, float* to);
+void normalize(const Normalization& norm, const float* input, const float* weight, const float* bias,
+               float* output, float* mean, float* rstd);
+void scale_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, const float* scale,
+                    const float* shift, float* to);
 void dropout(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept);
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -1,29 +1,7 @@
 #include "functions.h"
-#include "vector.h"
+#include "sums.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
-namespace {
-
-/// In blocks, whose sums are added: long sums in one go would lose precision.
-float sum_row(const float* from, int64_t count) {
-  constexpr int64_t kBlock = 128 * kWidth;
-  float sum = 0;
-  int64_t i = 0;
-  while (i + kWidth <= count) {
-    Vector sums[4] = {};
-    const int64_t end = min(count, i + kBlock);
-    for (; i + 4 * kWidth <= end; i += 4 * kWidth) {
-      for (int j = 0; j < 4; ++j) sums[j] += load(from + i + j * kWidth);
-    }
-    for (; i + kWidth <= end; i += kWidth) sums[0] += load(from + i);
-    sum += sum_of(sums[0] + sums[1] + sums[2] + sums[3]);
-  }
-  float rest = 0;
-  for (; i < count; ++i) rest += from[i];
-  return sum + rest;
-}
-
-}  // namespace
 
 void sum_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to) {
   parallel(channels, [&](int64_t begin, int64_t end) {

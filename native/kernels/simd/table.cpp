@@ -11,11 +11,14 @@ const Compute kCompute = {gemm,
                           max_pool,
                           scatter_add,
                           transpose_matrix,
-                          relu,
-                          less_equal,
-                          select,
+                          unary,
                           binary,
+                          compare,
+                          select,
                           sum_middle,
+                          softmax,
+                          normalize,
+                          scale_channels,
                           dropout};
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-_NAMES = {torch.float32: "float", torch.int64: "long", torch.bool: "bool"}
+_NAMES = {
+    torch.float32: "float",
+    torch.float64: "double",
+    torch.int64: "long",
+    torch.int32: "int",
+    torch.uint8: "byte",
+    torch.bool: "bool",
+}
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,13 @@ class KernelCaller:
         )
 
     def __call__(self, operator: str, *arguments: Any) -> Answer:
-        """Tensors, Outs, numbers, bools, lists of them, and None, in the schema's order."""
+        """Tensors, Outs, numbers, bools, lists of them, strings, and None, in the schema's order."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        outs = [argument for argument in arguments if isinstance(argument, Out)]
+        outs: list[Out] = []
+        for argument in arguments:
+            several = argument if isinstance(argument, list) else [argument]
+            outs += [each for each in several if isinstance(each, Out)]
         head = f"{operator} {len(arguments)}\n".encode()
         self._process.stdin.write(head + b"".join(map(_encode, arguments)))
         self._process.stdin.flush()
@@ -76,6 +86,10 @@ def _encode(argument: Any) -> bytes:
         return _describe("t", argument.dtype, tuple(argument.shape)) + data.tobytes()
     if isinstance(argument, Out):
         return _describe("o", argument.dtype, argument.size)
+    if isinstance(argument, str):
+        return f"s {argument}\n".encode()
+    if isinstance(argument, list) and argument and isinstance(argument[0], torch.Tensor | Out):
+        return f"v {len(argument)}\n".encode() + b"".join(map(_encode, argument))
     if isinstance(argument, list):
         kind = "m" if argument and isinstance(argument[0], bool) else "l"
         return f"{kind} {len(argument)} {' '.join(str(int(value)) for value in argument)}\n".encode()
@@ -86,6 +100,28 @@ def _encode(argument: Any) -> bytes:
 
 def _describe(kind: str, dtype: torch.dtype, size: tuple[int, ...]) -> bytes:
     return f"{kind} {_NAMES[dtype]} {len(size)} {' '.join(map(str, size))}\n".encode()
+
+
+def eager(operator: str, *arguments: Any, dtypes: list[torch.dtype]) -> list[torch.Tensor]:
+    """What PyTorch's operator of that name writes to outputs of these types."""
+    name, _, overload = operator.removeprefix("aten::").partition(".")
+    function = getattr(getattr(torch.ops.aten, name), overload)
+    schema = function._schema.arguments
+    outs = [torch.empty(0, dtype=dtype) for dtype in dtypes]
+    names = [argument.name for argument in schema if argument.is_out]
+    given = [argument for argument in schema if not argument.is_out]
+    assert len(given) == len(arguments)
+    keywords: dict[str, Any] = {}
+    positional = []
+    for argument, value in zip(given, arguments, strict=True):
+        if argument.kwarg_only:
+            keywords[argument.name] = value
+        else:
+            positional.append(value)
+    lists = str(schema[-1].type).startswith("List")
+    keywords.update({names[0]: outs} if lists else dict(zip(names, outs, strict=True)))
+    function(*positional, **keywords)
+    return outs
 
 
 def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:

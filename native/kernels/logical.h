@@ -6,7 +6,7 @@
 
 namespace edgetrain::kernels {
 
-/// permute_copy of float32.
-std::vector<Kernel> permute_kernels();
+/// logical_and, bitwise_or and their like, of bools and integers.
+std::vector<Kernel> logical_kernels();
 
 }  // namespace edgetrain::kernels

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "math.h"
+
+namespace edgetrain::kernels::EDGETRAIN_ISA {
+
+/// The sum of f(x) over a row. In blocks, whose sums are added: long sums in one go would lose precision.
+template <class Function>
+inline float sum_row(const float* from, int64_t count, const Function& f) {
+  constexpr int64_t kBlock = 128 * kWidth;
+  float sum = 0;
+  int64_t i = 0;
+  while (i + kWidth <= count) {
+    Vector sums[4] = {};
+    const int64_t end = min(count, i + kBlock);
+    for (; i + 4 * kWidth <= end; i += 4 * kWidth) {
+      for (int j = 0; j < 4; ++j) sums[j] += f(load(from + i + j * kWidth));
+    }
+    for (; i + kWidth <= end; i += kWidth) sums[0] += f(load(from + i));
+    sum += sum_of(sums[0] + sums[1] + sums[2] + sums[3]);
+  }
+  if (i == count) return sum;
+  float rest[kWidth];
+  store(rest, f(load_some(from + i, count - i)));
+  for (int64_t j = 1; j < count - i; ++j) rest[0] += rest[j];
+  return sum + rest[0];
+}
+inline float sum_row(const float* from, int64_t count) {
+  return sum_row(from, count, [](Vector x) { return x; });
+}
+
+}  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "loops.h"
+
+namespace edgetrain::kernels {
+
+/// Elements of a tensor, as a result has them: its sizes, how far apart neighbours lie in the tensor, and
+/// where the first one does.
+struct View {
+  std::vector<int64_t> sizes, steps;
+  int64_t offset = 0;
+};
+
+/// Copies elements; the operands of the loops are `to` and `from`.
+struct StridedCopy {
+  Loops<2> loops;
+  const char* from;
+  char* to;
+  size_t element;  // bytes of one
+};
+
+/// The copy of a view to an output of the same type, which gets the view's shape.
+std::optional<StridedCopy> plan_copy(const Tensor& self, const View& view, const Tensor& out);
+void run_copy(const StridedCopy& copy);
+
+}  // namespace edgetrain::kernels

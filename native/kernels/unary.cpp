@@ -1,0 +1,250 @@
+#include "unary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#include "isa.h"
+#include "loops.h"
+#include "types.h"
+
+namespace edgetrain::kernels {
+namespace {
+
+/// A vectorised function of float32 with its parameters.
+struct UnaryPlan {
+  Unary operation;
+  const float* from;
+  int64_t count;
+  float p, q;
+  float* to;
+};
+
+std::optional<UnaryPlan> plan_unary(Unary operation, const Tensor& self, const Tensor& out, float p = 0,
+                                    float q = 0) {
+  if (!are_dense(self, out) || !resize(out, sizes_of(self))) return {};
+  return UnaryPlan{operation, self.const_data_ptr<float>(), self.numel(), p,
+                   q,         out.mutable_data_ptr<float>()};
+}
+
+void run_unary(const UnaryPlan& p) { compute().unary(p.operation, p.from, p.count, p.p, p.q, p.to); }
+
+constexpr char kErf[] = "aten::erf.out", kExp[] = "aten::exp.out", kLog[] = "aten::log.out",
+               kReciprocal[] = "aten::reciprocal.out", kRelu[] = "aten::relu.out",
+               kRsqrt[] = "aten::rsqrt.out", kSigmoid[] = "aten::sigmoid.out", kSqrt[] = "aten::sqrt.out",
+               kTanh[] = "aten::tanh.out";
+
+/// (self) → out
+template <const char* kOperator, Unary kOperation>
+struct Function {
+  static constexpr const char* kName = kOperator;
+  static std::optional<UnaryPlan> plan(Stack stack) {
+    return plan_unary(kOperation, stack[0]->toTensor(), stack[1]->toTensor());
+  }
+  static void run(const UnaryPlan& plan) { run_unary(plan); }
+};
+
+/// (self, approximate) → out
+struct Gelu {
+  static constexpr char kName[] = "aten::gelu.out";
+  static std::optional<UnaryPlan> plan(Stack stack) {
+    const auto text = stack[1]->toString();
+    const bool tanh = std::string(text.data(), text.size()) == "tanh";
+    return plan_unary(tanh ? Unary::kGeluTanh : Unary::kGelu, stack[0]->toTensor(), stack[2]->toTensor());
+  }
+  static void run(const UnaryPlan& plan) { run_unary(plan); }
+};
+
+constexpr char kClamp[] = "aten::clamp.out", kHardtanh[] = "aten::hardtanh.out";
+
+/// (self, min?, max?) → out
+template <const char* kOperator>
+struct Clamp {
+  static constexpr const char* kName = kOperator;
+  static std::optional<UnaryPlan> plan(Stack stack) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    const double low = stack[1]->isNone() ? -kInfinity : scalar(*stack[1]);
+    const double high = stack[2]->isNone() ? kInfinity : scalar(*stack[2]);
+    if (std::isnan(low) || std::isnan(high)) return {};
+    return plan_unary(Unary::kClamp, stack[0]->toTensor(), stack[3]->toTensor(), static_cast<float>(low),
+                      static_cast<float>(high));
+  }
+  static void run(const UnaryPlan& plan) { run_unary(plan); }
+};
+
+/// (self, negative_slope) → out
+struct LeakyRelu {
+  static constexpr char kName[] = "aten::leaky_relu.out";
+  static std::optional<UnaryPlan> plan(Stack stack) {
+    return plan_unary(Unary::kLeakyRelu, stack[0]->toTensor(), stack[2]->toTensor(),
+                      static_cast<float>(scalar(*stack[1])));
+  }
+  static void run(const UnaryPlan& plan) { run_unary(plan); }
+};
+
+/// A function of one number of any type, element by element.
+struct MapPlan {
+  ScalarType type;
+  const void* from;
+  int64_t count;
+  void* to;
+  double parameter;
+};
+
+std::optional<MapPlan> plan_map(const Tensor& self, const Tensor& out, ScalarType out_type,
+                                double parameter = 0) {
+  const auto type = self.scalar_type();
+  if (!is_visited(type) || !is_dense(self, type) || !is_dense(out, out_type)) return {};
+  if (!resize(out, sizes_of(self))) return {};
+  return MapPlan{type, self.const_data_ptr(), self.numel(), out.mutable_data_ptr(), parameter};
+}
+
+template <class From, class To, class Function>
+void run_map(const MapPlan& plan, const Function& f) {
+  const auto* from = static_cast<const From*>(plan.from);
+  std::transform(from, from + plan.count, static_cast<To*>(plan.to), f);
+}
+
+constexpr char kNeg[] = "aten::neg.out", kAbs[] = "aten::abs.out";
+
+/// (self) → out
+template <const char* kOperator, Unary kOperation>
+struct Sign {
+  static constexpr const char* kName = kOperator;
+  static std::optional<MapPlan> plan(Stack stack) {
+    const auto type = stack[0]->toTensor().scalar_type();
+    if (type == ScalarType::Bool || type == ScalarType::Byte) return {};
+    return plan_map(stack[0]->toTensor(), stack[1]->toTensor(), type);
+  }
+  static void run(const MapPlan& plan) {
+    visit(plan.type, [&](auto zero) {
+      using T = decltype(zero);
+      if constexpr (std::is_same_v<T, float>) {
+        const auto* from = static_cast<const float*>(plan.from);
+        compute().unary(kOperation, from, plan.count, 0, 0, static_cast<float*>(plan.to));
+      } else {
+        run_map<T, T>(plan, [](T x) {
+          return static_cast<T>(kOperation == Unary::kNegative ? -x : x <= 0 ? 0 - x : x);
+        });
+      }
+    });
+  }
+};
+
+constexpr char kCeil[] = "aten::ceil.out", kCos[] = "aten::cos.out", kFloor[] = "aten::floor.out",
+               kLog1p[] = "aten::log1p.out", kExpm1[] = "aten::expm1.out", kRound[] = "aten::round.out",
+               kSin[] = "aten::sin.out";
+
+/// (self) → out, by the function of the standard library
+template <const char* kOperator, float (*kFunction)(float)>
+struct Library {
+  static constexpr const char* kName = kOperator;
+  static std::optional<MapPlan> plan(Stack stack) {
+    const auto& self = stack[0]->toTensor();
+    if (!is_dense(self)) return {};
+    return plan_map(self, stack[1]->toTensor(), ScalarType::Float);
+  }
+  static void run(const MapPlan& plan) { run_map<float, float>(plan, kFunction); }
+};
+
+/// (self, exponent) → out
+struct PowScalar {
+  static constexpr char kName[] = "aten::pow.Tensor_Scalar_out";
+  static std::optional<MapPlan> plan(Stack stack) {
+    const auto& self = stack[0]->toTensor();
+    if (!is_dense(self)) return {};
+    return plan_map(self, stack[2]->toTensor(), ScalarType::Float, scalar(*stack[1]));
+  }
+  static void run(const MapPlan& plan) {
+    const auto vectors = [&](Unary operation) {
+      const auto* from = static_cast<const float*>(plan.from);
+      compute().unary(operation, from, plan.count, 0, 0, static_cast<float*>(plan.to));
+    };
+    if (plan.parameter == 2) return vectors(Unary::kSquare);
+    if (plan.parameter == -1) return vectors(Unary::kReciprocal);
+    const auto exponent = static_cast<float>(plan.parameter);
+    run_map<float, float>(plan, [exponent](float x) { return std::pow(x, exponent); });
+  }
+};
+
+constexpr char kIsNan[] = "aten::isnan.out", kIsInf[] = "aten::isinf.out",
+               kLogicalNot[] = "aten::logical_not.out";
+enum class Truth { kNan, kInfinite, kZero };
+
+/// (self) → out
+template <const char* kOperator, Truth kTruth>
+struct Test {
+  static constexpr const char* kName = kOperator;
+  static std::optional<MapPlan> plan(Stack stack) {
+    return plan_map(stack[0]->toTensor(), stack[1]->toTensor(), ScalarType::Bool);
+  }
+  static void run(const MapPlan& plan) {
+    visit(plan.type, [&](auto zero) {
+      using T = decltype(zero);
+      run_map<T, bool>(plan, []([[maybe_unused]] T x) {
+        if constexpr (kTruth == Truth::kZero) {
+          return x == T();
+        } else if constexpr (std::is_floating_point_v<T>) {
+          return kTruth == Truth::kNan ? std::isnan(x) : std::isinf(x);
+        } else {
+          return false;
+        }
+      });
+    });
+  }
+};
+
+/// (self) → out
+struct BitwiseNot {
+  static constexpr char kName[] = "aten::bitwise_not.out";
+  static std::optional<MapPlan> plan(Stack stack) {
+    const auto type = stack[0]->toTensor().scalar_type();
+    if (is_floating(type)) return {};
+    return plan_map(stack[0]->toTensor(), stack[1]->toTensor(), type);
+  }
+  static void run(const MapPlan& plan) {
+    visit(plan.type, [&](auto zero) {
+      using T = decltype(zero);
+      if constexpr (std::is_same_v<T, bool>) {
+        run_map<T, T>(plan, [](T x) { return !x; });
+      } else if constexpr (std::is_integral_v<T>) {
+        run_map<T, T>(plan, [](T x) { return static_cast<T>(~x); });
+      }
+    });
+  }
+};
+
+}  // namespace
+
+std::vector<Kernel> unary_kernels() {
+  return {boxed<Function<kErf, Unary::kErf>>(),
+          boxed<Function<kExp, Unary::kExp>>(),
+          boxed<Function<kLog, Unary::kLog>>(),
+          boxed<Function<kReciprocal, Unary::kReciprocal>>(),
+          boxed<Function<kRelu, Unary::kRelu>>(),
+          boxed<Function<kRsqrt, Unary::kRsqrt>>(),
+          boxed<Function<kSigmoid, Unary::kSigmoid>>(),
+          boxed<Function<kSqrt, Unary::kSqrt>>(),
+          boxed<Function<kTanh, Unary::kTanh>>(),
+          boxed<Gelu>(),
+          boxed<Clamp<kClamp>>(),
+          boxed<Clamp<kHardtanh>>(),
+          boxed<LeakyRelu>(),
+          boxed<Sign<kNeg, Unary::kNegative>>(),
+          boxed<Sign<kAbs, Unary::kAbsolute>>(),
+          boxed<Library<kCeil, std::ceil>>(),
+          boxed<Library<kCos, std::cos>>(),
+          boxed<Library<kExpm1, std::expm1>>(),
+          boxed<Library<kFloor, std::floor>>(),
+          boxed<Library<kLog1p, std::log1p>>(),
+          boxed<Library<kRound, std::nearbyint>>(),
+          boxed<Library<kSin, std::sin>>(),
+          boxed<PowScalar>(),
+          boxed<Test<kIsNan, Truth::kNan>>(),
+          boxed<Test<kIsInf, Truth::kInfinite>>(),
+          boxed<Test<kLogicalNot, Truth::kZero>>(),
+          boxed<BitwiseNot>()};
+}
+
+}  // namespace edgetrain::kernels

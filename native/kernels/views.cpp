@@ -1,0 +1,232 @@
+#include "views.h"
+
+#include <numeric>
+
+#include "strided_copy.h"
+#include "types.h"
+
+namespace edgetrain::kernels {
+namespace {
+
+/// An operator that copies a view of its first argument to its last one, the kOutput-th.
+template <class Operator, size_t kOutput>
+struct CopyOf {
+  static std::optional<StridedCopy> plan(Stack stack) {
+    const auto &self = stack[0]->toTensor(), &out = stack[kOutput]->toTensor();
+    const auto view = Operator::view(self, stack);
+    if (!view) return {};
+    return plan_copy(self, *view, out);
+  }
+  static void run(const StridedCopy& copy) { run_copy(copy); }
+};
+
+/// All elements, in order.
+std::optional<View> reshaped(const Tensor& self, const std::vector<int64_t>& sizes) {
+  int64_t count = 1;
+  for (const int64_t size : sizes) count *= size;
+  if (count != self.numel()) return {};
+  return View{sizes, dense_steps(sizes)};
+}
+
+View whole(const Tensor& self) { return {sizes_of(self), dense_steps(sizes_of(self))}; }
+
+constexpr char kAlias[] = "aten::alias_copy.out", kDetach[] = "aten::detach_copy.out",
+               kLiftFresh[] = "aten::lift_fresh_copy.out", kClone[] = "aten::clone.out",
+               kCloneDimOrder[] = "dim_order_ops::_clone_dim_order.out";
+
+/// (self, ..., what the memory's order shall be) → out
+template <const char* kOperator, size_t kOutput>
+struct Copy : CopyOf<Copy<kOperator, kOutput>, kOutput> {
+  static constexpr const char* kName = kOperator;
+  static std::optional<View> view(const Tensor& self, Stack) { return whole(self); }
+};
+
+/// (self, size) → out
+struct ViewCopy : CopyOf<ViewCopy, 2> {
+  static constexpr char kName[] = "aten::view_copy.out";
+  static std::optional<View> view(const Tensor& self, Stack stack) {
+    const auto list = stack[1]->toIntList();
+    std::vector<int64_t> sizes(list.begin(), list.end());
+    const auto unknown = std::find(sizes.begin(), sizes.end(), -1);
+    if (unknown != sizes.end()) {
+      *unknown = 1;
+      const int64_t known = std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
+      if (known <= 0) return {};
+      *unknown = self.numel() / known;
+    }
+    return reshaped(self, sizes);
+  }
+};
+
+/// (self, dim) → out
+struct UnsqueezeCopy : CopyOf<UnsqueezeCopy, 2> {
+  static constexpr char kName[] = "aten::unsqueeze_copy.out";
+  static std::optional<View> view(const Tensor& self, Stack stack) {
+    const int64_t dim = from_front(stack[1]->toInt(), self.dim() + 1);
+    if (dim < 0) return {};
+    auto sizes = sizes_of(self);
+    sizes.insert(sizes.begin() + dim, 1);
+    return reshaped(self, sizes);
+  }
+};
+
+/// Without those dimensions of size 1 among `dims`.
+std::optional<View> squeezed(const Tensor& self, const std::vector<int64_t>& dims) {
+  std::vector<bool> drop(static_cast<size_t>(self.dim()), false);
+  for (const int64_t dim : dims) {
+    const int64_t front = from_front(dim, self.dim());
+    if (front < 0) return {};
+    drop[static_cast<size_t>(front)] = self.size(front) == 1;
+  }
+  std::vector<int64_t> sizes;
+  for (size_t i = 0; i < drop.size(); ++i) {
+    if (!drop[i]) sizes.push_back(self.size(static_cast<int64_t>(i)));
+  }
+  return reshaped(self, sizes);
+}
+
+/// (self, dim) → out
+struct SqueezeDim : CopyOf<SqueezeDim, 2> {
+  static constexpr char kName[] = "aten::squeeze_copy.dim_out";
+  static std::optional<View> view(const Tensor& self, Stack stack) {
+    return squeezed(self, {stack[1]->toInt()});
+  }
+};
+
+/// (self, dims) → out
+struct SqueezeDims : CopyOf<SqueezeDims, 2> {
+  static constexpr char kName[] = "aten::squeeze_copy.dims_out";
+  static std::optional<View> view(const Tensor& self, Stack stack) {
+    const auto dims = stack[1]->toIntList();
+    return squeezed(self, {dims.begin(), dims.end()});
+  }
+};
+
+/// (self, size, implicit) → out
+struct ExpandCopy : CopyOf<ExpandCopy, 3> {
+  static constexpr char kName[] = "aten::expand_copy.out";
+  static std::optional<View> view(const Tensor& self, Stack stack) {
+    const auto list = stack[1]->toIntList();
+    const auto own = dense_steps(sizes_of(self));
+    if (list.size() < own.size()) return {};
+    View view = {{list.begin(), list.end()}, std::vector<int64_t>(list.size(), 0)};
+    const size_t added = list.size() - own.size();
+    for (size_t i = 0; i < list.size(); ++i) {
+      const int64_t size = i < added ? 1 : self.size(static_cast<int64_t>(i - added));
+      if (view.sizes[i] == -1 && i >= added) view.sizes[i] = size;
+      if (view.sizes[i] < 0 || (size != 1 && size != view.sizes[i])) return {};
+      if (size != 1) view.steps[i] = own[i - added];
+    }
+    return view;
+  }
+};
+
+/// The dimensions in another order.
+std::optional<View> permuted(const Tensor& self, const std::vector<int64_t>& order) {
+  if (static_cast<int64_t>(order.size()) != self.dim()) return {};
+  const View all = whole(self);
+  View view;
+  std::vector<bool> seen(order.size());
+  for (const int64_t dim : order) {
+    const int64_t front = from_front(dim, self.dim());
+    if (front < 0 || seen[static_cast<size_t>(front)]) return {};
+    seen[static_cast<size_t>(front)] = true;
+    view.sizes.push_back(all.sizes[static_cast<size_t>(front)]);
+    view.steps.push_back(all.steps[static_cast<size_t>(front)]);
+  }
+  return view;
+}
+
+/// (self, dims) → out
+struct PermuteCopy : CopyOf<PermuteCopy, 2> {
+  static constexpr char kName[] = "aten::permute_copy.out";
+  static std::optional<View> view(const Tensor& self, Stack stack) {
+    const auto dims = stack[1]->toIntList();
+    return permuted(self, {dims.begin(), dims.end()});
+  }
+};
+
+std::optional<View> swapped(const Tensor& self, int64_t a, int64_t b) {
+  a = from_front(a, self.dim()), b = from_front(b, self.dim());
+  if (a < 0 || b < 0) return {};
+  std::vector<int64_t> order(static_cast<size_t>(self.dim()));
+  std::iota(order.begin(), order.end(), 0);
+  std::swap(order[static_cast<size_t>(a)], order[static_cast<size_t>(b)]);
+  return permuted(self, order);
+}
+
+/// (self, dim0, dim1) → out
+struct TransposeCopy : CopyOf<TransposeCopy, 3> {
+  static constexpr char kName[] = "aten::transpose_copy.int_out";
+  static std::optional<View> view(const Tensor& self, Stack stack) {
+    return swapped(self, stack[1]->toInt(), stack[2]->toInt());
+  }
+};
+
+/// (self) → out
+struct TCopy : CopyOf<TCopy, 1> {
+  static constexpr char kName[] = "aten::t_copy.out";
+  static std::optional<View> view(const Tensor& self, Stack) {
+    if (self.dim() > 2) return {};
+    return self.dim() < 2 ? whole(self) : swapped(self, 0, 1);
+  }
+};
+
+/// (self, dim, index) → out
+struct SelectCopy : CopyOf<SelectCopy, 3> {
+  static constexpr char kName[] = "aten::select_copy.int_out";
+  static std::optional<View> view(const Tensor& self, Stack stack) {
+    const int64_t dim = from_front(stack[1]->toInt(), self.dim());
+    if (dim < 0) return {};
+    const int64_t index = from_front(stack[2]->toInt(), self.size(dim));
+    if (index < 0) return {};
+    View view = whole(self);
+    view.offset = index * view.steps[static_cast<size_t>(dim)];
+    view.sizes.erase(view.sizes.begin() + dim);
+    view.steps.erase(view.steps.begin() + dim);
+    return view;
+  }
+};
+
+/// (self, dim, start?, end?, step) → out
+struct SliceCopy : CopyOf<SliceCopy, 5> {
+  static constexpr char kName[] = "aten::slice_copy.Tensor_out";
+  static std::optional<View> view(const Tensor& self, Stack stack) {
+    const int64_t dim = from_front(stack[1]->toInt(), self.dim()), step = stack[4]->toInt();
+    if (dim < 0 || step < 1) return {};
+    const int64_t size = self.size(dim);
+    const auto place = [size](const EValue& value, int64_t missing) {
+      const int64_t given = value.isNone() ? missing : value.toInt();
+      return std::clamp(given < 0 ? given + size : given, int64_t{0}, size);
+    };
+    const int64_t start = place(*stack[2], 0), end = std::max(start, place(*stack[3], size));
+    View view = whole(self);
+    const auto d = static_cast<size_t>(dim);
+    view.offset = start * view.steps[d];
+    view.sizes[d] = start == end ? 0 : (end - start - 1) / step + 1;
+    view.steps[d] *= step;
+    return view;
+  }
+};
+
+}  // namespace
+
+std::vector<Kernel> view_kernels() {
+  return {boxed<Copy<kAlias, 1>>(),
+          boxed<Copy<kDetach, 1>>(),
+          boxed<Copy<kLiftFresh, 1>>(),
+          boxed<Copy<kClone, 2>>(),
+          boxed<Copy<kCloneDimOrder, 3>>(),
+          boxed<ViewCopy>(),
+          boxed<UnsqueezeCopy>(),
+          boxed<SqueezeDim>(),
+          boxed<SqueezeDims>(),
+          boxed<ExpandCopy>(),
+          boxed<PermuteCopy>(),
+          boxed<TransposeCopy>(),
+          boxed<TCopy>(),
+          boxed<SelectCopy>(),
+          boxed<SliceCopy>()};
+}
+
+}  // namespace edgetrain::kernels
