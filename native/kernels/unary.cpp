@@ -162,6 +162,8 @@ struct PowScalar {
       compute().unary(operation, from, plan.count, 0, 0, static_cast<float*>(plan.to));
     };
     if (plan.parameter == 2) return vectors(Unary::kSquare);
+    if (plan.parameter == 0.5) return vectors(Unary::kSqrt);
+    if (plan.parameter == -0.5) return vectors(Unary::kRsqrt);
     if (plan.parameter == -1) return vectors(Unary::kReciprocal);
     const auto exponent = static_cast<float>(plan.parameter);
     run_map<float, float>(plan, [exponent](float x) { return std::pow(x, exponent); });

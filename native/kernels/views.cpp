@@ -41,6 +41,17 @@ struct Copy : CopyOf<Copy<kOperator, kOutput>, kOutput> {
   static std::optional<View> view(const Tensor& self, Stack) { return whole(self); }
 };
 
+/// (self, src, non_blocking), which writes to self
+struct CopyInPlace {
+  static constexpr char kName[] = "aten::copy_";
+  static std::optional<StridedCopy> plan(Stack stack) {
+    const auto &self = stack[0]->toTensor(), &source = stack[1]->toTensor();
+    if (sizes_of(self) != sizes_of(source)) return {};
+    return plan_copy(source, whole(source), self);
+  }
+  static void run(const StridedCopy& copy) { run_copy(copy); }
+};
+
 /// (self, size) → out
 struct ViewCopy : CopyOf<ViewCopy, 2> {
   static constexpr char kName[] = "aten::view_copy.out";
@@ -217,6 +228,7 @@ std::vector<Kernel> view_kernels() {
           boxed<Copy<kLiftFresh, 1>>(),
           boxed<Copy<kClone, 2>>(),
           boxed<Copy<kCloneDimOrder, 3>>(),
+          boxed<CopyInPlace>(),
           boxed<ViewCopy>(),
           boxed<UnsqueezeCopy>(),
           boxed<SqueezeDim>(),

@@ -73,13 +73,16 @@ inline Vector logarithm(Vector x) {
   return (x > Vector{}) & (x < infinity) ? result : special;
 }
 
-inline Vector sigmoid(Vector x) { return 1.0F / (1.0F + exponential(-x)); }
+inline Vector sigmoid(Vector x) {
+  const Vector power = exponential(-absolute(x));
+  return (x < Vector{} ? power : splat(1.0F)) / (1.0F + power);
+}
 
 inline Vector hyperbolic_tangent(Vector x) {
   constexpr float kCoefficients[] = {-0.3333328392F, 0.1333149125F, -0.0537434953F, 0.0206505790F,
                                      -0.0057170366F};
   const Vector magnitude = absolute(x), square = x * x;
-  const Vector near = polynomial(square, kCoefficients) * (square * x) + x;
+  const Vector near = with_sign(polynomial(square, kCoefficients) * (square * magnitude) + magnitude, x);
   const Vector far = with_sign(1.0F - 2.0F / (exponential(2.0F * magnitude) + 1.0F), x);
   return magnitude < 0.625F ? near : far;
 }

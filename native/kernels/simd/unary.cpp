@@ -44,7 +44,7 @@ void unary(Unary operation, const float* from, int64_t count, float p, float q, 
     case Unary::kReciprocal:
       return apply([](Vector x) { return 1.0F / x; });
     case Unary::kRelu:
-      return apply([](Vector x) { return x <= Vector{} ? Vector{} : x; });  // NaN stays
+      return apply([](Vector x) { return x < Vector{} ? Vector{} : x; });  // NaN and -0 stay
     case Unary::kRsqrt:
       return apply([](Vector x) { return 1.0F / square_root(x); });
     case Unary::kSigmoid:

@@ -1,4 +1,4 @@
-"""Element-wise operators, permutations and sums of the native kernels against PyTorch's."""
+"""Element-wise operators and permutations of the native kernels against PyTorch's."""
 
 from __future__ import annotations
 
@@ -135,7 +135,9 @@ def test_where(kernels: KernelCaller) -> None:
         for condition in (mask, mask[:, :1], mask[0], mask[1, 1]):
             for yes, no in itertools.permutations((x, y, x[0, 0], x[:, :1]), 2):
                 expected = torch.where(condition, yes, no)
-                answer = kernels("aten::where.self_out", condition, yes, no, Out(tuple(expected.shape), dtype))
+                answer = kernels(
+                    "aten::where.self_out", condition, yes, no, Out(tuple(expected.shape), dtype)
+                )
                 assert answer.kernel == "edgetrain"
                 assert torch.equal(answer.outputs[0], expected)
 
@@ -164,27 +166,3 @@ def test_permute(kernels: KernelCaller, size: tuple[int, ...]) -> None:
             answer = kernels("aten::permute_copy.out", x, dims, Out(tuple(expected.shape)))
             assert answer.kernel == "edgetrain"
             assert torch.equal(answer.outputs[0], expected)
-
-
-@pytest.mark.parametrize("size", [(5, 700), (1, 10), (3, 4, 6, 5), (2, 1, 9), (70000,)])
-def test_sums(kernels: KernelCaller, size: tuple[int, ...]) -> None:
-    x = torch.randn(size) + 0.1
-    covered = 0
-    for count in range(len(size) + 1):
-        for dims in itertools.combinations(range(len(size)), count):
-            for keep in (False, True):
-                for name, function in (("sum.IntList_out", torch.sum), ("mean.out", torch.mean)):
-                    expected = function(x.double(), dim=dims or None, keepdim=keep)
-                    out = Out(tuple(expected.shape))
-                    answer = kernels(f"aten::{name}", x, list(dims), keep, None, out)
-                    assert answer.kernel in ("edgetrain", "executorch")
-                    covered += answer.kernel == "edgetrain"
-                    assert relative_error(answer.outputs[0], expected) <= 1e-5
-    assert covered >= 8
-
-
-def test_sum_over_all_but_the_channels(kernels: KernelCaller) -> None:
-    x = torch.randn(3, 7, 6, 5)
-    answer = kernels("aten::sum.IntList_out", x, [0, 2, 3], True, None, Out((1, 7, 1, 1)))
-    assert answer.kernel == "edgetrain"
-    assert relative_error(answer.outputs[0], x.double().sum((0, 2, 3), keepdim=True)) <= 1e-6

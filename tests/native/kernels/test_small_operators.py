@@ -66,6 +66,14 @@ def test_views(kernels: KernelCaller, operator: str, size: tuple[int, ...], argu
         check(kernels, f"aten::{operator}", filled(size, dtype), *arguments, dtype=dtype)
 
 
+def test_copies_in_place(kernels: KernelCaller) -> None:
+    for dtype in DTYPES:
+        x = filled((3, 5), dtype)
+        answer = kernels("aten::copy_", Out((3, 5), dtype), x, False)
+        assert answer.kernel == "edgetrain"
+        assert torch.equal(answer.outputs[0], x)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_conversions(kernels: KernelCaller, dtype: torch.dtype) -> None:
     for other, size in itertools.product(DTYPES, [(), (3, 5), (0,)]):
