@@ -30,8 +30,8 @@ struct Convolution {
   bool depthwise() const { return groups == channels && groups == out_channels; }
 };
 
-/// A max pool of planes, not transposed.
-struct MaxPool {
+/// Windows over planes.
+struct Pool {
   int64_t planes, height, width, out_height, out_width;
   int64_t kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x;
 };
@@ -94,7 +94,10 @@ struct Compute {
   /// Sums of [batch, channels, plane] over batch and plane.
   void (*sum_channels)(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to);
   /// Indices count within a plane.
-  void (*max_pool)(const MaxPool& pool, const float* input, float* output, int64_t* indices);
+  void (*max_pool)(const Pool& pool, const float* input, float* output, int64_t* indices);
+  /// Without dilation.
+  /// @param divisor of the sums, or 0 for the number of elements
+  void (*mean_pool)(const Pool& pool, bool count_padding, int64_t divisor, const float* input, float* output);
   /// to[row][index[row][i]] += from[row][i]
   void (*scatter_add)(const float* from, const int64_t* index, int64_t rows, int64_t count, float* to,
                       int64_t to_row);

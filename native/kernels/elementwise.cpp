@@ -1,11 +1,13 @@
 #include "elementwise.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
 
 #include "isa.h"
 #include "loops.h"
+#include "scratch.h"
 #include "types.h"
 
 namespace edgetrain::kernels {
@@ -53,6 +55,27 @@ void with_other(const BinaryPlan& plan, const Function& f) {
   });
 }
 
+/// Where rows are short and an operand is the same along them, as a value per channel is in small images, the
+/// operand is spread out, so that rows become as long as the next loop allows.
+void spread(Loops<3>& loops, int operand, const float*& data) {
+  constexpr int64_t kShort = 32, kMost = 1 << 16;
+  if (loops.size() < 2) return;
+  Loop<3>&row = loops.back(), &rows = loops[loops.size() - 2];
+  const bool repeats = std::all_of(loops.begin(), loops.end() - 2,
+                                   [operand](const Loop<3>& loop) { return loop.step[operand] == 0; });
+  const bool pays = row.size <= kShort && row.size * rows.size <= kMost;
+  if (!repeats || !pays || row.step[operand] != 0 || rows.step[operand] == 0) return;
+  const auto purpose = operand == 1 ? Scratch::kPacked : Scratch::kTransposed;
+  const auto bytes = static_cast<size_t>(row.size * rows.size) * sizeof(float);
+  auto* wide = static_cast<float*>(scratch(purpose, bytes));
+  for (int64_t i = 0; i < rows.size; ++i)
+    std::fill_n(wide + i * row.size, row.size, data[i * rows.step[operand]]);
+  row.step[operand] = 1;
+  rows.step[operand] = row.size;
+  data = wide;
+  loops = merge(loops);
+}
+
 void run_arithmetic(Binary operation, const BinaryPlan& plan) {
   with_other(plan, [&](auto zero, const auto* b) {
     using T = decltype(zero);
@@ -60,8 +83,11 @@ void run_arithmetic(Binary operation, const BinaryPlan& plan) {
     auto* out = static_cast<T*>(plan.out);
     const T alpha = static_cast<T>(plan.alpha);
     if constexpr (std::is_same_v<T, float>) {
-      const auto depth = static_cast<int64_t>(plan.loops.size());
-      return compute().binary(operation, plan.loops.data(), depth, a, b, alpha, out);
+      Loops<3> loops = plan.loops;
+      spread(loops, 1, a);
+      spread(loops, 2, b);
+      const auto depth = static_cast<int64_t>(loops.size());
+      return compute().binary(operation, loops.data(), depth, a, b, alpha, out);
     }
     switch (operation) {
       case Binary::kAdd:

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "isa.h"
+#include "scratch.h"
 
 namespace edgetrain::kernels {
 namespace {
@@ -122,12 +123,21 @@ struct FixedBatchNorm {
     return plan;
   }
   static void run(const Plan& p) {
-    std::vector<float> scale(static_cast<size_t>(p.channels)), shift(scale.size());
-    for (size_t c = 0; c < scale.size(); ++c) {
-      scale[c] = (p.weight == nullptr ? 1.0F : p.weight[c]) / std::sqrt(p.variance[c] + p.eps);
-      shift[c] = (p.bias == nullptr ? 0.0F : p.bias[c]) - p.mean[c] * scale[c];
+    if (p.batch * p.channels * p.plane == 0) return;
+    // Short planes are no loop of their own: each of their elements counts as a channel.
+    constexpr int64_t kShort = 32;
+    const auto repeats = static_cast<size_t>(p.plane <= kShort ? p.plane : 1);
+    const auto size = static_cast<size_t>(p.channels) * repeats;
+    auto* scale = static_cast<float*>(scratch(Scratch::kTransposed, 2 * size * sizeof(float)));
+    float* shift = scale + size;
+    for (size_t i = 0; i < size; ++i) {
+      const size_t c = i / repeats;
+      scale[i] = (p.weight == nullptr ? 1.0F : p.weight[c]) / std::sqrt(p.variance[c] + p.eps);
+      shift[i] = (p.bias == nullptr ? 0.0F : p.bias[c]) - p.mean[c] * scale[i];
     }
-    compute().scale_channels(p.from, p.batch, p.channels, p.plane, scale.data(), shift.data(), p.to);
+    const auto channels = static_cast<int64_t>(size);
+    const int64_t plane = p.plane / static_cast<int64_t>(repeats);
+    compute().scale_channels(p.from, p.batch, channels, plane, scale, shift, p.to);
   }
 };
 

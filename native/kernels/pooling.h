@@ -6,7 +6,7 @@
 
 namespace edgetrain::kernels {
 
-/// max_pool2d_with_indices.
+/// max_pool2d_with_indices and avg_pool2d, of float32.
 std::vector<Kernel> pooling_kernels();
 
 }  // namespace edgetrain::kernels

@@ -122,7 +122,8 @@ def test_saved_weights_give_the_same_loss_everywhere(
     (again,) = run("evaluate", digits_program.program, "-w", out, "--data", packed.test).events("result")
     assert again["loss"] == result["val_loss"] == records[-1]["val_loss"]
     assert again["accuracy"] == result["val_accuracy"]
-    assert python_evaluation(digits_program.program, out, packed.test) == again["loss"]
+    loss = python_evaluation(digits_program.program, out, packed.test)
+    assert loss == pytest.approx(again["loss"], rel=1e-6)
 
 
 def test_weights_inside_the_program(inline_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_weights_inside_the_program(inline_program: Any, packed: Any, run: Runne
     (result,) = trained.events("result")
     (again,) = run("evaluate", out, "--data", packed.test).events("result")
     assert again["loss"] == result["val_loss"] < trained.events("epoch")[0]["val_loss"]
-    assert python_evaluation(out, None, packed.test) == again["loss"]
+    assert python_evaluation(out, None, packed.test) == pytest.approx(again["loss"], rel=1e-6)
 
 
 def test_regression(regression_program: Any, regression_data: Path, run: Runner, tmp_path: Path) -> None:

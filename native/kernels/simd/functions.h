@@ -21,7 +21,8 @@ void depthwise_grad_weight(const Convolution& convolution, const float* grad_out
                            float* grad_weight);
 void sum_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to);
 
-void max_pool(const MaxPool& pool, const float* input, float* output, int64_t* indices);
+void max_pool(const Pool& pool, const float* input, float* output, int64_t* indices);
+void mean_pool(const Pool& pool, bool count_padding, int64_t divisor, const float* input, float* output);
 void scatter_add(const float* from, const int64_t* index, int64_t rows, int64_t count, float* to,
                  int64_t to_row);
 

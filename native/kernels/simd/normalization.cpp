@@ -21,8 +21,7 @@ void normalize(const Normalization& n, const float* input, const float* weight, 
       float* to = output + row * size;
       const auto count = static_cast<float>(size);
       const float center = sum_row(from, size) / count;
-      const float variance =
-          sum_row(from, size, [=](Vector x) { return (x - center) * (x - center); }) / count;
+      const float variance = sum_row(from, size, [=](auto x) { return (x - center) * (x - center); }) / count;
       const float scale = 1.0F / __builtin_sqrtf(variance + n.eps);
       mean[row] = center;
       rstd[row] = scale;
@@ -47,12 +46,18 @@ void normalize(const Normalization& n, const float* input, const float* weight, 
 
 void scale_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, const float* scale,
                     const float* shift, float* to) {
-  const auto range = [&](int64_t begin, int64_t end) {
+  const auto images = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin * channels; i < end * channels; i += channels) {
+      for (int64_t c = 0; c < channels; ++c) to[i + c] = from[i + c] * scale[c] + shift[c];
+    }
+  };
+  const auto planes = [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       scale_row(from + i * plane, plane, scale[i % channels], shift[i % channels], to + i * plane);
   };
-  if (batch * channels * plane < kWorthThreads) return range(0, batch * channels);
-  parallel(batch * channels, range);
+  const bool threads = batch * channels * plane >= kWorthThreads;
+  if (plane == 1) return threads ? parallel(batch, images) : images(0, batch);
+  threads ? parallel(batch * channels, planes) : planes(0, batch * channels);
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

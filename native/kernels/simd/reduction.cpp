@@ -1,9 +1,23 @@
+#include "../scratch.h"
 #include "functions.h"
 #include "sums.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 
 void sum_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to) {
+  constexpr int64_t kShort = 32;
+  if (plane <= kShort) {
+    // Images are added first, and then what became of each plane.
+    const int64_t size = channels * plane;
+    auto* sums =
+        static_cast<float*>(scratch(Scratch::kTransposed, static_cast<size_t>(size) * sizeof(float)));
+    sum_middle(from, 1, batch, size, 1, sums);
+    for (int64_t i = 0; i < channels; ++i) {
+      to[i] = 0;
+      for (int64_t j = 0; j < plane; ++j) to[i] += sums[i * plane + j];
+    }
+    return;
+  }
   parallel(channels, [&](int64_t begin, int64_t end) {
     for (int64_t channel = begin; channel < end; ++channel) {
       float sum = 0;

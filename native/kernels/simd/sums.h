@@ -4,7 +4,8 @@
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 
-/// The sum of f(x) over a row. In blocks, whose sums are added: long sums in one go would lose precision.
+/// The sum of f(x) over a row, where f takes vectors and numbers. In blocks, whose sums are added: long sums
+/// in one go would lose precision.
 template <class Function>
 inline float sum_row(const float* from, int64_t count, const Function& f) {
   constexpr int64_t kBlock = 128 * kWidth;
@@ -19,14 +20,12 @@ inline float sum_row(const float* from, int64_t count, const Function& f) {
     for (; i + kWidth <= end; i += kWidth) sums[0] += f(load(from + i));
     sum += sum_of(sums[0] + sums[1] + sums[2] + sums[3]);
   }
-  if (i == count) return sum;
-  float rest[kWidth];
-  store(rest, f(load_some(from + i, count - i)));
-  for (int64_t j = 1; j < count - i; ++j) rest[0] += rest[j];
-  return sum + rest[0];
+  float rest = 0;
+  for (; i < count; ++i) rest += f(from[i]);
+  return sum + rest;
 }
 inline float sum_row(const float* from, int64_t count) {
-  return sum_row(from, count, [](Vector x) { return x; });
+  return sum_row(from, count, [](auto x) { return x; });
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from kernel_caller import KernelCaller, Out, relative_error
@@ -13,6 +15,9 @@ POOLS = [
     ((1, 4, 7, 70), [2, 2], [2, 2], [0, 0], [1, 1]),
     ((2, 4, 9, 9), [2], [2], [0], [1]),
     ((2, 3, 17, 17), [3, 3], [2, 2], [1, 1], [1, 1]),
+    ((1, 3, 64, 71), [3, 3], [2, 2], [1, 1], [1, 1]),
+    ((1, 3, 20, 37), [3, 3], [1, 1], [1, 1], [1, 1]),
+    ((1, 2, 9, 40), [5, 4], [2, 2], [2, 2], [1, 1]),
     ((3, 12, 13), [3, 2], [1, 3], [1, 1], [2, 1]),
     ((2, 2, 5, 40), [1, 7], [1, 1], [0, 3], [1, 2]),
     ((1, 1, 2, 2), [2, 2], [2, 2], [0, 0], [1, 1]),
@@ -21,6 +26,7 @@ POOLS = [
 
 
 @pytest.mark.parametrize("nan", [False, True])
+@pytest.mark.parametrize("ceil", [False, True])
 @pytest.mark.parametrize(("size", "kernel", "stride", "padding", "dilation"), POOLS)
 def test_max_pool(
     kernels: KernelCaller,
@@ -29,12 +35,13 @@ def test_max_pool(
     stride: list[int],
     padding: list[int],
     dilation: list[int],
+    ceil: bool,
     nan: bool,
 ) -> None:
     x = torch.randn(size, generator=torch.Generator().manual_seed(0)).mul(3).round()  # with equal values
     if nan:
         x = torch.where(torch.rand(size, generator=torch.Generator().manual_seed(1)) < 0.1, torch.nan, x)
-    settings = [kernel, stride, padding, dilation, False]
+    settings = [kernel, stride, padding, dilation, ceil]
     expected = torch.ops.aten.max_pool2d_with_indices.default(x, *settings)
     shape = tuple(expected[0].shape)
     answer = kernels("aten::max_pool2d_with_indices.out", x, *settings, Out(shape), Out(shape, torch.int64))
@@ -43,14 +50,29 @@ def test_max_pool(
     assert torch.equal(answer.outputs[1], expected[1])
 
 
-def test_rounding_up_runs_on_the_stock_kernel(kernels: KernelCaller) -> None:
-    x = torch.randn(1, 2, 5, 5)
-    settings = [[2, 2], [2, 2], [0, 0], [1, 1], True]
-    expected = torch.ops.aten.max_pool2d_with_indices.default(x, *settings)
-    outs = [Out((1, 2, 3, 3)), Out((1, 2, 3, 3), torch.int64)]
-    answer = kernels("aten::max_pool2d_with_indices.out", x, *settings, *outs)
-    assert answer.kernel == "executorch"
-    assert torch.equal(answer.outputs[0], expected[0])
+AVERAGES = [
+    ((2, 3, 8, 8), [2, 2], [2, 2], [0, 0]), ((3, 9, 11), [3, 2], [1, 3], [1, 1]), ((1, 2, 7, 7), [3], [], [1]),
+    ((0, 3, 4, 4), [2, 2], [], [0, 0]), ((1, 1, 3, 3), [3, 3], [1, 1], [1, 1]), ((2, 2, 1, 9), [1, 2], [], [0, 0]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "kernel", "stride", "padding"), AVERAGES)
+@pytest.mark.parametrize("ceil", [False, True])
+def test_average_pool(
+    kernels: KernelCaller,
+    size: tuple[int, ...],
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    ceil: bool,
+) -> None:
+    x = torch.randn(size)
+    for count_padding, divisor in itertools.product((False, True), (None, 3)):
+        settings = [kernel, stride, padding, ceil, count_padding, divisor]
+        expected = torch.ops.aten.avg_pool2d.default(x.double(), *settings)
+        answer = kernels("aten::avg_pool2d.out", x, *settings, Out(tuple(expected.shape)))
+        assert answer.kernel == "edgetrain"
+        assert relative_error(answer.outputs[0], expected) <= 1e-6
 
 
 @pytest.mark.parametrize(
