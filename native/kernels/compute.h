@@ -81,6 +81,21 @@ struct Dropout {
   float chance, scale;  // of dropping an element, and of those that are kept
 };
 
+/// A step of SGD. All gradients are multiplied by `scale` first.
+struct Sgd {
+  float rate, decay, momentum, scale;
+  float fresh;  // factor of what is new in the momentum
+  bool nesterov;
+  bool first;  // the momentum begins with this step
+};
+
+/// A step of Adam or AdamW, whose corrections of the means' bias are part of `size` and `root`.
+struct Adam {
+  float scale;          // of all gradients
+  float shrink, decay;  // of the values: as a factor (AdamW), and as part of the gradient (Adam)
+  float beta2, fresh1, fresh2, size, root, eps;
+};
+
 /// The arithmetic of all kernels, compiled once per instruction set.
 struct Compute {
   void (*gemm)(const Gemm& gemm);
@@ -124,6 +139,10 @@ struct Compute {
   /// to = from * scale + shift of each channel.
   void (*scale_channels)(const float* from, int64_t batch, int64_t channels, int64_t plane,
                          const float* scale, const float* shift, float* to);
+  /// @param velocity the momentum, or null
+  void (*sgd)(const Sgd& step, const float* gradient, int64_t count, float* value, float* velocity);
+  void (*adam)(const Adam& step, const float* gradient, int64_t count, float* value, float* mean,
+               float* square);
   void (*dropout)(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept);
 };
 

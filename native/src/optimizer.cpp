@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../kernels/isa.h"
+
 namespace edgetrain {
 
 double gradient_norm(const std::vector<Parameter>& parameters) {
@@ -62,25 +64,23 @@ void Optimizer::restore(uint64_t steps, std::vector<std::vector<float>> first,
 }
 
 void Optimizer::sgd(const Parameter& parameter, size_t index, double lr, float scale) {
-  const auto rate = static_cast<float>(lr), decay = static_cast<float>(settings_.weight_decay);
-  const auto momentum = static_cast<float>(settings_.momentum);
-  const auto fresh = static_cast<float>(1 - settings_.dampening);
-  float* __restrict value = parameter.value;
-  const float* __restrict gradient = parameter.gradient;
-  if (settings_.momentum == 0) {
-    for (size_t i = 0; i < parameter.count; ++i) value[i] -= rate * (gradient[i] * scale + decay * value[i]);
-    return;
+  kernels::Sgd step = {};
+  step.rate = static_cast<float>(lr);
+  step.decay = static_cast<float>(settings_.weight_decay);
+  step.momentum = static_cast<float>(settings_.momentum);
+  step.scale = scale;
+  step.fresh = static_cast<float>(1 - settings_.dampening);
+  step.nesterov = settings_.nesterov;
+  float* velocity = nullptr;
+  if (settings_.momentum != 0) {
+    auto& buffer = first_[index];
+    // The first step fills the momentum with the plain gradient: no dampening yet.
+    step.first = buffer.empty();
+    if (step.first) buffer.assign(parameter.count, 0.0F);
+    velocity = buffer.data();
   }
-  auto& buffer = first_[index];
-  // The first step fills the momentum with the plain gradient: no dampening yet.
-  const bool first = buffer.empty();
-  if (first) buffer.assign(parameter.count, 0.0F);
-  float* __restrict velocity = buffer.data();
-  for (size_t i = 0; i < parameter.count; ++i) {
-    const float change = gradient[i] * scale + decay * value[i];
-    velocity[i] = first ? change : momentum * velocity[i] + fresh * change;
-    value[i] -= rate * (settings_.nesterov ? change + momentum * velocity[i] : velocity[i]);
-  }
+  const auto count = static_cast<int64_t>(parameter.count);
+  kernels::compute().sgd(step, parameter.gradient, count, parameter.value, velocity);
 }
 
 void Optimizer::adam(const Parameter& parameter, size_t index, double lr, float scale) {
@@ -89,27 +89,22 @@ void Optimizer::adam(const Parameter& parameter, size_t index, double lr, float 
     first.assign(parameter.count, 0.0F);
     second.assign(parameter.count, 0.0F);
   }
-  const auto step = static_cast<double>(steps_);
-  const double correction1 = 1 - std::pow(settings_.beta1, step),
-               correction2 = 1 - std::pow(settings_.beta2, step);
-  const auto size = static_cast<float>(lr / correction1);
-  const auto root = static_cast<float>(std::sqrt(correction2));
-  const auto beta2 = static_cast<float>(settings_.beta2), eps = static_cast<float>(settings_.eps);
-  const auto fresh1 = static_cast<float>(1 - settings_.beta1),
-             fresh2 = static_cast<float>(1 - settings_.beta2);
+  const auto steps = static_cast<double>(steps_);
+  const double correction1 = 1 - std::pow(settings_.beta1, steps),
+               correction2 = 1 - std::pow(settings_.beta2, steps);
   const bool decoupled = settings_.name == "adamw";
-  const auto shrink = decoupled ? static_cast<float>(1 - lr * settings_.weight_decay) : 1.0F;
-  const auto decay = decoupled ? 0.0F : static_cast<float>(settings_.weight_decay);
-  float* __restrict value = parameter.value;
-  const float* __restrict gradient = parameter.gradient;
-  float* __restrict mean = first.data(), * __restrict square = second.data();
-  for (size_t i = 0; i < parameter.count; ++i) {
-    const float start = value[i] * shrink;
-    const float change = gradient[i] * scale + decay * start;
-    mean[i] += fresh1 * (change - mean[i]);
-    square[i] = beta2 * square[i] + fresh2 * change * change;
-    value[i] = start - size * mean[i] / (std::sqrt(square[i]) / root + eps);
-  }
+  kernels::Adam step = {};
+  step.scale = scale;
+  step.shrink = decoupled ? static_cast<float>(1 - lr * settings_.weight_decay) : 1.0F;
+  step.decay = decoupled ? 0.0F : static_cast<float>(settings_.weight_decay);
+  step.beta2 = static_cast<float>(settings_.beta2);
+  step.fresh1 = static_cast<float>(1 - settings_.beta1);
+  step.fresh2 = static_cast<float>(1 - settings_.beta2);
+  step.size = static_cast<float>(lr / correction1);
+  step.root = static_cast<float>(std::sqrt(correction2));
+  step.eps = static_cast<float>(settings_.eps);
+  const auto count = static_cast<int64_t>(parameter.count);
+  kernels::compute().adam(step, parameter.gradient, count, parameter.value, first.data(), second.data());
 }
 
 }  // namespace edgetrain

@@ -42,6 +42,9 @@ void normalize(const Normalization& norm, const float* input, const float* weigh
                float* output, float* mean, float* rstd);
 void scale_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, const float* scale,
                     const float* shift, float* to);
+void sgd(const Sgd& step, const float* gradient, int64_t count, float* value, float* velocity);
+void adam(const Adam& step, const float* gradient, int64_t count, float* value, float* mean, float* square);
+
 void dropout(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept);
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -20,6 +20,8 @@ const Compute kCompute = {gemm,
                           softmax,
                           normalize,
                           scale_channels,
+                          sgd,
+                          adam,
                           dropout};
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA
