@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "edgetrain/kernel_table.h"
+#include "stock.h"
 
 namespace edgetrain::kernels {
 
@@ -26,13 +27,7 @@ using Stack = executorch::runtime::Span<EValue*>;
 /// The runtime's own kernel; fails the call where there is none.
 template <class Operator>
 void call_stock(KernelRuntimeContext& context, Stack stack) {
-  static const auto stock = [] {
-    for (const Kernel& kernel : executorch::ET_RUNTIME_NAMESPACE::get_registered_kernels()) {
-      if (kernel.kernel_key_.is_fallback() && std::strcmp(kernel.name_, Operator::kName) == 0)
-        return kernel.op_;
-    }
-    return decltype(Kernel::op_)(nullptr);
-  }();
+  static const auto stock = stock_kernel(Operator::kName);
   if (stock == nullptr) return context.fail(Error::NotSupported);
   stock(context, stack);
 }

@@ -27,6 +27,8 @@ Status run_info(const Arguments& arguments) {
     }
   }
   EDGETRAIN_TAKE(const auto program, open_program(arguments));
+  // Whether our kernels cover a call is known when it is made.
+  EDGETRAIN_CHECK(program->try_out());
   std::string methods = "{", parameters = "{";
   for (const auto& name : program->methods()) {
     EDGETRAIN_TAKE(const auto arenas, program->arena_bytes(name));
@@ -36,6 +38,8 @@ Status run_info(const Arguments& arguments) {
     parameters += (parameters.size() > 1 ? ", " : "") + json_quoted(parameter.name) + ": " +
                   std::to_string(parameter.count);
   }
+  std::vector<std::string> quoted;
+  for (const auto& name : program->stock_operators()) quoted.push_back(json_quoted(name));
   return JsonLine("program")
       .add("file", arguments.program)
       .add("bytes", uint64_t{program->files().program.size()})
@@ -45,6 +49,7 @@ Status run_info(const Arguments& arguments) {
       .add("fixed_batch_size", program->fixed_batch_size())
       .add_raw("sample_shape", json_list(program->inputs().shape))
       .add_raw("arena_bytes", methods + "}")
+      .add_raw("stock_kernels", json_list(quoted))
       .add_raw("trainable", parameters + "}")
       .print();
 }

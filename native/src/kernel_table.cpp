@@ -6,19 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "../kernels/convolution.h"
-#include "../kernels/creation.h"
-#include "../kernels/elementwise.h"
-#include "../kernels/indexing.h"
-#include "../kernels/joining.h"
-#include "../kernels/logical.h"
-#include "../kernels/matmul.h"
-#include "../kernels/normalization.h"
-#include "../kernels/pooling.h"
-#include "../kernels/reduction.h"
-#include "../kernels/softmax.h"
-#include "../kernels/unary.h"
-#include "../kernels/views.h"
+#include "../kernels/fast_kernels.h"
+#include "../kernels/stock.h"
 
 namespace edgetrain {
 namespace {
@@ -72,30 +61,54 @@ void max_pool_backward_kernel(KernelRuntimeContext& context, Span<EValue*> stack
   }
 }
 
+/// Ours, and those the runtime has registered for other operators. An operator that is missing here is looked
+/// up there, too, but logged as an error.
+std::vector<Kernel> known_kernels() {
+  std::vector<Kernel> table = kernels::fast_kernels();
+  table.emplace_back("aten::max_pool2d_with_indices_backward.grad_input", max_pool_backward_kernel);
+  table.emplace_back("aten::native_dropout.out", native_dropout_kernel);
+  const std::vector<Kernel> ours = table;
+  for (const Kernel& kernel : executorch::ET_RUNTIME_NAMESPACE::get_registered_kernels()) {
+    const bool replaced = std::any_of(ours.begin(), ours.end(), [&kernel](const Kernel& own) {
+      return std::strcmp(own.name_, kernel.name_) == 0;
+    });
+    if (!replaced) table.push_back(kernel);
+  }
+  return table;
+}
+
+std::vector<std::string> missing_operators(const std::vector<OperatorCall>& calls,
+                                           const std::vector<Kernel>& table) {
+  std::vector<std::string> missing;
+  for (const auto& [name, key] : calls) {
+    const bool found = std::any_of(table.begin(), table.end(),
+                                   [name = name](const Kernel& kernel) { return name == kernel.name_; });
+    if (!found && (missing.empty() || missing.back() != name)) missing.push_back(name);
+  }
+  return missing;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
 }  // namespace
 
-std::vector<Kernel> kernel_table() {
-  std::vector<Kernel> table = {
-      Kernel("aten::max_pool2d_with_indices_backward.grad_input", max_pool_backward_kernel),
-      Kernel("aten::native_dropout.out", native_dropout_kernel),
-  };
-  for (const auto& family :
-       {kernels::convolution_kernels(), kernels::creation_kernels(), kernels::elementwise_kernels(),
-        kernels::indexing_kernels(), kernels::joining_kernels(), kernels::logical_kernels(),
-        kernels::matmul_kernels(), kernels::normalization_kernels(), kernels::pooling_kernels(),
-        kernels::reduction_kernels(), kernels::softmax_kernels(), kernels::unary_kernels(),
-        kernels::view_kernels()}) {
-    table.insert(table.end(), family.begin(), family.end());
+Result<KernelTable> kernel_table(const std::vector<OperatorCall>& calls) {
+  KernelTable table = {known_kernels(), {}};
+  table.stock = missing_operators(calls, table.kernels);
+  if (table.stock.empty()) return table;
+  if (const Status loaded = kernels::load_stock_kernels(); !loaded.ok()) {
+    return bad_input("the program needs ExecuTorch's own kernels of " + joined(table.stock) + ": " +
+                     loaded.failure().message);
   }
-  const size_t ours = table.size();
-  const auto replaced = [&table, ours](const Kernel& kernel) {
-    return std::any_of(table.begin(), table.begin() + static_cast<std::ptrdiff_t>(ours),
-                       [&kernel](const Kernel& own) { return std::strcmp(own.name_, kernel.name_) == 0; });
-  };
-  // The whole registry goes along: an operator that is missing here is looked up there, too, but logged as an
-  // error.
-  for (const Kernel& kernel : executorch::ET_RUNTIME_NAMESPACE::get_registered_kernels()) {
-    if (!replaced(kernel)) table.push_back(kernel);
+  table.kernels = known_kernels();
+  const auto missing = missing_operators(calls, table.kernels);
+  if (!missing.empty()) {
+    return bad_input("neither edgetrain nor ExecuTorch has a kernel of " + joined(missing) +
+                     "; export a model that does without");
   }
   return table;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../kernels/stock.h"
 #include "edgetrain/dropout.h"
 #include "edgetrain/hashing.h"
 #include "edgetrain/kernel_table.h"
@@ -91,10 +92,13 @@ Status Program::find_methods() {
   }
   // Methods of our programs share arenas by design. Upstream's constant methods don't expect to.
   if (files_.manifest) EDGETRAIN_CHECK(share_arenas());
-  const auto kernels = kernel_table();
+  auto calls = operator_calls(files_.program.data(), files_.program.size());
+  if (!calls.ok()) return bad_input(path + " is damaged: " + calls.failure().message);
+  EDGETRAIN_TAKE(const auto table, kernel_table(*calls));
+  stock_operators_ = table.stock;
   for (const auto& name : methods_) {
     auto* arenas = arenas_ ? arenas_->allocator() : nullptr;
-    if (const auto error = module_->load_method(name, arenas, nullptr, nullptr, kernels);
+    if (const auto error = module_->load_method(name, arenas, nullptr, nullptr, table.kernels);
         error != Error::Ok) {
       return runtime_failure(Exit::kBadInput, "ExecuTorch can't load method " + name + " of " + path, error);
     }
@@ -238,6 +242,7 @@ Result<std::vector<EValue>> Program::run(const std::string& method, const Batch&
   if (targets) inputs.emplace_back(*batch.targets);
   auto outputs = module_->execute(method, inputs);
   if (!outputs.ok()) {
+    EDGETRAIN_CHECK(kernels::stock_status());
     return runtime_failure(
         Exit::kFailed,
         "ExecuTorch failed in method " + method + " with " + std::to_string(batch.size) + " samples",
@@ -290,6 +295,27 @@ Result<Tensor> Program::predict(const Batch& batch) {
   if (outputs.empty() || !outputs[0].isTensor())
     return bad_input("method " + predict_ + " returns no logits");
   return outputs[0].toTensor();
+}
+
+Status Program::try_out() {
+  const auto zeros = [this](const InputSpec& spec) {
+    std::vector<executorch::aten::SizesType> sizes = {
+        static_cast<executorch::aten::SizesType>(max_batch_size_)};
+    sizes.insert(sizes.end(), spec.shape.begin(), spec.shape.end());
+    return executorch::extension::zeros(sizes, spec.dtype);
+  };
+  const Batch batch = {zeros(inputs_), zeros(targets_), max_batch_size_};
+  EDGETRAIN_CHECK(train(batch));
+  EDGETRAIN_CHECK(evaluate(batch));
+  EDGETRAIN_CHECK(predict(batch));
+  return {};
+}
+
+std::vector<std::string> Program::stock_operators() const {
+  std::vector<std::string> all = stock_operators_;
+  const auto& uncovered = kernels::uncovered_operators();
+  all.insert(all.end(), uncovered.begin(), uncovered.end());
+  return all;
 }
 
 size_t Program::classes() const {

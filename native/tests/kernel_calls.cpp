@@ -198,7 +198,8 @@ int main(int argc, char** argv) {
     return static_cast<int>(status.failure().exit);
   }
   if (argc == 2 && !edgetrain::set_threads(static_cast<uint32_t>(std::atoi(argv[1]))).ok()) return 1;
-  const auto table = edgetrain::kernel_table();
+  const auto known = edgetrain::kernel_table({});
+  const auto& table = known->kernels;
   LastEvent events;
   executorch::extension::MallocMemoryAllocator memory;
   for (std::string head = read_line(); !head.empty(); head = read_line()) {

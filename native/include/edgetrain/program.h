@@ -81,6 +81,11 @@ class Program {
   /// its manifest. Atomic.
   Status save(const std::string& path) const;
 
+  /// Runs every method once, on zeros. Weights stay as they are, running statistics don't.
+  Status try_out();
+  /// Operators that ran or will run on kernels of ExecuTorch's library, as far as methods were run.
+  std::vector<std::string> stock_operators() const;
+
   /// Null where none was given.
   Profiler* profiler() const { return profiler_; }
   const ProgramFiles& files() const { return files_; }
@@ -124,7 +129,7 @@ class Program {
   std::unique_ptr<Arenas> arenas_;  // outlives the module, whose tensors lie in it
   std::unique_ptr<executorch::extension::Module> module_;
   Profiler* profiler_ = nullptr;  // the module's
-  std::vector<std::string> methods_;
+  std::vector<std::string> methods_, stock_operators_;
   std::string train_, evaluate_, predict_;
   std::vector<Parameter> parameters_;
   std::vector<LiveTensor> changed_;

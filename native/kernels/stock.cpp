@@ -1,0 +1,54 @@
+#include "stock.h"
+
+#include <dlfcn.h>
+
+#include <cstring>
+
+namespace edgetrain::kernels {
+namespace {
+
+using executorch::ET_RUNTIME_NAMESPACE::Kernel;
+using executorch::ET_RUNTIME_NAMESPACE::OpFunction;
+
+std::vector<std::string> uncovered;
+Status missing;
+
+OpFunction registered(const char* name) {
+  for (const Kernel& kernel : executorch::ET_RUNTIME_NAMESPACE::get_registered_kernels()) {
+    if (kernel.kernel_key_.is_fallback() && std::strcmp(kernel.name_, name) == 0) return kernel.op_;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Status load_stock_kernels() {
+#ifdef __APPLE__
+  constexpr char kPath[] = "@rpath/" EDGETRAIN_STOCK_KERNELS;
+#else
+  constexpr char kPath[] = EDGETRAIN_STOCK_KERNELS;
+#endif
+  // Its static initialisers register the kernels. It stays: they are called until the process ends.
+  if (::dlopen(kPath, RTLD_NOW | RTLD_GLOBAL) != nullptr) return {};
+  const char* reason = ::dlerror();
+  return bad_input("put " EDGETRAIN_STOCK_KERNELS " beside edgetrain-runner or into ../lib (" +
+                   std::string(reason != nullptr ? reason : "it can't be loaded") + ")");
+}
+
+OpFunction stock_kernel(const char* name) {
+  uncovered.emplace_back(name);
+  OpFunction found = registered(name);
+  if (found != nullptr) return found;
+  if (const Status loaded = load_stock_kernels(); !loaded.ok()) {
+    missing = bad_input("the program calls " + std::string(name) +
+                        " in a way that needs ExecuTorch's own kernels: " + loaded.failure().message);
+    return nullptr;
+  }
+  return registered(name);
+}
+
+const std::vector<std::string>& uncovered_operators() { return uncovered; }
+
+const Status& stock_status() { return missing; }
+
+}  // namespace edgetrain::kernels
