@@ -1,4 +1,4 @@
-"""Where the native runner is installed, and how it is started."""
+"""Where the native runner and its kernels are installed, and how the runner is started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 from .errors import EdgetrainError, UsageError
 
 OVERRIDE = "EDGETRAIN_RUNNER"  # environment variable: another build of the runner
-_INSTALLED = "edgetrain/bin/edgetrain-runner"
+KERNELS_OVERRIDE = "EDGETRAIN_KERNELS"  # the same for the kernels' library
+_RUNNER = "edgetrain/bin/edgetrain-runner"
+_KERNELS = f"edgetrain/lib/libedgetrain_kernels.{'dylib' if sys.platform == 'darwin' else 'so'}"
 
 
 def find_runner() -> Path | None:
@@ -27,11 +29,32 @@ def find_runner() -> Path | None:
                 f"{OVERRIDE} is set to {chosen}, which is no program that can be run; correct or unset it"
             )
         return Path(chosen)
+    path = _installed(_RUNNER)
+    return path if path is not None and os.access(path, os.X_OK) else None
+
+
+def find_kernels() -> Path | None:
+    """The library of kernels for ExecuTorch in Python, or None where edgetrain was installed without it.
+
+    Raises:
+        UsageError: $EDGETRAIN_KERNELS names no file.
+    """
+    chosen = os.environ.get(KERNELS_OVERRIDE)
+    if chosen:
+        if not Path(chosen).is_file():
+            raise UsageError(
+                f"{KERNELS_OVERRIDE} is set to {chosen}, which does not exist; correct or unset it"
+            )
+        return Path(chosen)
+    path = _installed(_KERNELS)
+    return path if path is not None and path.is_file() else None
+
+
+def _installed(name: str) -> Path | None:
     try:
-        path = Path(str(importlib.metadata.distribution("edgetrain").locate_file(_INSTALLED)))
+        return Path(str(importlib.metadata.distribution("edgetrain").locate_file(name)))
     except importlib.metadata.PackageNotFoundError:
         return None
-    return path if os.access(path, os.X_OK) else None
 
 
 def require_runner() -> Path:

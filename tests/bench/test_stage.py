@@ -10,7 +10,7 @@ from PIL import Image
 from edgetrain.bench import bench
 from edgetrain.config.stages import BenchCommand
 from edgetrain.errors import CheckFailedError, InputError, UsageError
-from edgetrain.runner import find_runner
+from edgetrain.runner import find_kernels, find_runner
 
 
 def _config(**settings: Any) -> BenchCommand:
@@ -90,6 +90,19 @@ def test_native_is_compared_in_batches_of_any_kind(
     config = _config(runtimes=["native"], optimizer={"lr": 1e38})
     with pytest.raises(InputError, match="the model takes"):
         bench(config, regression_program.program, tmp_path / "c.json")
+
+
+@pytest.mark.skipif(find_kernels() is None, reason="needs the library of kernels")
+def test_both_kinds_of_kernels(digits_program: Any, tmp_path: Path) -> None:
+    runtimes = ["executorch-stock", "torch", "executorch"]
+    report = bench(_config(runtimes=runtimes), digits_program.program, tmp_path / "b.json").report
+    stock, torch, fast = report.results
+    assert [r.runtime for r in report.results] == runtimes
+    assert [r.kernels for r in report.results] == ["stock", None, "fast"]
+    assert stock.losses == pytest.approx(torch.losses, rel=1e-4)
+    assert fast.losses == pytest.approx(torch.losses, rel=1e-4)
+    assert max(stock.max_gradient_rel_error, fast.max_gradient_rel_error) <= 1e-4
+    assert fast.step_ms.min < stock.step_ms.min
 
 
 def test_one_runtime_has_nothing_to_compare(digits_program: Any, tmp_path: Path) -> None:

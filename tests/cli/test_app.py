@@ -97,7 +97,7 @@ def test_usage_errors_are_one_sentence(run, arguments, message):
         ("edgetrain train --optimizer ", {"sgd", "adam", "adamw"}),
         ("edgetrain train --optimizer a", {"adam", "adamw"}),
         ("edgetrain train --channels ", {"1", "3"}),
-        ("edgetrain bench --runtimes ", {"torch", "executorch", "native"}),
+        ("edgetrain bench --runtimes ", {"torch", "executorch", "executorch-stock", "native"}),
         ("edgetrain finetune --wei", {"--weights", "--weight-decay"}),
     ],
 )

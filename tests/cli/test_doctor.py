@@ -20,6 +20,7 @@ def probes(monkeypatch):
         "import_torchvision": {"compiled": False},
         "operator_registry": {"operators": 240},
         "training": {},
+        "register_kernels": {},
     }
     monkeypatch.setattr(
         environment, "probe", lambda code: next(answer for word, answer in answers.items() if word in code)
@@ -103,6 +104,18 @@ def test_a_runner_that_does_not_start(probes, monkeypatch, tmp_path):
     found = {finding.name: finding for finding in examine()}["native runner"]
     assert found.state == "missing"
     assert "cannot open" in found.detail
+
+
+def test_kernels(probes, monkeypatch, tmp_path):
+    def found():
+        return {finding.name: finding for finding in examine()}["fast kernels"]
+
+    monkeypatch.setattr("edgetrain.cli.environment.find_kernels", lambda: None)
+    assert found().state == "optional"
+    monkeypatch.setattr("edgetrain.cli.environment.find_kernels", lambda: tmp_path / "kernels.so")
+    assert found() == Finding("fast kernels", "ok", str(tmp_path / "kernels.so"))
+    probes["register_kernels"] = "cannot open"
+    assert (found().state, found().detail) == ("missing", "cannot open")
 
 
 def test_pins_come_from_the_package():

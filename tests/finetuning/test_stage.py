@@ -16,7 +16,8 @@ from edgetrain.artifacts.program import load_program
 from edgetrain.config.stages import ExportCommand, FinetuneCommand
 from edgetrain.data import BatchLoader, load_dataset
 from edgetrain.errors import CheckFailedError, InputError, InterruptedRun, UsageError
-from edgetrain.finetuning import finetune, output_files
+from edgetrain.finetuning import finetune, output_files, with_runtime
+from edgetrain.runner import find_kernels, find_runner
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": True},
@@ -67,6 +68,19 @@ def test_runtimes_train_alike(digits_program: Any, tmp_path: Path, listener: Any
     assert results["executorch"].after.loss == pytest.approx(results["torch"].after.loss, rel=1e-4)
 
 
+def test_choice_of_kernels() -> None:
+    def chosen(**settings: str) -> tuple[str, str]:
+        config = with_runtime(_config(finetune=settings)).finetune
+        return config.runtime, config.kernels
+
+    assert chosen(runtime="auto", kernels="stock") == ("executorch", "stock")
+    assert chosen(runtime="auto")[0] == ("native" if find_runner() else "executorch")
+    assert chosen(runtime="torch") == ("torch", "auto")
+    for runtime in ("native", "torch"):
+        with pytest.raises(UsageError, match=f"for the executorch runtime, {runtime} has only its own"):
+            chosen(runtime=runtime, kernels="stock")
+
+
 def test_history_and_files(digits: Any, tmp_path: Path) -> None:
     result = finetune(_config(), digits.program, tmp_path / "t.ptd")
     names = {p.name for p in tmp_path.iterdir()}
@@ -75,7 +89,8 @@ def test_history_and_files(digits: Any, tmp_path: Path) -> None:
     history = load_history(tmp_path / "t.history.json")
     assert history.epochs == result.history.epochs
     assert (history.runtime, history.device, history.threads, history.seed) == ("executorch", "cpu", 1, 0)
-    assert history.config == _config().model_dump(mode="json")
+    assert history.config == with_runtime(_config()).model_dump(mode="json")
+    assert history.config["finetune"]["kernels"] == ("stock" if find_kernels() is None else "fast")
     assert history.peak_rss_bytes > 0
     zero, *rest = history.epochs
     nulls = {k for k, v in zero.model_dump().items() if v is None}

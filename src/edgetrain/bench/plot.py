@@ -9,7 +9,7 @@ from typing import Any
 from ..artifacts.atomic import write_bytes
 from .report import BenchReport, Measurement
 
-_COLOURS = {"torch": "#b0502a", "executorch": "#2f6db3", "native": "#3c8c55"}
+_COLOURS = {"torch": "#b0502a", "executorch": "#2f6db3", "executorch-stock": "#7f8c99", "native": "#3c8c55"}
 
 
 def plot_report(report: BenchReport, path: Path) -> None:

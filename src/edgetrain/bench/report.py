@@ -28,6 +28,7 @@ class Measurement(_Record):
     """One runtime at one batch size and number of threads."""
 
     runtime: str
+    kernels: str | None = Field(description="fast: edgetrain's; stock: ExecuTorch's; null for torch")
     threads: int
     batch_size: int
     step_ms: StepTimes

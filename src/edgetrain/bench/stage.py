@@ -24,6 +24,7 @@ from ..errors import CheckFailedError, UsageError
 from ..reporting import SILENT, Progress, Reporter
 from ..runner import find_runner
 from ..runtimes.base import RuntimeName
+from ..runtimes.kernels import Kernels, choose_kernels
 from .machine import describe_machine
 from .native_worker import NativeWorker
 from .plot import plot_report
@@ -137,6 +138,7 @@ def _measure(
     return [
         Measurement(
             runtime=runtime,
+            kernels=_kernels(runtime),
             threads=threads,
             batch_size=batch_size,
             step_ms=_step_times(steps.seconds),
@@ -156,9 +158,18 @@ def _measure(
 
 
 def _start(runtime: str, workload: Workload) -> Measured:
-    return (
-        NativeWorker(workload) if runtime == "native" else ChildWorker(cast(RuntimeName, runtime), workload)
-    )
+    if runtime == "native":
+        return NativeWorker(workload)
+    return ChildWorker(cast(RuntimeName, runtime.removesuffix("-stock")), _kernels(runtime), workload)
+
+
+def _kernels(runtime: str) -> Kernels | None:
+    """Whose kernels a runtime has; None for torch."""
+    if runtime == "native":
+        return "fast"
+    if runtime == "torch":
+        return None
+    return choose_kernels("stock" if runtime == "executorch-stock" else None)
 
 
 def _take_turns(workers: dict[str, Measured], steps: int, rounds: int, bar: Progress) -> dict[str, Steps]:

@@ -14,6 +14,7 @@ from ..engine.optimizers import make_optimizer
 from ..runtimes import open_session
 from ..runtimes.base import RuntimeName
 from ..runtimes.child import Child
+from ..runtimes.kernels import Kernels
 from .workload import Memory, Steps, Workload
 
 
@@ -24,8 +25,8 @@ class ChildWorker:
         CheckFailedError: the process crashed.
     """
 
-    def __init__(self, runtime: RuntimeName, workload: Workload) -> None:
-        self._child = Child(Worker, runtime, workload, what=f"benchmarking {runtime}")
+    def __init__(self, runtime: RuntimeName, kernels: Kernels | None, workload: Workload) -> None:
+        self._child = Child(Worker, runtime, kernels, workload, what=f"benchmarking {runtime}")
 
     def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
         return self._child.call("first_step")
@@ -43,7 +44,7 @@ class ChildWorker:
 class Worker:
     """What goes on in that process. Batches are taken in order, one per step."""
 
-    def __init__(self, runtime: RuntimeName, workload: Workload) -> None:
+    def __init__(self, runtime: RuntimeName, kernels: Kernels | None, workload: Workload) -> None:
         torch.set_num_threads(workload.threads)
         batches = torch.load(workload.batches, weights_only=True)
         self._inputs, self._targets = batches["inputs"], batches["targets"]
@@ -56,7 +57,12 @@ class Worker:
         started = time.perf_counter()
         program: Program = load_program(workload.program, workload.weights)
         self._session = open_session(
-            runtime, program, dropout=workload.dropout, threads=workload.threads, model=workload.model
+            runtime,
+            program,
+            dropout=workload.dropout,
+            threads=workload.threads,
+            model=workload.model,
+            kernels=kernels,
         )
         self.load_seconds = time.perf_counter() - started
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from .. import __version__
 from ..errors import EdgetrainError, UsageError
-from ..runner import require_runner, runner_environment
+from ..runner import find_kernels, require_runner, runner_environment
 
 _PACKAGES = ("torch", "torchvision", "executorch")
 _PROBE_TIMEOUT_S = 180
@@ -40,6 +40,13 @@ print(json.dumps({"compiled": bool(torchvision.extension._has_ops())}))
 _RUNTIME_PROBE = """
 from executorch.runtime import Runtime
 print(json.dumps({"operators": len(Runtime.get().operator_registry.operator_names)}))
+"""
+
+_KERNELS_PROBE = """
+from executorch.extension.pybindings import _C
+from edgetrain.runtimes.kernels import register_kernels
+register_kernels(b"")
+print(json.dumps({}))
 """
 
 _TRAINING_PROBE = """
@@ -75,6 +82,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("processors", "ok", f"{_usable_cpus()} usable, {platform.machine()}")
     yield _memory()
     yield _runner()
+    yield _kernels()
     yield _tool("C++ compiler", (os.environ.get("CXX", ""), "c++", "g++", "clang++"), "g++ or clang")
 
 
@@ -202,6 +210,20 @@ def _runner() -> Finding:
         detail = said[-1] if said else str(error)
         return Finding("native runner", "missing", f"does not start: {detail}", _reinstall("executorch"))
     return Finding("native runner", "ok", str(path))
+
+
+def _kernels() -> Finding:
+    try:
+        path = find_kernels()
+    except UsageError as error:
+        return Finding("fast kernels", "missing", "not where the environment says", str(error))
+    if path is None:
+        advice = "install edgetrain again where there is a C++ compiler"
+        return Finding("fast kernels", "optional", "none; executorch runs on its own, slower ones", advice)
+    answer = probe(_KERNELS_PROBE)
+    if isinstance(answer, str):
+        return Finding("fast kernels", "missing", answer, _reinstall("executorch"))
+    return Finding("fast kernels", "ok", str(path))
 
 
 def _tool(name: str, commands: tuple[str, ...], package: str) -> Finding:

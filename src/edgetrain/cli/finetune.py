@@ -71,7 +71,7 @@ def finetune(
     )
     run.output.result(
         Table(
-            f"fine-tuned {program} ({config.finetune.runtime})",
+            f"fine-tuned {program} ({_runtime(config.finetune)})",
             list(_rows(result)),
             ("", "before", "after"),
         ),
@@ -86,6 +86,10 @@ def finetune(
             "history": result.history,
         },
     )
+
+
+def _runtime(settings: Any) -> str:
+    return f"executorch, {settings.kernels} kernels" if settings.runtime == "executorch" else settings.runtime
 
 
 def _rows(result: Any) -> Iterator[tuple[str, str, str]]:

@@ -67,6 +67,10 @@ class FinetuneConfig(Section):
         "native: the C++ runner, as on a device; executorch: ExecuTorch from Python; torch: eager PyTorch, "
         "the oracle; auto: native where it is installed, else executorch",
     )
+    kernels: Literal["auto", "fast", "stock"] = setting(
+        "auto",
+        "of the executorch runtime; fast: edgetrain's own; stock: ExecuTorch's; auto: fast where installed",
+    )
     epochs: int = setting(5, "passes over the training split", ge=1)
     max_steps: int | None = setting(None, "stop after this many optimizer steps", ge=1)
     batch_size: int = setting(32, "samples per step; at most the program's max_batch_size", ge=1)
@@ -80,9 +84,10 @@ class FinetuneConfig(Section):
 class BenchConfig(Section):
     """The same fine-tuning in every runtime."""
 
-    runtimes: list[Literal["torch", "executorch", "native"]] | None = setting(
+    runtimes: list[Literal["torch", "executorch", "executorch-stock", "native"]] | None = setting(
         None,
-        "runtimes to compare; torch is the reference of all ratios; default: all that are installed",
+        "runtimes to compare; torch is the reference of all ratios; executorch-stock is executorch without "
+        "edgetrain's kernels; default: all that are installed, but not executorch-stock",
         min_length=1,
     )
     steps: int = setting(20, "measured steps per runtime, threads and batch size", ge=1)

@@ -46,7 +46,13 @@ def run_in_process(job: Job) -> None:
     seed_everything(settings.seed)
     runtime = cast(RuntimeName, settings.runtime)
     with _with_tensors(program, found.tensors if found else {}) as start:
-        session = open_session(runtime, start, threads=settings.threads, model=job.model)
+        session = open_session(
+            runtime,
+            start,
+            threads=settings.threads,
+            model=job.model,
+            kernels=None if settings.kernels == "auto" else settings.kernels,
+        )
     training, validation = _loaders(job)
     state = found.state if found else RunState()
     total_steps = count_steps(settings.epochs, len(training), settings.max_steps)

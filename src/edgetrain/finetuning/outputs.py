@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ..artifacts.manifest import load_manifest, manifest_path
 from ..config.stages import FinetuneCommand
+from ..errors import UsageError
 from ..runner import find_runner
+from ..runtimes.kernels import choose_kernels
 
 
 def default_output(program: Path) -> Path:
@@ -34,15 +36,25 @@ def state_path(output: Path, runtime: str) -> Path:
 
 
 def with_runtime(config: FinetuneCommand, resumed: Path | None = None) -> FinetuneCommand:
-    """The configuration with a runtime in place of `auto`.
+    """The configuration with a runtime and kernels in place of `auto`.
 
     Args:
         resumed: output of the run that is to be resumed, which then goes on where it was saved.
+    Raises:
+        UsageError: the runtime has no choice of kernels.
+        EdgetrainError: the kernels asked for are not installed.
     """
-    if config.finetune.runtime != "auto":
-        return config
-    native = find_runner() is not None
-    if resumed is not None and not state_path(resumed, "native").exists():
-        native = native and not state_path(resumed, "executorch").exists()
-    chosen = config.finetune.model_copy(update={"runtime": "native" if native else "executorch"})
+    runtime, kernels = config.finetune.runtime, config.finetune.kernels
+    if runtime == "auto":
+        native = find_runner() is not None and kernels == "auto"
+        if resumed is not None and not state_path(resumed, "native").exists():
+            native = native and not state_path(resumed, "executorch").exists()
+        runtime = "native" if native else "executorch"
+    if runtime == "executorch":
+        kernels = choose_kernels(None if kernels == "auto" else kernels)
+    elif kernels != "auto":
+        raise UsageError(
+            f"--kernels {kernels} is for the executorch runtime, {runtime} has only its own; leave it out"
+        )
+    chosen = config.finetune.model_copy(update={"runtime": runtime, "kernels": kernels})
     return config.model_copy(update={"finetune": chosen})

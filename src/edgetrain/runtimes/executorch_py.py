@@ -15,18 +15,33 @@ from torch import Tensor
 from ..artifacts.program import Program, without_dropout
 from ..errors import EdgetrainError, InputError
 from .base import Session
+from .kernels import Kernels, check_unregistered, choose_kernels, register_kernels
 
 
 class ExecutorchSession(Session):
     """A program in ExecuTorch.
 
     All methods are loaded before anything runs: loading one resets the weights they share.
+
+    Attributes:
+        kernels: whose kernels it runs with, edgetrain's or, for what these don't cover and for `stock`,
+            ExecuTorch's.
     """
 
     name = "executorch"
 
-    def __init__(self, program: Program, *, dropout: bool = True, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        *,
+        dropout: bool = True,
+        threads: int | None = None,
+        kernels: Kernels | None = None,
+    ) -> None:
         super().__init__(program)
+        self.kernels = choose_kernels(kernels)
+        if self.kernels == "stock":
+            check_unregistered()
         manifest = program.manifest
         self._names = manifest.gradients
         # In the order `buffers` returns them, which is not that of the manifest's tensors.
@@ -38,6 +53,8 @@ class ExecutorchSession(Session):
 
             if threads is not None:
                 _C._unsafe_reset_threadpool(threads)
+            if self.kernels == "fast":
+                register_kernels(program.path.read_bytes())
             try:
                 self._program = self._load(_C, program, dropout)
                 self._methods = {name: self._program.load_method(name) for name in manifest.methods}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..artifacts.program import Program
 from .base import RuntimeName, Session
+from .kernels import Kernels
 
 
 def open_session(
@@ -13,6 +14,7 @@ def open_session(
     dropout: bool = True,
     threads: int | None = None,
     model: str | None = None,
+    kernels: Kernels | None = None,
 ) -> Session:
     """Loads a program.
 
@@ -20,8 +22,11 @@ def open_session(
         dropout: False runs `train` with every dropout off, so that results can be compared.
         threads: CPU threads; None leaves the runtime's choice. This holds for the whole process.
         model: for torch, the `package.module:factory` the caller trusts to build the model.
+        kernels: for executorch: edgetrain's own (fast) or only ExecuTorch's (stock); None takes the fast ones
+            where they are installed. Once used, the fast ones stay for the whole process.
     Raises:
         InputError: the runtime refuses the program.
+        EdgetrainError: the kernels are not installed, or the process can't have them.
     """
     if runtime == "torch":
         from .torch_eager import TorchSession
@@ -29,4 +34,4 @@ def open_session(
         return TorchSession(program, dropout=dropout, threads=threads, model=model)
     from .executorch_py import ExecutorchSession
 
-    return ExecutorchSession(program, dropout=dropout, threads=threads)
+    return ExecutorchSession(program, dropout=dropout, threads=threads, kernels=kernels)
