@@ -69,7 +69,7 @@ def test_what_help_shows():
     assert flags["data.name"].metavar == "NAME"
     assert "cifar10, image-folder" in flags["data.name"].help
     runtimes = next(flag for flag in flags_of("bench") if flag.key == "bench.runtimes")
-    assert runtimes.choices == ("torch", "executorch", "native")
+    assert runtimes.choices == ("torch", "executorch", "executorch-stock", "native")
     sizes = next(flag for flag in flags_of("bench") if flag.key == "bench.threads")
     assert sizes.default == "1"
 
