@@ -26,9 +26,10 @@ def max_pool2d_backward(
     indices: Tensor,
 ) -> Tensor:
     """The runtime's kernel adds into memory it never cleared (upstream issue 21686), so that every gradient
-    before a max-pool is garbage. A scatter_add on zeros is the same sum."""
-    planes = torch.zeros_like(x).flatten(-2)
-    return aten.scatter_add(planes, -1, indices.flatten(-2), grad.flatten(-2)).reshape(x.shape)
+    before a max-pool is garbage. A scatter_add on zeros is the same sum. Of x only the shape is needed, so that
+    its values needn't be kept."""
+    zeros = torch.full((*x.shape[:-2], x.shape[-2] * x.shape[-1]), 0.0, dtype=x.dtype)
+    return aten.scatter_add(zeros, -1, indices.flatten(-2), grad.flatten(-2)).reshape(x.shape)
 
 
 def convolution_backward(

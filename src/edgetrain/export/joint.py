@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,11 +13,14 @@ from torch.export.exported_program import _decompose_exported_program
 from torch.export.graph_signature import OutputKind
 
 from .decompositions import DECOMPOSITIONS
+from .passes import SIMPLIFICATIONS
 from .passes.dropout_as_mask import dropout_as_mask
 
 
-def make_joint_graph(program: ExportedProgram) -> ExportedProgram:
-    """Adds the backward graph to a captured `(loss, predictions)` graph.
+def make_joint_graph(
+    program: ExportedProgram, simplifications: Sequence[Callable[[ExportedProgram], int]] = SIMPLIFICATIONS
+) -> ExportedProgram:
+    """Adds the backward graph to a captured `(loss, predictions)` graph, and makes the whole cheaper.
 
     The outputs become [buffer updates, loss, predictions, gradients]; lowering appends the parameters.
     This does what torch's `_export_forward_backward` does, with our decompositions beside the core ones.
@@ -33,6 +37,8 @@ def make_joint_graph(program: ExportedProgram) -> ExportedProgram:
     _remove_detach_pass(graph_module, signature)
     joint = joint._update(graph_module, signature)
     dropout_as_mask(joint)
+    for simplify in simplifications:
+        simplify(joint)
     return joint
 
 

@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 
 from .memory_planning import SharedWeightsPlanning
 from .passes.copied_weight_views import copied_weight_views
+from .passes.in_place import in_place
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,13 @@ def capture_buffers(buffers: dict[str, Tensor]) -> ExportedProgram:
 
 def to_edge_dialect(methods: dict[str, ExportedProgram]) -> EdgeProgramManager:
     """Brings captured graphs to edge dialect, without the validity check, which knows no joint graphs."""
-    edge = to_edge(methods, compile_config=EdgeCompileConfig(_check_ir_validity=False))
+    settings = EdgeCompileConfig(_check_ir_validity=False, preserve_ops=[torch.ops.aten.linear.default])
+    edge = to_edge(methods, compile_config=settings)
     for name, program in methods.items():
         lowered = edge.exported_program(name)
         _restore_batch_range(lowered, program)
         copied_weight_views(lowered)
+        in_place(lowered)
     return edge
 
 

@@ -1,1 +1,22 @@
 """Graph passes, each named after what it leaves behind, each with a before/after test."""
+
+from __future__ import annotations
+
+from .common_subexpressions import common_subexpressions
+from .dropped_aliases import dropped_aliases
+from .kept_linear import kept_linear
+from .masked_by_outputs import masked_by_outputs
+from .masked_gradients import masked_gradients
+from .merged_permutes import merged_permutes
+from .merged_views import merged_views
+
+#: What makes a joint graph cheaper and leaves it in aten, in this order.
+SIMPLIFICATIONS = (
+    dropped_aliases,
+    merged_permutes,
+    kept_linear,
+    merged_views,
+    masked_gradients,
+    masked_by_outputs,
+    common_subexpressions,
+)

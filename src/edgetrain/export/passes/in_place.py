@@ -1,0 +1,68 @@
+"""Elementwise results in the memory of an argument nobody needs any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from executorch.exir.dialects._ops import ops as exir_ops
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from .rewriting import same_shape
+
+edge = exir_ops.edge.aten
+_VIEWS = (edge.view_copy.default,)
+#: Element i of the result depends on element i of the argument at this place (and on other tensors), or, for
+#: scatter_add, the result starts as a copy of it. ExecuTorch's kernels and ours allow the two to be one.
+_PLACES: dict[Any, tuple[int, ...]] = {
+    edge.relu.default: (0,),
+    edge.hardtanh.default: (0,),
+    edge.exp.default: (0,),
+    edge.neg.default: (0,),
+    edge.masked_fill.Scalar: (0,),
+    edge.where.self: (2, 1),
+    edge.add.Tensor: (0, 1),
+    edge.sub.Tensor: (0, 1),
+    edge.mul.Tensor: (0, 1),
+    edge.mul.Scalar: (0,),
+    edge.div.Tensor: (0, 1),
+    edge.div.Scalar: (0,),
+    edge.scatter_add.default: (0,),
+}
+
+
+def in_place(program: ExportedProgram) -> int:
+    """Has memory planning give results of elementwise operators an argument's memory, in an edge-dialect graph;
+    returns how many do.
+
+    This is about memory that is read and written once, and so about speed as much as about the arena's size.
+    Arguments that are inputs, weights or constants, views, or needed later (through a view, too) stay whole.
+    """
+    nodes = list(program.graph.nodes)
+    order = {node: i for i, node in enumerate(nodes)}
+    last_use: dict[Node, int] = {}
+    for node in nodes:
+        for used in node.all_input_nodes:
+            last_use[_root(used)] = order[node]
+    count = 0
+    for node in nodes:
+        for place in _PLACES.get(node.target, ()):
+            given = node.args[place]
+            if isinstance(given, Node) and _can_hold(given, node) and last_use[given] == order[node]:
+                node.meta["_share_alloc_with_arg_idx"] = place
+                count += 1
+                break
+    return count
+
+
+def _root(node: Any) -> Node:
+    while node.op == "call_function" and node.target in _VIEWS:
+        node = node.args[0]
+    assert isinstance(node, Node)
+    return node
+
+
+def _can_hold(given: Node, result: Node) -> bool:
+    if given.op != "call_function" or given.target in _VIEWS:
+        return False
+    return given.meta["val"].dtype == result.meta["val"].dtype and same_shape(given, result)

@@ -1,0 +1,62 @@
+"""What the passes share: making, replacing and removing nodes of an exported program's graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.export import ExportedProgram
+from torch.fx import Graph, Node
+
+
+def calls(program: ExportedProgram, *targets: Any) -> list[Node]:
+    """The calls of some operators, in the graph's order."""
+    return [n for n in program.graph.nodes if n.op == "call_function" and n.target in targets]
+
+
+def call(graph: Graph, target: Any, args: tuple[Any, ...], value: object) -> Node:
+    """A new call at the graph's insertion point.
+
+    Args:
+        value: the fake tensor it returns.
+    """
+    node = graph.call_function(target, args)
+    node.meta["val"] = value
+    return node
+
+
+def arguments(node: Node) -> tuple[Any, ...]:
+    """What a call is given, free for any use: torch's type for it allows nothing without a cast."""
+    return node.args
+
+
+def permutation(node: Node) -> list[int]:
+    """The dimensions of a permute's result, counted from the front."""
+    dims = arguments(node)[1]
+    return [d % len(dims) for d in dims]
+
+
+def same_shape(a: Node, b: Node) -> bool:
+    """Whether two tensors have one shape for every batch."""
+    ours, theirs = a.meta["val"].shape, b.meta["val"].shape
+    return [str(size) for size in ours] == [str(size) for size in theirs]
+
+
+def replace(program: ExportedProgram, old: Node, new: Node) -> bool:
+    """Puts `new` wherever `old` was used, outputs included; returns whether it could.
+
+    It can't where an output would become an input or another output: each output is a value of its own.
+    """
+    outputs = program.graph.output_node().args[0]
+    if old in outputs and (new.op == "placeholder" or new in outputs):
+        return False
+    old.replace_all_uses_with(new)
+    program.graph_signature.replace_all_uses(old.name, new.name)
+    return True
+
+
+def finish(program: ExportedProgram) -> None:
+    """Removes what nothing needs any more. Random operators stay, since their results are needed by none but
+    their state may be."""
+    program.graph.eliminate_dead_code()
+    program.graph.lint()
+    program.graph_module.recompile()
