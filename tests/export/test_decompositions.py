@@ -121,3 +121,10 @@ def test_empty_permuted() -> None:
     found = decompositions.empty_permuted([2, 3], [0, 1], dtype=torch.float32)
     assert found.shape == (2, 3)
     assert found.dtype == torch.float32
+
+
+@pytest.mark.parametrize("pad", [[1, 2], [0, 1, 2, 0], [-1, 2, 1, -2], [0, 0, 0, 0], [-1, -1]])
+def test_constant_pad_nd(pad: list[int]) -> None:
+    x = torch.randn(2, 3, 5, 6)
+    found = decompositions.constant_pad_nd(x, pad, 1.5)
+    assert torch.equal(found, F.pad(x, pad, value=1.5))

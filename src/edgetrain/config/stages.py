@@ -51,6 +51,11 @@ class ExportConfig(Section):
     weights: Literal["external", "inline"] = setting(
         "external", "external: in a .ptd beside the program; inline: inside the .pte"
     )
+    convolutions: Literal["direct", "im2col"] = setting(
+        "direct",
+        "direct: convolution operators, for edgetrain's runner; im2col: matrix products over patches, faster "
+        "in a stock build of ExecuTorch, in more memory",
+    )
     tolerance: float = setting(
         1e-4,
         "largest relative error against PyTorch that verification accepts (loss, gradients, weights)",

@@ -26,8 +26,8 @@ def max_pool2d_backward(
     indices: Tensor,
 ) -> Tensor:
     """The runtime's kernel adds into memory it never cleared (upstream issue 21686), so that every gradient
-    before a max-pool is garbage. A scatter_add on zeros is the same sum. Of x only the shape is needed, so that
-    its values needn't be kept."""
+    before a max-pool is garbage. A scatter_add on zeros is the same sum. Only the shape of x is needed: its
+    values needn't be kept."""
     zeros = torch.full((*x.shape[:-2], x.shape[-2] * x.shape[-1]), 0.0, dtype=x.dtype)
     return aten.scatter_add(zeros, -1, indices.flatten(-2), grad.flatten(-2)).reshape(x.shape)
 
@@ -141,6 +141,21 @@ def silu_backward(grad: Tensor, x: Tensor) -> Tensor:
     return grad * sigmoid * (1 + x * (1 - sigmoid))
 
 
+def constant_pad_nd(x: Tensor, pad: list[int], value: float = 0) -> Tensor:
+    """PyTorch's own kernel needs all sizes as numbers, and a dynamic batch is none. Negative padding cuts."""
+    for i in range(len(pad) // 2):
+        dim, before, after = x.dim() - 1 - i, pad[2 * i], pad[2 * i + 1]
+        if before < 0 or after < 0:
+            x = aten.slice(x, dim, max(-before, 0), x.shape[dim] - max(-after, 0), 1)
+        sides = [
+            torch.full((*x.shape[:dim], size, *x.shape[dim + 1 :]), value, dtype=x.dtype)
+            for size in (max(before, 0), max(after, 0))
+        ]
+        parts = [part for part in (sides[0], x, sides[1]) if part is x or part.shape[dim]]
+        x = torch.cat(parts, dim) if len(parts) > 1 else x
+    return x
+
+
 def empty_permuted(size: list[int], physical_layout: list[int], dtype: Any = None, **_: Any) -> Tensor:
     """No kernel; what is in an empty tensor doesn't matter, so zeros will do."""
     return torch.full(size, 0.0, dtype=dtype)
@@ -152,5 +167,6 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.avg_pool2d_backward.default: avg_pool2d_backward,
     aten._native_batch_norm_legit_functional.default: batch_norm_training,
     aten.silu_backward.default: silu_backward,
+    aten.constant_pad_nd.default: constant_pad_nd,
     aten.empty_permuted.default: empty_permuted,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,18 +18,23 @@ from .passes.dropout_as_mask import dropout_as_mask
 
 
 def make_joint_graph(
-    program: ExportedProgram, simplifications: Sequence[Callable[[ExportedProgram], int]] = SIMPLIFICATIONS
+    program: ExportedProgram,
+    simplifications: Sequence[Callable[[ExportedProgram], int]] = SIMPLIFICATIONS,
+    decompositions: Mapping[Any, Callable[..., Any]] | None = None,
 ) -> ExportedProgram:
     """Adds the backward graph to a captured `(loss, predictions)` graph, and makes the whole cheaper.
 
     The outputs become [buffer updates, loss, predictions, gradients]; lowering appends the parameters.
     This does what torch's `_export_forward_backward` does, with our decompositions beside the core ones.
+
+    Args:
+        decompositions: more of them.
     """
     with torch.enable_grad():
         joint = _decompose_exported_program(
             program,
             cia_to_decomp={},
-            python_decomp_table=_decompositions(),
+            python_decomp_table={**_decompositions(), **(decompositions or {})},
             joint_loss_index=0,
             decompose_custom_triton_ops=False,
         )

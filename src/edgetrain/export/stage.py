@@ -31,6 +31,7 @@ from ..config.stages import ExportCommand
 from ..errors import CheckFailedError, InputError
 from ..models.trusted import build_trusted_model
 from ..reporting import SILENT, Reporter
+from . import im2col
 from .capture import capture
 from .joint import gradient_names, make_joint_graph, mutated_buffers
 from .lowering import Lowered, capture_buffers, lower, named_tensors, to_edge_dialect
@@ -147,9 +148,14 @@ class _Staging:
             settings.batch_norm,
         )
         self.forward = captured.train
-        joint = make_joint_graph(captured.train)
+        evaluate, predict = captured.evaluate, captured.predict
+        if settings.convolutions == "im2col":
+            joint = make_joint_graph(captured.train, decompositions=im2col.DECOMPOSITIONS)
+            evaluate, predict = im2col.without_convolutions(evaluate), im2col.without_convolutions(predict)
+        else:
+            joint = make_joint_graph(captured.train)
         self.dropout = has_dropout(joint)
-        self.methods = {"train": joint, "evaluate": captured.evaluate, "predict": captured.predict}
+        self.methods = {"train": joint, "evaluate": evaluate, "predict": predict}
         self.gradients = gradient_names(joint)
         self.mutated = mutated_buffers(joint)
         self.tensors = {**named_tensors(captured.evaluate), **named_tensors(joint)}

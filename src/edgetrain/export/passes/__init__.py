@@ -9,9 +9,11 @@ from .masked_by_outputs import masked_by_outputs
 from .masked_gradients import masked_gradients
 from .merged_permutes import merged_permutes
 from .merged_views import merged_views
+from .reshaped_views import reshaped_views
 
 #: What makes a joint graph cheaper and leaves it in aten, in this order.
 SIMPLIFICATIONS = (
+    reshaped_views,
     dropped_aliases,
     merged_permutes,
     kept_linear,

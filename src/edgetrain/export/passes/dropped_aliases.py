@@ -48,7 +48,7 @@ _RULES: dict[Any, Callable[[Node, Node], bool]] = {
     aten.alias.default: _always,
     aten.detach.default: _always,
     aten.clone.default: _same_layout,
-    aten.view.default: same_shape,
+    aten.reshape.default: same_shape,
     aten.expand.default: same_shape,
     aten.permute.default: _identity,
 }

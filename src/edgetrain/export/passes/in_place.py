@@ -32,8 +32,9 @@ _PLACES: dict[Any, tuple[int, ...]] = {
 
 
 def in_place(program: ExportedProgram) -> int:
-    """Has memory planning give results of elementwise operators an argument's memory, in an edge-dialect graph;
-    returns how many do.
+    """Has memory planning put results of elementwise operators where an argument was; returns how many.
+
+    The graph is in edge dialect.
 
     This is about memory that is read and written once, and so about speed as much as about the arena's size.
     Arguments that are inputs, weights or constants, views, or needed later (through a view, too) stay whole.

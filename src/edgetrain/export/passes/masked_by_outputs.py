@@ -52,7 +52,7 @@ def _before_unpooling(program: ExportedProgram) -> int:
         graph = program.graph
         with graph.inserting_before(scattered):
             closed = call(graph, aten.le.Scalar, (pooled, 0), _booleans(pooled))
-            closed = call(graph, aten.view.default, (closed, shape), _booleans(source))
+            closed = call(graph, aten.reshape.default, (closed, shape), _booleans(source))
             masked = call(graph, aten.masked_fill.Scalar, (source, closed, 0), source.meta["val"])
         scattered.update_arg(3, masked)
         count += replace(program, node, gradient)
@@ -107,6 +107,6 @@ def _booleans(node: Node) -> Tensor:
 
 
 def _through_views(node: Any) -> Any:
-    while node.target is aten.view.default:
+    while node.target is aten.reshape.default:
         node = node.args[0]
     return node

@@ -1,4 +1,4 @@
-"""unsqueeze(unsqueeze(x)) → view(x): a chain of reshapes is one, which costs nothing."""
+"""unsqueeze(unsqueeze(x)) → reshape(x): a chain of reshapes is one, which costs nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.fx import Node
 from .rewriting import arguments, call, calls, finish, replace
 
 aten = torch.ops.aten
-_VIEWS = (aten.view.default, aten.unsqueeze.default, aten.squeeze.dims, aten.squeeze.dim)
+_VIEWS = (aten.reshape.default, aten.unsqueeze.default, aten.squeeze.dims, aten.squeeze.dim)
 
 
 def merged_views(program: ExportedProgram) -> int:
-    """Makes each chain of views, unsqueezes and squeezes one view of its beginning; returns how many chains.
+    """Makes each chain of reshapes, unsqueezes and squeezes one of its beginning; returns how many chains.
 
     ExecuTorch makes a view free by giving it the memory of what it views, but copies for the others.
     Only shapes of which all lengths but one are known are written so.
@@ -28,10 +28,10 @@ def merged_views(program: ExportedProgram) -> int:
         shape = _static_shape(node)
         if not isinstance(base, Node) or shape is None:
             continue
-        if node.target is aten.view.default and base is node.args[0]:
+        if node.target is aten.reshape.default and base is node.args[0]:
             continue
         with program.graph.inserting_before(node):
-            view = call(program.graph, aten.view.default, (base, shape), node.meta["val"])
+            view = call(program.graph, aten.reshape.default, (base, shape), node.meta["val"])
         count += replace(program, node, view)
     finish(program)
     return count
