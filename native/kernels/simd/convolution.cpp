@@ -60,7 +60,7 @@ void multiply_block(const float* base, const Gathered& matrix, int64_t m0, int64
     });
   }
   if (target.positions == nullptr) {
-    transpose<kAdd>(result, kPanel, target.to + m0, target.column_step, count, columns);
+    transpose_apart<kAdd>(result, kPanel, target.to + m0, target.column_step, count, columns);
     return;
   }
   for (int64_t n = 0; n < columns; ++n) {
@@ -204,6 +204,7 @@ struct Reach {
 void convolution(const Convolution& c, const float* input, const float* weight, const float* bias,
                  float* output) {
   if (c.depthwise()) return depthwise(c, input, weight, bias, output);
+  if (winograd(c, false, input, weight, bias, output)) return;
   const Images images = input_images(c, input);
   const int64_t depth = c.channels / c.groups * c.kernel_height * c.kernel_width;
   const int64_t pixels = c.out_height * c.out_width, columns = c.out_channels / c.groups;
@@ -220,6 +221,11 @@ void convolution(const Convolution& c, const float* input, const float* weight, 
 void convolution_grad_input(const Convolution& c, const float* grad_output, const float* weight,
                             float* grad_input) {
   if (c.depthwise()) return depthwise_grad_input(c, grad_output, weight, grad_input);
+  Convolution back = c;
+  back.channels = c.out_channels, back.height = c.out_height, back.width = c.out_width;
+  back.out_channels = c.channels, back.out_height = c.height, back.out_width = c.width;
+  back.padding_y = 2 - c.padding_y, back.padding_x = 2 - c.padding_x;
+  if (winograd(back, true, grad_output, weight, nullptr, grad_input)) return;
   const int64_t per_group = c.out_channels / c.groups, columns = c.channels / c.groups;
   const int64_t taps = c.kernel_height * c.kernel_width;
   const auto phase_y = [&](int64_t phase) {
@@ -283,6 +289,7 @@ void convolution_grad_input(const Convolution& c, const float* grad_output, cons
 void convolution_grad_weight(const Convolution& c, const float* grad_output, const float* input,
                              float* grad_weight) {
   if (c.depthwise()) return depthwise_grad_weight(c, grad_output, input, grad_weight);
+  if (winograd_grad_weight(c, grad_output, input, grad_weight)) return;
   const Images images = input_images(c, input);
   const int64_t taps = c.channels / c.groups * c.kernel_height * c.kernel_width;
   const int64_t pixels = c.out_height * c.out_width, columns = c.out_channels / c.groups;

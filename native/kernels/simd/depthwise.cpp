@@ -26,20 +26,6 @@ int32_t* tap_offsets(const Convolution& c, const Window& window) {
   return offsets;
 }
 
-Vector load_part(const float* from, int64_t count) {
-  if (count >= kWidth) return load(from);
-  float part[kWidth] = {};
-  for (int64_t i = 0; i < count; ++i) part[i] = from[i];
-  return load(part);
-}
-
-void store_part(float* to, Vector value, int64_t count) {
-  if (count >= kWidth) return store(to, value);
-  float part[kWidth];
-  store(part, value);
-  for (int64_t i = 0; i < count; ++i) to[i] = part[i];
-}
-
 /// Calls f(first plane, planes, windows) for as many planes at a time as fit.
 template <class Function>
 void for_windows(const Convolution& c, const float* input, const Window& window, const Function& f) {

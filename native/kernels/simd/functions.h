@@ -13,6 +13,10 @@ void convolution_grad_input(const Convolution& convolution, const float* grad_ou
                             float* grad_input);
 void convolution_grad_weight(const Convolution& convolution, const float* grad_output, const float* input,
                              float* grad_weight);
+bool winograd(const Convolution& convolution, bool turned, const float* input, const float* weight,
+              const float* bias, float* output);
+bool winograd_grad_weight(const Convolution& convolution, const float* grad_output, const float* input,
+                          float* grad_weight);
 void depthwise(const Convolution& convolution, const float* input, const float* weight, const float* bias,
                float* output);
 void depthwise_grad_input(const Convolution& convolution, const float* grad_output, const float* weight,

@@ -13,6 +13,21 @@ inline int64_t how_many(int64_t most_bytes, int64_t bytes_each, int64_t all) {
   return max<int64_t>(1, min(all, most_bytes / max<int64_t>(1, bytes_each)));
 }
 
+/// A vector's first elements, at most all of them; zeros after them.
+inline Vector load_part(const float* from, int64_t count) {
+  if (count >= kWidth) return load(from);
+  float part[kWidth] = {};
+  for (int64_t i = 0; i < count; ++i) part[i] = from[i];
+  return load(part);
+}
+
+inline void store_part(float* to, Vector value, int64_t count) {
+  if (count >= kWidth) return store(to, value);
+  float part[kWidth];
+  store(part, value);
+  for (int64_t i = 0; i < count; ++i) to[i] = part[i];
+}
+
 template <class T>
 inline T* scratch_of(Scratch purpose, int64_t count) {
   return static_cast<T*>(scratch(purpose, static_cast<size_t>(count) * sizeof(T)));

@@ -68,16 +68,35 @@ inline void transpose(const float* from, int64_t from_row, float* to, int64_t to
       square.transpose();
       square.template store<kAdd>(target + c * to_row, to_row);
     }
+    if constexpr (kSide > 4) {
+      if (c + kSide / 2 <= columns) {
+        transpose<kAdd, kSide / 2>(source + c, from_row, target + c * to_row, to_row, kSide, kSide / 2);
+        c += kSide / 2;
+      }
+    }
     for (; c < columns; ++c) {
       float* line = target + c * to_row;
       for (int i = 0; i < kSide; ++i) line[i] = source[i * from_row + c] + (kAdd ? line[i] : 0.0F);
     }
+  }
+  if constexpr (kSide > 4) {
+    return transpose<kAdd, kSide / 2>(from + r * from_row, from_row, to + r, to_row, rows - r, columns);
   }
   for (; r < rows; ++r) {
     for (int64_t c = 0; c < columns; ++c) {
       float& element = to[c * to_row + r];
       element = from[r * from_row + c] + (kAdd ? element : 0.0F);
     }
+  }
+}
+
+/// The same, few lines of the result at a time: for those that lie far apart, where a cache has room for few.
+template <bool kAdd = false>
+inline void transpose_apart(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
+                            int64_t columns) {
+  constexpr int64_t kLines = kWidth < 8 ? kWidth : 8;
+  for (int64_t c = 0; c < columns; c += kLines) {
+    transpose<kAdd>(from + c, from_row, to + c * to_row, to_row, rows, min(kLines, columns - c));
   }
 }
 

@@ -43,6 +43,8 @@ NAMED = [
     Case(2, 40, (14, 14), 40, (3, 3), padding=(1, 1), groups=40),
     Case(2, 40, (15, 15), 40, (3, 3), (2, 2), (1, 1), groups=40),
     Case(3, 512, (2, 2), 64, (3, 3), padding=(1, 1)),
+    # more than Winograd's method transforms at once
+    Case(4, 64, (16, 16), 130, (3, 3), padding=(1, 1)),
     # sides and corners of what there is
     Case(1, 1, (1, 1), 1, (1, 1)),
     Case(0, 4, (5, 5), 4, (3, 3)),
@@ -86,7 +88,16 @@ def random_case(seed: int) -> Case:
     )
 
 
-CASES = NAMED + [random_case(seed) for seed in range(120)]
+def winograd_case(y: int, padding: int) -> Case:
+    """3x3 with stride 1: parts of tiles, channels that fill no vector, no tiles at all."""
+    x = y * 4 % 9 + 1
+    padding_x = (padding + y) % 3 if x > 2 else 1
+    batch = 0 if (y, padding) == (5, 1) else 1 + (y + padding) % 3
+    return Case(batch, 8 + 5 * y, (y, x), 9 + 7 * padding + y, (3, 3), padding=(padding, padding_x))
+
+
+WINOGRAD = [winograd_case(y, padding) for y in range(1, 10) for padding in range(3) if y + 2 * padding > 2]
+CASES = NAMED + WINOGRAD + [random_case(seed) for seed in range(120)]
 
 
 def tensors(case: Case) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -166,7 +177,16 @@ def test_transposed_runs_on_the_stock_kernel(kernels: KernelCaller) -> None:
     assert relative_error(answer.outputs[0], expected) <= 1e-5
 
 
-@pytest.mark.parametrize("case", NAMED[:10], ids=str)
+def test_winograd_is_what_runs(kernels: KernelCaller) -> None:
+    case = Case(2, 16, (8, 8), 16, (3, 3), padding=(1, 1))
+    x, w, _ = (tensor.mul(4).round() for tensor in tensors(case))
+    expected = exact(case, x, w, None)
+    output = kernels("aten::convolution.out", x, w, None, *settings(case), Out(tuple(expected.shape)))
+    # Direct sums of small integers are exact.
+    assert 0 < relative_error(output.outputs[0], expected) <= 1e-5
+
+
+@pytest.mark.parametrize("case", NAMED[:11], ids=str)
 def test_threads_make_no_difference(
     kernels: KernelCaller, threaded_kernels: KernelCaller, case: Case
 ) -> None:

@@ -1,0 +1,301 @@
+// 3x3 convolutions of stride 1 by tiles of 4x4 or 2x2 output pixels. Vectors hold channels: the transforms
+// work on (6 or 4)^2 vectors at a time, and between them there is one matrix product per point, of tiles with
+// input channels by input channels with output channels.
+#include "winograd.h"
+
+#include "functions.h"
+#include "padding.h"
+#include "tile.h"
+#include "transpose.h"
+
+namespace edgetrain::kernels::EDGETRAIN_ISA {
+namespace {
+
+constexpr int kTaps = 9;
+/// Most bytes of transformed images and of transformed kernels at a time.
+constexpr int64_t kTileBytes = 256 << 10, kKernelBytes = 1152 << 10;
+/// Tiles per task: their products, of one panel, stay in the second-level cache.
+constexpr int64_t kBlockTiles = 2 * kTileRows;
+/// Tiles of a row that are read at once.
+constexpr int64_t kRun = 8;
+
+/// At least that many floats, an odd number of cache lines: steps that are powers of two would leave most of
+/// a cache unused.
+int64_t odd_lines(int64_t floats) { return (divide_up(floats, 16) | 1) * 16; }
+
+/// Images, cut into squares kStep apart, the first of which begins at pixel (-top, -left).
+struct Squares {
+  const float* data;
+  int64_t channels, height, width, top, left;
+  int64_t down, across;  // squares per image
+
+  int64_t groups() const { return divide_up(channels, kWidth); }
+};
+
+/// Where transformed squares go: `product` and `square` are steps.
+struct Transformed {
+  float* data;
+  int64_t product, square;
+};
+
+/// `count` squares of a row, of a group of channels, with zeros around the image, in
+/// to[kSize][kStep * kRun + kSize - kStep][kWidth].
+template <int kSize, int kStep>
+void read_run(const Squares& from, int64_t image, int64_t group, int64_t row, int64_t column, int64_t count,
+              float* to) {
+  const int64_t channels = min<int64_t>(kWidth, from.channels - group * kWidth);
+  const int64_t y0 = row * kStep - from.top, x0 = column * kStep - from.left;
+  const int64_t width = count * kStep + kSize - kStep;
+  const int64_t begin = max<int64_t>(0, -x0), end = min(width, from.width - x0);
+  const int64_t first_y = max<int64_t>(0, -y0), end_y = min<int64_t>(kSize, from.height - y0);
+  if (channels < kWidth || begin > 0 || end < width || first_y > 0 || end_y < kSize) {
+    __builtin_memset(to, 0, static_cast<size_t>(kSize * width * kWidth) * sizeof(float));
+  }
+  if (begin >= end) return;
+  const int64_t plane = from.height * from.width;
+  const float* corner = from.data + (image * from.channels + group * kWidth) * plane + y0 * from.width + x0;
+  for (int64_t y = first_y; y < end_y; ++y) {
+    transpose(corner + y * from.width + begin, plane, to + (y * width + begin) * kWidth, kWidth, channels,
+              end - begin);
+  }
+}
+
+/// Squares [first, first + count), all channels, through kLine.
+template <auto kLine, int kSize, int kStep, int kTo>
+void transform_squares(const Squares& from, int64_t first, int64_t count, const Transformed& to) {
+  const int64_t runs = divide_up(count, kRun), groups = from.groups(), product = to.product;
+  parallel(runs * groups, [&](int64_t begin, int64_t end) {
+    alignas(64) float pixels[kSize * (kStep * kRun + kSize - kStep) * kWidth];
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t group = task % groups, last = min(first + count, first + (task / groups + 1) * kRun);
+      for (int64_t square = first + task / groups * kRun; square < last;) {
+        const int64_t column = square % from.across, row = square / from.across % from.down;
+        const int64_t together = min(last - square, from.across - column);
+        read_run<kSize, kStep>(from, square / from.across / from.down, group, row, column, together, pixels);
+        const int64_t width = (together * kStep + kSize - kStep) * kWidth;
+        for (int64_t i = 0; i < together; ++i) {
+          const float* corner = pixels + i * kStep * kWidth;
+          float* target = to.data + (square - first + i) * to.square + group * kWidth;
+          both_ways<kLine, kSize, kTo>(
+              [&](int y, int x) { return load(corner + y * width + x * kWidth); },
+              [&](int y, int x, Vector value) { store(target + (y * kTo + x) * product, value); });
+        }
+        square += together;
+      }
+    }
+  });
+}
+
+/// [kProducts][channels][kPanel] per panel of output channels. `turned` is the convolution of the input's
+/// gradient: the weight's first two dimensions are exchanged, its elements go backwards.
+template <int kOutputs>
+void transform_weight(const Convolution& c, const float* weight, bool turned, int64_t first_panel,
+                      int64_t panels, float* to) {
+  constexpr int64_t kTile = kOutputs + 2, kDepths = 16;
+  const int64_t column_step = turned ? kTaps : c.channels * kTaps;
+  const int64_t depth_step = turned ? c.out_channels * kTaps : kTaps;
+  const int64_t product = odd_lines(c.channels * kPanel), blocks = divide_up(c.channels, kDepths);
+  parallel(panels * blocks, [&](int64_t begin, int64_t end) {
+    alignas(64) float taps[kTaps * kPanel] = {};
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t panel = task / blocks, n0 = (first_panel + panel) * kPanel;
+      const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0), d0 = task % blocks * kDepths;
+      for (int64_t d = d0; d < min(c.channels, d0 + kDepths); ++d) {
+        transpose(weight + n0 * column_step + d * depth_step, column_step, taps, kPanel, columns, kTaps);
+        for (int64_t n = 0; n < columns; n += kWidth) {
+          float* target = to + panel * kTile * kTile * product + d * kPanel + n;
+          both_ways<Winograd<kOutputs>::weight, 3, kTile>(
+              [&](int y, int x) {
+                const int tap = 3 * y + x;
+                return load(taps + (turned ? kTaps - 1 - tap : tap) * kPanel + n);
+              },
+              [&](int y, int x, Vector value) { store(target + (y * kTile + x) * product, value); });
+        }
+      }
+    }
+  });
+}
+
+/// products[row][point][kPanel]: kTileRows rows or fewer, a panel of `columns`, at all points.
+template <int kPoints, class At>
+void multiply_points(const float* rows, int64_t row_step, int64_t row_product, int64_t row_count, At at,
+                     int64_t depth, const float* panel, int64_t panel_row, int64_t panel_product,
+                     int64_t columns, float* products) {
+  with_vectors(columns, [&](auto vectors) {
+    with_rows(row_count, [&](auto count) {
+      constexpr int kRows = count(), kVectors = vectors();
+      for (int point = 0; point < kPoints; ++point) {
+        const float* row[kRows];
+        for (int i = 0; i < kRows; ++i) row[i] = rows + i * row_step + point * row_product;
+        const auto sums = multiply<kRows, kVectors>(row, at, depth, panel + point * panel_product, panel_row);
+#pragma GCC unroll 8
+        for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+          for (int j = 0; j < kVectors; ++j) {
+            store(products + (i * kPoints + point) * kPanel + j * kWidth, sums.v[i][j]);
+          }
+        }
+      }
+    });
+  });
+}
+
+template <int kOutputs>
+void convolve(const Convolution& c, bool turned, const float* input, const float* weight, const float* bias,
+              float* output) {
+  constexpr int kTile = kOutputs + 2, kPoints = kTile * kTile;
+  const Squares squares = {input,
+                           c.channels,
+                           c.height,
+                           c.width,
+                           c.padding_y,
+                           c.padding_x,
+                           divide_up(c.out_height, kOutputs),
+                           divide_up(c.out_width, kOutputs)};
+  const int64_t tiles = c.batch * squares.down * squares.across, plane = c.out_height * c.out_width;
+  const int64_t depth = squares.groups() * kWidth, panels = divide_up(c.out_channels, kPanel);
+  const int64_t product = odd_lines(c.channels * kPanel), square = odd_lines(kPoints * depth);
+  const int64_t panel_chunk = how_many(kKernelBytes, kPoints * product * 4, panels);
+  const int64_t tile_chunk =
+      min(tiles, max(kBlockTiles, how_many(kTileBytes, square * 4, tiles) / kTileRows * kTileRows));
+  auto* kernels = scratch_of<float>(Scratch::kPacked, panel_chunk * kPoints * product);
+  const Transformed transformed = {scratch_of<float>(Scratch::kPadded, tile_chunk * square), depth, square};
+  for (int64_t first_panel = 0; first_panel < panels; first_panel += panel_chunk) {
+    const int64_t panel_count = min(panel_chunk, panels - first_panel);
+    transform_weight<kOutputs>(c, weight, turned, first_panel, panel_count, kernels);
+    for (int64_t first = 0; first < tiles; first += tile_chunk) {
+      const int64_t count = min(tile_chunk, tiles - first), blocks = divide_up(count, kBlockTiles);
+      if (first_panel == 0 || tile_chunk < tiles) {
+        transform_squares<Winograd<kOutputs>::input, kTile, kOutputs, kTile>(squares, first, count,
+                                                                             transformed);
+      }
+      parallel(panel_count * blocks, [&](int64_t begin, int64_t end) {
+        alignas(64) float products[kBlockTiles * kPoints * kPanel];
+        alignas(64) float pixels[kOutputs * kOutputs * kRun * kPanel];
+        for (int64_t task = begin; task < end; ++task) {
+          const int64_t t0 = task % blocks * kBlockTiles, t1 = min(count, t0 + kBlockTiles);
+          const int64_t n0 = (first_panel + task / blocks) * kPanel;
+          const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0);
+          const float* panel = kernels + task / blocks * kPoints * product;
+          for (int64_t t = t0; t < t1; t += kTileRows) {
+            multiply_points<kPoints>(transformed.data + t * square, square, depth,
+                                     min<int64_t>(kTileRows, t1 - t), Steps{1}, c.channels, panel, kPanel,
+                                     product, columns, products + (t - t0) * kPoints * kPanel);
+          }
+          for (int64_t t = t0; t < t1;) {
+            const int64_t column = (first + t) % squares.across;
+            const int64_t together = min(min(kRun, t1 - t), squares.across - column);
+            const int64_t width = together * kOutputs;
+            for (int64_t i = 0; i < together; ++i) {
+              for (int64_t n = 0; n < columns; n += kWidth) {
+                const float* from = products + (t - t0 + i) * kPoints * kPanel + n;
+                float* to = pixels + i * kOutputs * kPanel + n;
+                const Vector start = bias != nullptr ? load_part(bias + n0 + n, columns - n) : Vector{};
+                both_ways<Winograd<kOutputs>::output, kTile, kOutputs>(
+                    [&](int y, int x) { return load(from + (y * kTile + x) * kPanel); },
+                    [&](int y, int x, Vector value) { store(to + (y * width + x) * kPanel, value + start); });
+              }
+            }
+            const int64_t row = (first + t) / squares.across, image = row / squares.down;
+            const int64_t y0 = row % squares.down * kOutputs, x0 = column * kOutputs;
+            float* to = output + (image * c.out_channels + n0) * plane + y0 * c.out_width + x0;
+            for (int64_t y = 0; y < min<int64_t>(kOutputs, c.out_height - y0); ++y) {
+              transpose_apart(pixels + y * width * kPanel, kPanel, to + y * c.out_width, plane,
+                              min(width, c.out_width - x0), columns);
+            }
+            t += together;
+          }
+        }
+      });
+    }
+  }
+}
+
+template <int kOutputs>
+void grad_weight_of(const Convolution& c, const float* grad_output, const float* input, float* grad_weight) {
+  constexpr int kTile = kOutputs + 2, kPoints = kTile * kTile;
+  const int64_t down = divide_up(c.out_height, kOutputs), across = divide_up(c.out_width, kOutputs);
+  const Squares pixels = {input, c.channels, c.height, c.width, c.padding_y, c.padding_x, down, across};
+  const Squares grads = {grad_output, c.out_channels, c.out_height, c.out_width, 0, 0, down, across};
+  const int64_t tiles = c.batch * down * across;
+  const int64_t row = odd_lines(pixels.groups() * kWidth), panel_row = odd_lines(grads.groups() * kWidth);
+  const int64_t chunk = how_many(kKernelBytes, kPoints * (row + panel_row) * 4, tiles);
+  const int64_t row_product = odd_lines(chunk * row), panel_product = odd_lines(chunk * panel_row);
+  const Transformed rows = {scratch_of<float>(Scratch::kPadded, kPoints * row_product), row_product, row};
+  const Transformed panels = {scratch_of<float>(Scratch::kPacked, kPoints * panel_product), panel_product,
+                              panel_row};
+  const int64_t blocks = divide_up(c.channels, kTileRows), taps = c.channels * kTaps;
+  if (tiles == 0)
+    __builtin_memset(grad_weight, 0, static_cast<size_t>(c.out_channels * taps) * sizeof(float));
+  for (int64_t first = 0; first < tiles; first += chunk) {
+    const int64_t count = min(chunk, tiles - first);
+    transform_squares<Winograd<kOutputs>::input, kTile, kOutputs, kTile>(pixels, first, count, rows);
+    transform_squares<Winograd<kOutputs>::grad_output, kOutputs, kOutputs, kTile>(grads, first, count,
+                                                                                  panels);
+    parallel(divide_up(c.out_channels, kPanel) * blocks, [&](int64_t begin, int64_t end) {
+      alignas(64) float products[kTileRows * kPoints * kPanel];
+      alignas(64) float sums[kTileRows * kTaps * kPanel];
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t n0 = task / blocks * kPanel, columns = min<int64_t>(kPanel, c.out_channels - n0);
+        const int64_t c0 = task % blocks * kTileRows, channels = min<int64_t>(kTileRows, c.channels - c0);
+        multiply_points<kPoints>(rows.data + c0, 1, rows.product, channels, Steps{row}, count,
+                                 panels.data + n0, panel_row, panels.product, columns, products);
+        for (int64_t i = 0; i < channels; ++i) {
+          for (int64_t n = 0; n < columns; n += kWidth) {
+            const float* from = products + i * kPoints * kPanel + n;
+            float* to = sums + i * kTaps * kPanel + n;
+            both_ways<Winograd<kOutputs>::grad_weight, kTile, 3>(
+                [&](int y, int x) { return load(from + (y * kTile + x) * kPanel); },
+                [&](int y, int x, Vector value) { store(to + (3 * y + x) * kPanel, value); });
+          }
+        }
+        float* to = grad_weight + n0 * taps + c0 * kTaps;
+        if (first == 0) {
+          transpose_apart<false>(sums, kPanel, to, taps, channels * kTaps, columns);
+        } else {
+          transpose_apart<true>(sums, kPanel, to, taps, channels * kTaps, columns);
+        }
+      }
+    });
+  }
+}
+
+/// Output pixels along a tile's side, or 0 where the direct convolution takes less: by multiply-adds, with
+/// transforms counted as some per point of a square's channel, and of a kernel.
+int outputs_of(const Convolution& c) {
+  const bool fits = c.kernel_height == 3 && c.kernel_width == 3 && c.stride_y == 1 && c.stride_x == 1 &&
+                    c.dilation_y == 1 && c.dilation_x == 1 && c.groups == 1;
+  // Vectors of the first layer's three channels would be mostly empty.
+  if (!fits || c.channels < 8) return 0;
+  constexpr int64_t kPerSquare = 4, kPerKernel = 2;
+  const int64_t kernels = c.channels * c.out_channels, squares = c.channels + c.out_channels;
+  int best = 0;
+  int64_t least = c.batch * c.out_height * c.out_width * kTaps * kernels;
+  for (const int outputs : {4, 2}) {
+    const int64_t tiles = c.batch * divide_up(c.out_height, outputs) * divide_up(c.out_width, outputs);
+    const int64_t points = (outputs + 2) * (outputs + 2);
+    const int64_t work = points * (tiles * (kernels + kPerSquare * squares) + kPerKernel * kernels);
+    if (work < least) best = outputs, least = work;
+  }
+  return best;
+}
+
+}  // namespace
+
+bool winograd(const Convolution& c, bool turned, const float* input, const float* weight, const float* bias,
+              float* output) {
+  const int outputs = outputs_of(c);
+  if (outputs == 4) convolve<4>(c, turned, input, weight, bias, output);
+  if (outputs == 2) convolve<2>(c, turned, input, weight, bias, output);
+  return outputs != 0;
+}
+
+bool winograd_grad_weight(const Convolution& c, const float* grad_output, const float* input,
+                          float* grad_weight) {
+  const int outputs = outputs_of(c);
+  if (outputs == 4) grad_weight_of<4>(c, grad_output, input, grad_weight);
+  if (outputs == 2) grad_weight_of<2>(c, grad_output, input, grad_weight);
+  return outputs != 0;
+}
+
+}  // namespace edgetrain::kernels::EDGETRAIN_ISA
