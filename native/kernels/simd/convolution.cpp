@@ -138,7 +138,7 @@ void correlate(const Images& images, const Gathered& matrix, int64_t columns, co
 void fill_pixels(const Convolution& c, const Window& window, int32_t* to) {
   for (int64_t y = 0; y < c.out_height; ++y) {
     for (int64_t x = 0; x < c.out_width; ++x) {
-      *to++ = static_cast<int32_t>(y * c.stride_y * window.row() + x * c.stride_x);
+      *to++ = static_cast<int32_t>(y * c.stride_y * window.width + x * c.stride_x);
     }
   }
 }
@@ -148,7 +148,7 @@ void fill_taps(const Convolution& c, const Window& window, int32_t* to) {
   for (int64_t channel = 0; channel < c.channels / c.groups; ++channel) {
     for (int64_t y = 0; y < c.kernel_height; ++y) {
       for (int64_t x = 0; x < c.kernel_width; ++x) {
-        *to++ = static_cast<int32_t>(channel * window.plane() + y * c.dilation_y * window.row() +
+        *to++ = static_cast<int32_t>(channel * window.plane() + y * c.dilation_y * window.width +
                                      x * c.dilation_x);
       }
     }
@@ -253,7 +253,7 @@ void convolution_grad_input(const Convolution& c, const float* grad_output, cons
       const int64_t height = pixels_in(py, c.height, c.stride_y), width = pixels_in(px, c.width, c.stride_x);
       for (int64_t y = 0; y < height; ++y) {
         for (int64_t x = 0; x < width; ++x) {
-          rows[y * width + x] = static_cast<int32_t>((y + window.top + y_taps.offset) * window.row() + x +
+          rows[y * width + x] = static_cast<int32_t>((y + window.top + y_taps.offset) * window.width + x +
                                                      window.left + x_taps.offset);
           positions[y * width + x] =
               static_cast<int32_t>((py + y * c.stride_y) * c.width + px + x * c.stride_x);
@@ -264,7 +264,7 @@ void convolution_grad_input(const Convolution& c, const float* grad_output, cons
         for (int64_t i = 0; i < y_taps.count; ++i) {
           for (int64_t j = 0; j < x_taps.count; ++j) {
             depths[depth++] = static_cast<int32_t>(
-                o * window.plane() - i * y_taps.offset_step * window.row() - j * x_taps.offset_step);
+                o * window.plane() - i * y_taps.offset_step * window.width - j * x_taps.offset_step);
           }
         }
       }

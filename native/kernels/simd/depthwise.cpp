@@ -1,104 +1,225 @@
-// Convolutions whose every channel has a kernel of its own: vectors run along the output's rows.
+// Convolutions whose every channel has a kernel of its own. Vectors hold one pixel of neighbouring channels,
+// so that strides and small images leave no part of them empty.
 #include "functions.h"
 #include "padding.h"
+#include "transpose.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
 
-Window window_of(const Convolution& c) {
-  return {c.padding_y, c.padding_x,
-          (c.out_height - 1) * c.stride_y + (c.kernel_height - 1) * c.dilation_y + 1,
-          (c.out_width - 1) * c.stride_x + (c.kernel_width - 1) * c.dilation_x + 1, c.stride_x};
+/// Most bytes of a strip: its pixels and results stay in the second-level cache.
+constexpr int64_t kStripBytes = 64 << 10;
+
+/// A result's pixels: (y, x) is the sum, over the taps of its phase, of weight[tap[i]] times the pixel at
+/// offset[i] from (y / phases_y * step_y, x / phases_x * step_x). Taps of one phase follow those of another.
+struct Stencil {
+  Window window;
+  int64_t phases_y, phases_x, step_y, step_x;
+  int64_t height, width;  // results
+  int32_t *first, *tap, *offset;
+};
+
+/// Rows of results that are made at a time, from a window of so many rows.
+struct Strips {
+  int64_t rows, count, window_rows;
+
+  explicit Strips(const Stencil& s) {
+    const int64_t more = divide_up(s.height, s.phases_y) - 1, least = s.window.height - more * s.step_y;
+    const int64_t bytes = (s.step_y * s.window.width + s.phases_y * s.width) * kWidth * 4;
+    const int64_t steps = how_many(kStripBytes, bytes, more + 1);
+    rows = steps * s.phases_y;
+    count = divide_up(s.height, rows);
+    window_rows = least + (steps - 1) * s.step_y;
+  }
+};
+
+/// Scratch for the lists of a stencil.
+Stencil stencil_of(const Convolution& c, int64_t phases_y, int64_t phases_x) {
+  const int64_t taps = c.kernel_height * c.kernel_width, phases = phases_y * phases_x;
+  Stencil s = {};
+  s.phases_y = phases_y, s.phases_x = phases_x;
+  s.first = scratch_of<int32_t>(Scratch::kOffsets, phases + 1 + 2 * taps);
+  s.tap = s.first + phases + 1, s.offset = s.tap + taps;
+  return s;
 }
 
-/// Between two windows: a vector that starts at the last element of one stays in that one's room.
-int64_t step_of(const Window& window) { return window.plane() + kWidth; }
-
-/// Where each element of the kernel lies in a window, from the first pixel on.
-int32_t* tap_offsets(const Convolution& c, const Window& window) {
-  auto* offsets = scratch_of<int32_t>(Scratch::kOffsets, c.kernel_height * c.kernel_width);
+Stencil forward_stencil(const Convolution& c) {
+  Stencil s = stencil_of(c, 1, 1);
+  s.window = {c.padding_y, c.padding_x,
+              (c.out_height - 1) * c.stride_y + (c.kernel_height - 1) * c.dilation_y + 1,
+              (c.out_width - 1) * c.stride_x + (c.kernel_width - 1) * c.dilation_x + 1};
+  s.step_y = c.stride_y, s.step_x = c.stride_x;
+  s.height = c.out_height, s.width = c.out_width;
+  int32_t count = 0;
   for (int64_t y = 0; y < c.kernel_height; ++y) {
-    for (int64_t x = 0; x < c.kernel_width; ++x) {
-      offsets[y * c.kernel_width + x] =
-          static_cast<int32_t>(y * c.dilation_y * window.row() + window.column(x * c.dilation_x));
+    for (int64_t x = 0; x < c.kernel_width; ++x, ++count) {
+      s.tap[count] = count;
+      s.offset[count] = static_cast<int32_t>(y * c.dilation_y * s.window.width + x * c.dilation_x);
     }
   }
-  return offsets;
+  s.first[0] = 0, s.first[1] = count;
+  return s;
 }
 
-/// Calls f(first plane, planes, windows) for as many planes at a time as fit.
-template <class Function>
-void for_windows(const Convolution& c, const float* input, const Window& window, const Function& f) {
-  const int64_t planes = c.batch * c.channels;
-  const int64_t step = step_of(window), together = how_many(kImageBytes, step * 4, planes);
-  auto* windows = scratch_of<float>(Scratch::kPadded, together * step);
-  for (int64_t first = 0; first < planes; first += together) {
-    const int64_t count = min(together, planes - first);
-    pad_planes(input + first * c.height * c.width, count, c.height, c.width, window, windows, step);
-    f(first, count, windows);
+/// One direction of the way from input pixels back to output pixels.
+struct Back {
+  int64_t size, kernel, stride, padding, dilation;
+
+  bool meets(int64_t phase, int64_t tap) const { return (phase + padding - tap * dilation) % stride == 0; }
+  /// Of the output pixel that `tap` takes to the first input pixel of a phase.
+  int64_t place(int64_t phase, int64_t tap) const { return (phase + padding - tap * dilation) / stride; }
+  /// How far before the output, and up to where in it, input pixels reach.
+  void reach(int64_t& before, int64_t& end) const {
+    before = 0, end = 1;
+    for (int64_t phase = 0; phase < min(stride, size); ++phase) {
+      for (int64_t tap = 0; tap < kernel; ++tap) {
+        if (!meets(phase, tap)) continue;
+        before = max(before, -place(phase, tap));
+        end = max(end, place(phase, tap) + divide_up(size - phase, stride));
+      }
+    }
+  }
+};
+
+Stencil backward_stencil(const Convolution& c) {
+  const Back y = {c.height, c.kernel_height, c.stride_y, c.padding_y, c.dilation_y};
+  const Back x = {c.width, c.kernel_width, c.stride_x, c.padding_x, c.dilation_x};
+  Stencil s = stencil_of(c, c.stride_y, c.stride_x);
+  int64_t bottom = 0, right = 0;
+  y.reach(s.window.top, bottom);
+  x.reach(s.window.left, right);
+  s.window.height = s.window.top + bottom, s.window.width = s.window.left + right;
+  s.step_y = s.step_x = 1;
+  s.height = c.height, s.width = c.width;
+  int32_t count = 0;
+  int64_t phase = 0;
+  for (int64_t phase_y = 0; phase_y < c.stride_y; ++phase_y) {
+    for (int64_t phase_x = 0; phase_x < c.stride_x; ++phase_x) {
+      s.first[phase++] = count;
+      for (int64_t i = 0; i < c.kernel_height; ++i) {
+        for (int64_t j = 0; j < c.kernel_width; ++j) {
+          if (!y.meets(phase_y, i) || !x.meets(phase_x, j)) continue;
+          s.tap[count] = static_cast<int32_t>(i * c.kernel_width + j);
+          s.offset[count++] = static_cast<int32_t>((s.window.top + y.place(phase_y, i)) * s.window.width +
+                                                   s.window.left + x.place(phase_x, j));
+        }
+      }
+    }
+  }
+  s.first[phase] = count;
+  return s;
+}
+
+/// Planes of which kWidth at a time are read.
+struct Planes {
+  const float* data;
+  int64_t channels, height, width;
+
+  int64_t channels_of(int64_t group) const { return min<int64_t>(kWidth, channels - group * kWidth); }
+  const float* at(int64_t image, int64_t group) const {
+    return data + (image * channels + group * kWidth) * height * width;
+  }
+};
+
+/// What a window sees from its row `first` on, in to[rows][window.width][kWidth].
+void read_window(const Planes& planes, int64_t image, int64_t group, const Window& window, int64_t first,
+                 int64_t rows, float* to) {
+  __builtin_memset(to, 0, static_cast<size_t>(rows * window.width * kWidth) * sizeof(float));
+  const int64_t columns = min(planes.width, window.width - window.left);
+  const float* from = planes.at(image, group);
+  for (int64_t row = max<int64_t>(0, window.top - first); row < rows; ++row) {
+    const int64_t y = first + row - window.top;
+    if (y >= planes.height || columns <= 0) return;
+    transpose(from + y * planes.width, planes.height * planes.width,
+              to + (row * window.width + window.left) * kWidth, kWidth, planes.channels_of(group), columns);
   }
 }
 
-/// Adds the products of a plane of the gradient with its window, per element of the kernel.
+/// `count` results of one phase in a row; kTaps is the number of their taps, or 0 for any.
 template <int kTaps>
-void add_tap_sums(const Convolution& c, const Window& window, const int32_t* offsets, const float* grad,
-                  const float* plane, float* to) {
-  const int64_t taps = kTaps > 0 ? kTaps : c.kernel_height * c.kernel_width;
+void sum_taps(const float* from, int64_t from_step, const int32_t* tap, const int32_t* offset, int64_t taps,
+              const float* weight, Vector start, float* to, int64_t to_step, int64_t count) {
+  Vector w[kTaps > 0 ? kTaps : 1];
+  for (int64_t t = 0; t < kTaps; ++t) w[t] = load(weight + tap[t] * kWidth);
+  for (int64_t i = 0; i < count; ++i, from += from_step, to += to_step) {
+    Vector sum = start;
+#pragma GCC unroll 9
+    for (int64_t t = 0; t < (kTaps > 0 ? kTaps : taps); ++t) {
+      const Vector factor = kTaps > 0 ? w[kTaps > 0 ? t : 0] : load(weight + tap[t] * kWidth);
+      sum += factor * load(from + offset[t] * kWidth);
+    }
+    store(to, sum);
+  }
+}
+
+/// Rows [y0, y1) of results, from a window that begins with what row y0 reads, to to[y][x][kWidth].
+void apply(const Stencil& s, int64_t y0, int64_t y1, const float* window, const float* weight, Vector start,
+           float* to) {
+  for (int64_t y = y0; y < y1; ++y) {
+    const float* row = window + (y - y0) / s.phases_y * s.step_y * s.window.width * kWidth;
+    for (int64_t x = 0; x < min(s.phases_x, s.width); ++x) {
+      const int32_t* first = s.first + y % s.phases_y * s.phases_x + x;
+      const int64_t taps = first[1] - first[0], count = divide_up(s.width - x, s.phases_x);
+      (taps == 9 ? sum_taps<9> : sum_taps<0>)(row, s.step_x * kWidth, s.tap + *first, s.offset + *first, taps,
+                                              weight, start, to + ((y - y0) * s.width + x) * kWidth,
+                                              s.phases_x * kWidth, count);
+    }
+  }
+}
+
+/// The stencil's results of all planes.
+void apply_to(const Stencil& s, int64_t batch, const Planes& planes, const float* weight, int64_t taps,
+              const float* bias, float* output) {
+  const Strips strips(s);
+  const int64_t groups = divide_up(planes.channels, kWidth), plane = s.height * s.width;
+  const int64_t window_size = strips.window_rows * s.window.width * kWidth;
+  const int64_t slot = window_size + strips.rows * s.width * kWidth;
+  const int64_t all = batch * groups * strips.count, together = how_many(kImageBytes, slot * 4, all);
+  auto* packed = scratch_of<float>(Scratch::kPacked, groups * taps * kWidth);
+  __builtin_memset(packed, 0, static_cast<size_t>(groups * taps * kWidth) * sizeof(float));
+  for (int64_t group = 0; group < groups; ++group) {
+    transpose(weight + group * kWidth * taps, taps, packed + group * taps * kWidth, kWidth,
+              planes.channels_of(group), taps);
+  }
+  auto* slots = scratch_of<float>(Scratch::kPadded, together * slot);
+  for (int64_t done = 0; done < all; done += together) {
+    parallel(min(together, all - done), [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t strip = (done + task) % strips.count, group = (done + task) / strips.count % groups;
+        const int64_t image = (done + task) / strips.count / groups, channels = planes.channels_of(group);
+        const int64_t y0 = strip * strips.rows, y1 = min(s.height, y0 + strips.rows);
+        float *window = slots + task * slot, *results = window + window_size;
+        read_window(planes, image, group, s.window, y0 / s.phases_y * s.step_y, strips.window_rows, window);
+        const Vector start = bias != nullptr ? load_part(bias + group * kWidth, channels) : Vector{};
+        apply(s, y0, y1, window, packed + group * taps * kWidth, start, results);
+        transpose_apart(results, kWidth,
+                        output + (image * planes.channels + group * kWidth) * plane + y0 * s.width, plane,
+                        (y1 - y0) * s.width, channels);
+      }
+    });
+  }
+}
+
+/// Adds a strip's products of gradient and pixels to sums[taps][kWidth].
+template <int kTaps>
+void add_tap_sums(const Stencil& s, int64_t rows, const float* grad, const float* window, int64_t taps,
+                  float* to) {
   constexpr int kTogether = kTaps > 0 ? kTaps : 8;
   for (int64_t first = 0; first < taps; first += kTogether) {
     const int64_t count = min<int64_t>(kTogether, taps - first);
     Vector sums[kTogether] = {};
-    for (int64_t y = 0; y < c.out_height; ++y) {
-      const float* row = plane + y * c.stride_y * window.row();
-      for (int64_t x = 0; x < c.out_width; x += kWidth) {
-        const Vector g = load_part(grad + y * c.out_width + x, c.out_width - x);
+    for (int64_t y = 0; y < rows; ++y) {
+      const float* row = window + y * s.step_y * s.window.width * kWidth;
+      for (int64_t x = 0; x < s.width; ++x) {
+        const Vector g = load(grad + (y * s.width + x) * kWidth);
 #pragma GCC unroll 9
         for (int64_t t = 0; t < (kTaps > 0 ? kTaps : count); ++t) {
-          sums[t] += g * load(row + offsets[first + t] + x);
+          sums[t] += g * load(row + (x * s.step_x + s.offset[first + t]) * kWidth);
         }
       }
     }
-    for (int64_t t = 0; t < count; ++t) to[first + t] += sum_of(sums[t]);
-  }
-}
-
-/// Adds what each element of the output's gradient passes on, in a window of sums.
-void scatter_grad_input(const Convolution& c, const float* grad_output, const float* weight,
-                        float* grad_input) {
-  const Window window = window_of(c);
-  const int64_t taps = c.kernel_height * c.kernel_width, planes = c.batch * c.channels;
-  const int32_t* offsets = tap_offsets(c, window);
-  const int64_t step = step_of(window), together = how_many(kImageBytes, step * 4, planes);
-  auto* windows = scratch_of<float>(Scratch::kPadded, together * step);
-  const int64_t rows = min(c.height, window.height - window.top);
-  const int64_t columns = min(c.width, window.width - window.left);
-  for (int64_t first = 0; first < planes; first += together) {
-    parallel(min(together, planes - first), [&](int64_t begin, int64_t end) {
-      for (int64_t plane = begin; plane < end; ++plane) {
-        float* sums = windows + plane * step;
-        __builtin_memset(sums, 0, static_cast<size_t>(step) * sizeof(float));
-        const float* w = weight + (first + plane) % c.channels * taps;
-        const float* grad = grad_output + (first + plane) * c.out_height * c.out_width;
-        for (int64_t y = 0; y < c.out_height; ++y, grad += c.out_width) {
-          float* row = sums + y * c.stride_y * window.row();
-          for (int64_t x = 0; x < c.out_width; x += kWidth) {
-            const Vector g = load_part(grad + x, c.out_width - x);
-            for (int64_t t = 0; t < taps; ++t) {
-              float* to = row + offsets[t] + x;
-              store(to, load(to) + w[t] * g);
-            }
-          }
-        }
-        float* to = grad_input + (first + plane) * c.height * c.width;
-        __builtin_memset(to, 0, static_cast<size_t>(c.height * c.width) * sizeof(float));
-        for (int64_t y = 0; y < rows; ++y, to += c.width) {
-          const float* row = sums + (y + window.top) * window.row();
-          for_phases(window, columns, [&](int64_t from, int64_t count, int64_t at) {
-            for (int64_t i = 0; i < count; ++i) to[from + i * window.phases] = row[at + i];
-          });
-        }
-      }
-    });
+    for (int64_t t = 0; t < count; ++t)
+      store(to + (first + t) * kWidth, load(to + (first + t) * kWidth) + sums[t]);
   }
 }
 
@@ -106,74 +227,47 @@ void scatter_grad_input(const Convolution& c, const float* grad_output, const fl
 
 void depthwise(const Convolution& c, const float* input, const float* weight, const float* bias,
                float* output) {
-  const Window window = window_of(c);
-  const int64_t taps = c.kernel_height * c.kernel_width, pixels = c.out_height * c.out_width;
-  const int64_t step = step_of(window);
-  const int32_t* offsets = tap_offsets(c, window);
-  for_windows(c, input, window, [&](int64_t first, int64_t count, const float* windows) {
-    parallel(count, [&](int64_t begin, int64_t end) {
-      for (int64_t plane = begin; plane < end; ++plane) {
-        const int64_t channel = (first + plane) % c.channels;
-        const float* w = weight + channel * taps;
-        const Vector start = splat(bias != nullptr ? bias[channel] : 0.0F);
-        for (int64_t y = 0; y < c.out_height; ++y) {
-          const float* row = windows + plane * step + y * c.stride_y * window.row();
-          float* to = output + (first + plane) * pixels + y * c.out_width;
-          for (int64_t x = 0; x < c.out_width; x += kWidth) {
-            Vector sum = start;
-            for (int64_t t = 0; t < taps; ++t) sum += w[t] * load(row + offsets[t] + x);
-            store_part(to + x, sum, c.out_width - x);
-          }
-        }
-      }
-    });
-  });
+  apply_to(forward_stencil(c), c.batch, {input, c.channels, c.height, c.width}, weight,
+           c.kernel_height * c.kernel_width, bias, output);
 }
 
 void depthwise_grad_input(const Convolution& c, const float* grad_output, const float* weight,
                           float* grad_input) {
-  const int64_t taps = c.kernel_height * c.kernel_width;
-  const int64_t padding_y = (c.kernel_height - 1) * c.dilation_y - c.padding_y;
-  const int64_t padding_x = (c.kernel_width - 1) * c.dilation_x - c.padding_x;
-  if (c.stride_y > 1 || c.stride_x > 1 || padding_y < 0 || padding_x < 0) {
-    return scatter_grad_input(c, grad_output, weight, grad_input);
-  }
-  // A convolution of the gradient with the kernel turned around.
-  auto* turned = scratch_of<float>(Scratch::kPacked, c.channels * taps);
-  for (int64_t channel = 0; channel < c.channels; ++channel) {
-    for (int64_t t = 0; t < taps; ++t) turned[channel * taps + t] = weight[(channel + 1) * taps - 1 - t];
-  }
-  Convolution back = c;
-  back.height = c.out_height, back.width = c.out_width;
-  back.out_height = c.height, back.out_width = c.width;
-  back.padding_y = padding_y, back.padding_x = padding_x;
-  depthwise(back, grad_output, turned, nullptr, grad_input);
+  apply_to(backward_stencil(c), c.batch, {grad_output, c.channels, c.out_height, c.out_width}, weight,
+           c.kernel_height * c.kernel_width, nullptr, grad_input);
 }
 
 void depthwise_grad_weight(const Convolution& c, const float* grad_output, const float* input,
                            float* grad_weight) {
-  const Window window = window_of(c);
-  const int64_t taps = c.kernel_height * c.kernel_width, pixels = c.out_height * c.out_width;
-  const int64_t step = step_of(window);
-  const int32_t* offsets = tap_offsets(c, window);
-  __builtin_memset(grad_weight, 0, static_cast<size_t>(c.channels * taps) * sizeof(float));
-  for_windows(c, input, window, [&](int64_t first, int64_t count, const float* windows) {
-    // By channel: images of one channel add to the same sums, in their order.
-    parallel(min(count, c.channels), [&](int64_t begin, int64_t end) {
-      for (int64_t lane = begin; lane < end; ++lane) {
-        for (int64_t plane = lane; plane < count; plane += c.channels) {
-          const float* grad = grad_output + (first + plane) * pixels;
-          float* to = grad_weight + (first + plane) % c.channels * taps;
-          const float* from = windows + plane * step;
-          if (taps == 9) {
-            add_tap_sums<9>(c, window, offsets, grad, from, to);
-          } else {
-            add_tap_sums<0>(c, window, offsets, grad, from, to);
-          }
+  const Stencil s = forward_stencil(c);
+  const Strips strips(s);
+  const Planes pixels = {input, c.channels, c.height, c.width};
+  const Planes grads = {grad_output, c.channels, c.out_height, c.out_width};
+  const int64_t taps = c.kernel_height * c.kernel_width, groups = divide_up(c.channels, kWidth);
+  const int64_t window_size = strips.window_rows * s.window.width * kWidth;
+  const int64_t slot = window_size + (strips.rows * s.width + taps) * kWidth;
+  const int64_t together = how_many(kImageBytes, slot * 4, groups);
+  auto* slots = scratch_of<float>(Scratch::kPadded, together * slot);
+  for (int64_t done = 0; done < groups; done += together) {
+    // By groups of channels: images add to the same sums, in their order.
+    parallel(min(together, groups - done), [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t group = done + task, channels = pixels.channels_of(group);
+        float *window = slots + task * slot, *grad = window + window_size;
+        float* sums = grad + strips.rows * s.width * kWidth;
+        __builtin_memset(grad, 0, static_cast<size_t>(slot - window_size) * sizeof(float));
+        for (int64_t i = 0; i < c.batch * strips.count; ++i) {
+          const int64_t image = i / strips.count, y0 = i % strips.count * strips.rows;
+          const int64_t rows = min(strips.rows, s.height - y0);
+          read_window(pixels, image, group, s.window, y0 * s.step_y, strips.window_rows, window);
+          transpose(grads.at(image, group) + y0 * s.width, s.height * s.width, grad, kWidth, channels,
+                    rows * s.width);
+          (taps == 9 ? add_tap_sums<9> : add_tap_sums<0>)(s, rows, grad, window, taps, sums);
         }
+        transpose(sums, kWidth, grad_weight + group * kWidth * taps, taps, taps, channels);
       }
     });
-  });
+  }
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -45,6 +45,8 @@ NAMED = [
     Case(3, 512, (2, 2), 64, (3, 3), padding=(1, 1)),
     # more than Winograd's method transforms at once
     Case(4, 64, (16, 16), 130, (3, 3), padding=(1, 1)),
+    # more than a depthwise convolution's strip
+    Case(2, 20, (60, 70), 20, (3, 3), (2, 1), (1, 1), groups=20),
     # sides and corners of what there is
     Case(1, 1, (1, 1), 1, (1, 1)),
     Case(0, 4, (5, 5), 4, (3, 3)),
@@ -186,7 +188,7 @@ def test_winograd_is_what_runs(kernels: KernelCaller) -> None:
     assert 0 < relative_error(output.outputs[0], expected) <= 1e-5
 
 
-@pytest.mark.parametrize("case", NAMED[:11], ids=str)
+@pytest.mark.parametrize("case", NAMED[:12], ids=str)
 def test_threads_make_no_difference(
     kernels: KernelCaller, threaded_kernels: KernelCaller, case: Case
 ) -> None:
