@@ -54,6 +54,12 @@ void read_run(const Squares& from, int64_t image, int64_t group, int64_t row, in
   if (begin >= end) return;
   const int64_t plane = from.height * from.width;
   const float* corner = from.data + (image * from.channels + group * kWidth) * plane + y0 * from.width + x0;
+  // The next group's, while this one is worked on.
+  for (int64_t channel = kWidth; channel < 2 * kWidth; ++channel) {
+    for (int64_t y = first_y; y < end_y; ++y) {
+      __builtin_prefetch(corner + channel * plane + y * from.width + begin);
+    }
+  }
   for (int64_t y = first_y; y < end_y; ++y) {
     transpose(corner + y * from.width + begin, plane, to + (y * width + begin) * kWidth, kWidth, channels,
               end - begin);
@@ -158,6 +164,20 @@ void convolve(const Convolution& c, bool turned, const float* input, const float
   const int64_t panel_chunk = how_many(kKernelBytes, kPoints * product * 4, panels);
   const int64_t tile_chunk =
       min(tiles, max(kBlockTiles, how_many(kTileBytes, square * 4, tiles) / kTileRows * kTileRows));
+  /// Tiles of one row: the first one's image and pixel, and the pixels of all.
+  struct Run {
+    int64_t tiles, image, y, x, height, width;
+  };
+  const auto for_runs = [&](int64_t begin, int64_t end, const auto& f) {
+    for (int64_t tile = begin; tile < end;) {
+      const int64_t row = tile / squares.across, column = tile % squares.across;
+      const int64_t together = min(min(kRun, end - tile), squares.across - column);
+      const int64_t y = row % squares.down * kOutputs, x = column * kOutputs;
+      f(Run{together, row / squares.down, y, x, min<int64_t>(kOutputs, c.out_height - y),
+            min(together * kOutputs, c.out_width - x)});
+      tile += together;
+    }
+  };
   auto* kernels = scratch_of<float>(Scratch::kPacked, panel_chunk * kPoints * product);
   const Transformed transformed = {scratch_of<float>(Scratch::kPadded, tile_chunk * square), depth, square};
   for (int64_t first_panel = 0; first_panel < panels; first_panel += panel_chunk) {
@@ -177,34 +197,39 @@ void convolve(const Convolution& c, bool turned, const float* input, const float
           const int64_t n0 = (first_panel + task / blocks) * kPanel;
           const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0);
           const float* panel = kernels + task / blocks * kPoints * product;
+          // Fetched while the products are made.
+          for_runs(first + t0, first + t1, [&](const Run& run) {
+            float* to = output + (run.image * c.out_channels + n0) * plane + run.y * c.out_width + run.x;
+            for (int64_t n = 0; n < columns; ++n) {
+              for (int64_t y = 0; y < run.height; ++y) {
+                for (int64_t x = 0; x < run.width; x += 16) {
+                  __builtin_prefetch(to + n * plane + y * c.out_width + x, 1);
+                }
+              }
+            }
+          });
           for (int64_t t = t0; t < t1; t += kTileRows) {
             multiply_points<kPoints>(transformed.data + t * square, square, depth,
                                      min<int64_t>(kTileRows, t1 - t), Steps{1}, c.channels, panel, kPanel,
                                      product, columns, products + (t - t0) * kPoints * kPanel);
           }
-          for (int64_t t = t0; t < t1;) {
-            const int64_t column = (first + t) % squares.across;
-            const int64_t together = min(min(kRun, t1 - t), squares.across - column);
-            const int64_t width = together * kOutputs;
-            for (int64_t i = 0; i < together; ++i) {
+          const float* from = products;
+          for_runs(first + t0, first + t1, [&](const Run& run) {
+            const int64_t row = run.tiles * kOutputs * kPanel;
+            for (int64_t i = 0; i < run.tiles; ++i, from += kPoints * kPanel) {
               for (int64_t n = 0; n < columns; n += kWidth) {
-                const float* from = products + (t - t0 + i) * kPoints * kPanel + n;
                 float* to = pixels + i * kOutputs * kPanel + n;
                 const Vector start = bias != nullptr ? load_part(bias + n0 + n, columns - n) : Vector{};
                 both_ways<Winograd<kOutputs>::output, kTile, kOutputs>(
-                    [&](int y, int x) { return load(from + (y * kTile + x) * kPanel); },
-                    [&](int y, int x, Vector value) { store(to + (y * width + x) * kPanel, value + start); });
+                    [&](int y, int x) { return load(from + (y * kTile + x) * kPanel + n); },
+                    [&](int y, int x, Vector value) { store(to + y * row + x * kPanel, value + start); });
               }
             }
-            const int64_t row = (first + t) / squares.across, image = row / squares.down;
-            const int64_t y0 = row % squares.down * kOutputs, x0 = column * kOutputs;
-            float* to = output + (image * c.out_channels + n0) * plane + y0 * c.out_width + x0;
-            for (int64_t y = 0; y < min<int64_t>(kOutputs, c.out_height - y0); ++y) {
-              transpose_apart(pixels + y * width * kPanel, kPanel, to + y * c.out_width, plane,
-                              min(width, c.out_width - x0), columns);
+            float* to = output + (run.image * c.out_channels + n0) * plane + run.y * c.out_width + run.x;
+            for (int64_t y = 0; y < run.height; ++y) {
+              transpose_apart(pixels + y * row, kPanel, to + y * c.out_width, plane, run.width, columns);
             }
-            t += together;
-          }
+          });
         }
       });
     }
