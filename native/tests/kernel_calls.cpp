@@ -8,6 +8,9 @@
 //   None
 // The answer is a line "edgetrain", "executorch" or "failed", by whose kernel ran; then for each output a
 // line "DIMS SIZES..." and its bytes.
+//
+// A request "time SECONDS OPERATOR ARGUMENTS" repeats the call for that long, with tensors that are aligned
+// as in the runner. Its answer is whose kernel ran, then a line with the median of a call's seconds.
 
 #include <executorch/devtools/etdump/etdump_flatcc.h>
 #include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
@@ -29,6 +32,7 @@
 #include "../kernels/scratch.h"
 #include "edgetrain/kernel_table.h"
 #include "edgetrain/platform.h"
+#include "edgetrain/stopwatch.h"
 
 namespace {
 
@@ -62,6 +66,8 @@ std::string read_line() {
 
 /// The arguments of a call, and what they point to.
 struct Call {
+  explicit Call(bool aligned) : aligned_(aligned) {}
+
   std::deque<std::vector<char>> bytes;
   std::deque<std::vector<SizesType>> sizes;
   std::deque<std::vector<executorch::aten::DimOrderType>> orders;
@@ -100,15 +106,18 @@ struct Call {
       step *= size[i];
       count *= static_cast<size_t>(size[i]);
     }
-    auto& data = bytes.emplace_back(count + 1);
+    // Where alignment doesn't count, nothing lies behind a tensor that a sanitizer wouldn't see.
+    auto& storage = bytes.emplace_back(count + (aligned_ ? kAlignment : 1));
+    char* data = storage.data();
+    if (aligned_) data += -reinterpret_cast<uintptr_t>(data) % kAlignment;
     if (output) {
-      std::memset(data.data(), executorch::runtime::isFloatingType(scalar) ? 0xff : 1, count);
-    } else if (std::fread(data.data(), 1, count, stdin) != count) {
+      std::memset(data, executorch::runtime::isFloatingType(scalar) ? 0xff : 1, count);
+    } else if (std::fread(data, 1, count, stdin) != count) {
       std::exit(3);
     }
     const auto dynamism = output ? executorch::aten::TensorShapeDynamism::DYNAMIC_BOUND
                                  : executorch::aten::TensorShapeDynamism::STATIC;
-    tensors.emplace_back(scalar, dims, size.data(), data.data(), order.data(), stride.data(), dynamism);
+    tensors.emplace_back(scalar, dims, size.data(), data, order.data(), stride.data(), dynamism);
     to.emplace_back(Tensor(&tensors.back()));
     if (output) outputs.push_back(&to.back());
   }
@@ -184,10 +193,32 @@ struct Call {
   }
 
  private:
+  static constexpr size_t kAlignment = 64;
+
+  bool aligned_;
   std::deque<EValue> items_;
   std::deque<executorch::aten::ArrayRef<bool>> bool_lists_;
   std::deque<executorch::aten::ArrayRef<char>> strings_;
 };
+
+/// The median over calls that take that long together.
+template <class Function>
+double median_seconds(double seconds, const Function& call) {
+  const edgetrain::Stopwatch first;
+  call();
+  // Reading the clock takes as long as a short call.
+  const int group = 1 + static_cast<int>(2e-5 / std::max(first.seconds(), 1e-7));
+  std::vector<double> times;
+  const edgetrain::Stopwatch all;
+  do {
+    const edgetrain::Stopwatch watch;
+    for (int i = 0; i < group; ++i) call();
+    times.push_back(watch.seconds() / group);
+  } while (all.seconds() < seconds);
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
 
 }  // namespace
 
@@ -206,8 +237,12 @@ int main(int argc, char** argv) {
     std::istringstream words(head);
     std::string name;
     size_t count = 0;
-    words >> name >> count;
-    Call call;
+    double seconds = 0;
+    words >> name;
+    const bool timed = name == "time";
+    if (timed) words >> seconds >> name;
+    words >> count;
+    Call call(timed);
     for (size_t i = 0; i < count; ++i) call.add(read_line());
     std::vector<EValue*> stack;
     for (auto& value : call.values) stack.push_back(&value);
@@ -222,6 +257,15 @@ int main(int argc, char** argv) {
     const bool ours = events.name.rfind(edgetrain::kKernelEvent, 0) == 0;
     const bool failed = context.failure_state() != executorch::runtime::Error::Ok;
     std::printf("%s\n", failed ? "failed" : ours ? "edgetrain" : "executorch");
+    if (timed) {
+      executorch::ET_RUNTIME_NAMESPACE::KernelRuntimeContext untraced(nullptr, &memory);
+      const double median = median_seconds(seconds, [&] {
+        kernel->op_(untraced, {stack.data(), stack.size()});
+        memory.reset();
+      });
+      std::printf("%.9g\n", median);
+      call.outputs.clear();
+    }
     for (const EValue* output : call.outputs) {
       const auto& tensor = output->toTensor();
       std::printf("%zd", tensor.dim());

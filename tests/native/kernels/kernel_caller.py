@@ -37,6 +37,14 @@ class Answer:
     outputs: list[torch.Tensor]
 
 
+@dataclass(frozen=True)
+class Timing:
+    """Whose kernel ran, and the median of a call's seconds."""
+
+    kernel: str
+    seconds: float
+
+
 class KernelCaller:
     """The program kernel_calls."""
 
@@ -52,23 +60,34 @@ class KernelCaller:
 
     def __call__(self, operator: str, *arguments: Any) -> Answer:
         """Tensors, Outs, numbers, bools, lists of them, strings, and None, in the schema's order."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         outs: list[Out] = []
         for argument in arguments:
             several = argument if isinstance(argument, list) else [argument]
             outs += [each for each in several if isinstance(each, Out)]
-        head = f"{operator} {len(arguments)}\n".encode()
-        self._process.stdin.write(head + b"".join(map(_encode, arguments)))
-        self._process.stdin.flush()
-        kernel = self._process.stdout.readline().decode().strip()
-        assert kernel, f"{operator} crashed"
+        kernel = self._ask(operator, arguments)
         return Answer(kernel, [self._read_output(out) for out in outs])
+
+    def time(self, seconds: float, operator: str, *arguments: Any) -> Timing:
+        """Repeats the same call for that long."""
+        kernel = self._ask(f"time {seconds} {operator}", arguments)
+        assert self._process.stdout is not None
+        return Timing(kernel, float(self._process.stdout.readline()))
 
     def close(self) -> int:
         """The bytes of scratch memory the kernels took."""
         _, said = self._process.communicate()
         return int(said.split()[-1])
+
+    def _ask(self, head: str, arguments: tuple[Any, ...]) -> str:
+        """Whose kernel ran."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        line = f"{head} {len(arguments)}\n".encode()
+        self._process.stdin.write(line + b"".join(map(_encode, arguments)))
+        self._process.stdin.flush()
+        kernel = self._process.stdout.readline().decode().strip()
+        assert kernel, f"{head} crashed"
+        return kernel
 
     def _read_output(self, out: Out) -> torch.Tensor:
         assert self._process.stdout is not None
