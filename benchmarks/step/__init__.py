@@ -1,0 +1,1 @@
+"""A whole training step of the native runner against eager PyTorch."""

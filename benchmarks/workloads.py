@@ -1,0 +1,106 @@
+"""The models and batch sizes that are measured, as programs exported from random initial weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
+from edgetrain.artifacts.specs import Task, TensorSpec
+from edgetrain.config.model import ModelConfig
+from edgetrain.config.stages import ExportCommand
+from edgetrain.export import export
+from edgetrain.models import build_model, resolve_model
+
+from .native_build import ROOT
+
+PROGRAMS = ROOT / "build" / "benchmarks"
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of edgetrain or torchvision with the size of one input sample."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        return self.name.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Training steps of a model on batches of one size.
+
+    Attributes:
+        goal: native time over eager time, at most: what a prototype of the kernels had reached, or 1.
+    """
+
+    model: Model
+    batch_size: int
+    goal: float = 1.0
+
+    def __str__(self) -> str:
+        return f"{self.model.label} {'x'.join(map(str, self.model.shape))}, batch {self.batch_size}"
+
+
+CIFAR_CNN = Model("cifar_cnn", (3, 32, 32))
+MOBILENET = Model("torchvision:mobilenet_v2", (3, 64, 64))
+RESNET = Model("torchvision:resnet18", (3, 64, 64))
+MLP = Model("mlp", (784,))
+DIGITS_CNN = Model("digits_cnn", (1, 8, 8))  # small enough for a test
+
+WORKLOADS = [
+    Workload(CIFAR_CNN, 1, goal=0.33),
+    Workload(CIFAR_CNN, 4, goal=0.40),
+    Workload(CIFAR_CNN, 32, goal=0.48),
+    Workload(MOBILENET, 8),
+    Workload(RESNET, 8),
+    Workload(MLP, 32),
+]
+KERNEL_WORKLOADS = WORKLOADS[2:]
+SMALL = Workload(DIGITS_CNN, 4)
+
+
+def select(words: list[str], workloads: list[Workload]) -> list[Workload]:
+    """Those whose name contains one of the words; all where there are none. `digits_cnn` is extra."""
+    if not words:
+        return workloads
+    return [w for w in [*workloads, SMALL] if any(word in str(w) for word in words)]
+
+
+def export_workload(workload: Workload, folder: Path) -> Path:
+    """The program for exactly these batches, batch norm frozen; one that lies in `folder` is taken as it is."""
+    stem = folder / f"{workload.model.label}-{workload.batch_size}"
+    program = stem.with_suffix(".pte")
+    if program.exists():
+        return program
+    folder.mkdir(parents=True, exist_ok=True)
+    sample = TensorSpec(shape=workload.model.shape)
+    config = resolve_model(ModelConfig(name=workload.model.name), sample, CLASSES)
+    torch.manual_seed(0)
+    checkpoint = Checkpoint(
+        model=config,
+        state=_initial_state(build_model(config), workload.model.shape),
+        input=sample,
+        task=Task(classes=[str(i) for i in range(CLASSES)]),
+    )
+    save_checkpoint(stem.with_suffix(".pth"), checkpoint)
+    settings = {"max_batch_size": workload.batch_size, "batch_norm": "frozen", "tolerance": 0.01}
+    return export(ExportCommand.model_validate({"export": settings}), stem.with_suffix(".pth"), stem).program
+
+
+def _initial_state(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """Random weights, and the statistics that batch norm finds with them. Frozen at their initial values, mean 0
+    and variance 1, activations grow or vanish from layer to layer, and so do rounding errors."""
+    for part in module.modules():
+        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            part.momentum = None  # an average over batches: of this one
+    with torch.no_grad():
+        module.train()(torch.randn(64, *shape))
+    return module.state_dict()
