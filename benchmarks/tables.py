@@ -17,7 +17,9 @@ from .native_build import native_program
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Numbers with three digits; columns of numbers to the right."""
     texts = [[text_of(cell) for cell in row] for row in rows]
-    numeric = [all(isinstance(row[i], (int, float)) or row[i] is None for row in rows) for i in range(len(head))]
+    numeric = [
+        all(isinstance(row[i], (int, float)) or row[i] is None for row in rows) for i in range(len(head))
+    ]
     lines = [head, ["---:" if number else "---" for number in numeric], *texts]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

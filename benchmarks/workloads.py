@@ -75,7 +75,7 @@ def select(words: list[str], workloads: list[Workload]) -> list[Workload]:
 
 
 def export_workload(workload: Workload, folder: Path) -> Path:
-    """The program for exactly these batches, batch norm frozen; one that lies in `folder` is taken as it is."""
+    """The program for just these batches, batch norm frozen; one that lies in `folder` is taken as it is."""
     stem = folder / f"{workload.model.label}-{workload.batch_size}"
     program = stem.with_suffix(".pte")
     if program.exists():
@@ -91,13 +91,14 @@ def export_workload(workload: Workload, folder: Path) -> Path:
         task=Task(classes=[str(i) for i in range(CLASSES)]),
     )
     save_checkpoint(stem.with_suffix(".pth"), checkpoint)
+    # Looking for finer agreement can take stock kernels minutes; benchmarks.step compares losses.
     settings = {"max_batch_size": workload.batch_size, "batch_norm": "frozen", "tolerance": 0.01}
     return export(ExportCommand.model_validate({"export": settings}), stem.with_suffix(".pth"), stem).program
 
 
 def _initial_state(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """Random weights, and the statistics that batch norm finds with them. Frozen at their initial values, mean 0
-    and variance 1, activations grow or vanish from layer to layer, and so do rounding errors."""
+    """Random weights, and the statistics that batch norm finds with them. With the initial ones, mean 0 and
+    variance 1, activations would grow or vanish from layer to layer, and rounding errors with them."""
     for part in module.modules():
         if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
             part.momentum = None  # an average over batches: of this one

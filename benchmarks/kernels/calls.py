@@ -31,7 +31,7 @@ class In:
 
 @dataclass(frozen=True)
 class Call:
-    """An operator with its arguments in the schema's order: Ins, numbers, bools, tuples of these, None, Outs."""
+    """An operator with its arguments in the schema's order: Ins, numbers, bools, tuples, None, Outs."""
 
     operator: str
     arguments: tuple[Any, ...]

@@ -38,7 +38,9 @@ def _sums(timed: list[Timed], peak: float) -> list[float | int | None]:
     theirs = sum(t.torch_ms * t.count for t in both)
     ratio = sum(t.ms * t.count for t in both) / theirs if both else None
     counted = [t for t in timed if t.operations]
-    operations, spent = (sum(x) for x in ([t.operations * t.count for t in counted], [t.ms * t.count for t in counted]))
+    operations, spent = (
+        sum(x) for x in ([t.operations * t.count for t in counted], [t.ms * t.count for t in counted])
+    )
     gflops = operations / spent / 1e6 if counted else None
     share = 100 * gflops / peak if gflops else None
     return [sum(t.count for t in timed), ms, theirs if both else None, ratio, gflops, share]

@@ -1,4 +1,4 @@
-"""A whole training step of the native runner against eager PyTorch, by `edgetrain bench`: in turns, dropout off."""
+"""A training step of the native runner against eager PyTorch, by `edgetrain bench`: in turns, dropout off."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def _times(reports: dict[Workload, BenchReport]) -> str:
             if runtime == "native":
                 eager = times["torch", threads].step_ms.median
                 ratio, error = native.ratio_to_torch, f"{native.max_loss_rel_error:.1e}"
-                rows.append([str(workload), threads, eager, native.step_ms.median, ratio, workload.goal, error])
+                rows.append(
+                    [str(workload), threads, eager, native.step_ms.median, ratio, workload.goal, error]
+                )
     return table(["workload", "threads", "eager ms", "native ms", "ratio", "goal", "loss error"], rows)
 
 
