@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RUN    ?= runs/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo native test test-fast test-arm arm-packages lint format clean
+.PHONY: help install demo native test test-fast test-arm arm-packages benchmark lint format clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -56,6 +56,10 @@ test-arm: arm-packages build/aarch64/.installed ## build the native runner for 6
 	rm -rf build/edgetrain-aarch64
 	$(CMAKE) --install build/native-aarch64 --prefix build/edgetrain-aarch64 --strip
 	EDGETRAIN_AARCH64="$(CURDIR)/build/edgetrain-aarch64" $(BIN)/python -m pytest -m "not slow" tests/native/test_arm.py
+
+benchmark: native ## measure steps and kernels, on a quiet machine (docs/performance.md)
+	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.kernels
 
 lint: $(VENV)/.installed ## check format, lint and types
 	$(BIN)/ruff format --check .

@@ -69,7 +69,7 @@ double shortest_seconds(const Run& run) {
 }
 
 double gflops(const Peaks& peaks) {
-  constexpr int64_t kParts = 64, kSteps = 20000;
+  constexpr int64_t kParts = 64, kSteps = 2000;
   std::vector<float> results(kParts);
   const double seconds = shortest_seconds([&] {
     on_all_threads(kParts, [&](int64_t begin, int64_t end) {
