@@ -138,36 +138,40 @@ struct ArangeEnd : Arange {
   }
 };
 
+/// A copy with elements of another type.
+struct Conversion {
+  ScalarType from_type, to_type;
+  const void* from;
+  int64_t count;
+  void* to;
+};
+
+void run_conversion(const Conversion& plan) {
+  visit(plan.from_type, [&](auto source) {
+    visit(plan.to_type, [&](auto target) {
+      using From = decltype(source);
+      using To = decltype(target);
+      const auto* from = static_cast<const From*>(plan.from);
+      std::transform(from, from + plan.count, static_cast<To*>(plan.to),
+                     [](From value) { return static_cast<To>(value); });
+    });
+  });
+}
+
 constexpr char kToCopy[] = "aten::_to_copy.out", kToDimOrder[] = "dim_order_ops::_to_dim_order_copy.out";
 
 /// (self, non_blocking, what the memory's order shall be) → out
 template <const char* kOperator>
 struct Convert {
-  struct Plan {
-    ScalarType from_type, to_type;
-    const void* from;
-    int64_t count;
-    void* to;
-  };
   static constexpr const char* kName = kOperator;
-  static std::optional<Plan> plan(Stack stack) {
+  static std::optional<Conversion> plan(Stack stack) {
     const auto &self = stack[0]->toTensor(), &out = stack[3]->toTensor();
     const auto from = self.scalar_type(), to = out.scalar_type();
     if (!are_dense_of_any_type(self, out) || !is_visited(from) || !is_visited(to)) return {};
     if (!resize(out, sizes_of(self))) return {};
-    return Plan{from, to, self.const_data_ptr(), self.numel(), out.mutable_data_ptr()};
+    return Conversion{from, to, self.const_data_ptr(), self.numel(), out.mutable_data_ptr()};
   }
-  static void run(const Plan& plan) {
-    visit(plan.from_type, [&](auto source) {
-      visit(plan.to_type, [&](auto target) {
-        using From = decltype(source);
-        using To = decltype(target);
-        const auto* from = static_cast<const From*>(plan.from);
-        std::transform(from, from + plan.count, static_cast<To*>(plan.to),
-                       [](From value) { return static_cast<To>(value); });
-      });
-    });
-  }
+  static void run(const Conversion& plan) { run_conversion(plan); }
 };
 
 }  // namespace

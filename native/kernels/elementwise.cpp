@@ -148,6 +148,20 @@ bool holds(Comparison operation, T x, T y) {
   }
 }
 
+void run_comparison(Comparison operation, const BinaryPlan& plan) {
+  with_other(plan, [&](auto zero, const auto* b) {
+    using T = decltype(zero);
+    const auto* a = static_cast<const T*>(plan.a);
+    auto* out = static_cast<bool*>(plan.out);
+    if constexpr (std::is_same_v<T, float>) {
+      const auto depth = static_cast<int64_t>(plan.loops.size());
+      compute().compare(operation, plan.loops.data(), depth, a, b, out);
+    } else {
+      map(plan.loops, [operation](T x, T y) { return holds(operation, x, y); }, out, a, b);
+    }
+  });
+}
+
 constexpr char kEq[] = "aten::eq.Tensor_out", kEqScalar[] = "aten::eq.Scalar_out",
                kNe[] = "aten::ne.Tensor_out", kNeScalar[] = "aten::ne.Scalar_out",
                kLt[] = "aten::lt.Tensor_out", kLtScalar[] = "aten::lt.Scalar_out",
@@ -176,19 +190,7 @@ struct Compare {
     }
     return plan_binary(self, *stack[1], 1.0, stack[2]->toTensor(), ScalarType::Bool);
   }
-  static void run(const BinaryPlan& plan) {
-    with_other(plan, [&](auto zero, const auto* b) {
-      using T = decltype(zero);
-      const auto* a = static_cast<const T*>(plan.a);
-      auto* out = static_cast<bool*>(plan.out);
-      if constexpr (std::is_same_v<T, float>) {
-        const auto depth = static_cast<int64_t>(plan.loops.size());
-        compute().compare(kOperation, plan.loops.data(), depth, a, b, out);
-      } else {
-        map(plan.loops, [](T x, T y) { return holds(kOperation, x, y); }, out, a, b);
-      }
-    });
-  }
+  static void run(const BinaryPlan& plan) { run_comparison(kOperation, plan); }
 };
 
 /// (condition, self, other) → out

@@ -128,6 +128,10 @@ void run_scatter(const ScatterPlan& plan, const Write& write) {
   });
 }
 
+void assign(const ScatterPlan& plan) {
+  run_scatter(plan, [](auto& element, auto value) { element = value; });
+}
+
 constexpr char kScatterValue[] = "aten::scatter.value_out", kScatterSource[] = "aten::scatter.src_out";
 
 /// (self, dim, index, value or src) → out
@@ -135,9 +139,7 @@ template <const char* kOperator>
 struct Scatter {
   static constexpr const char* kName = kOperator;
   static std::optional<ScatterPlan> plan(Stack stack) { return plan_scatter(stack); }
-  static void run(const ScatterPlan& plan) {
-    run_scatter(plan, [](auto& element, auto value) { element = value; });
-  }
+  static void run(const ScatterPlan& plan) { assign(plan); }
 };
 
 /// (self, dim, index, src) → out
@@ -224,57 +226,63 @@ struct Embedding {
   static void run(const RowsPlan& plan) { copy_rows(plan); }
 };
 
+/// Where the extremes of rows are: the first one of several, and NaN before all.
+struct ExtremePlan {
+  ScalarType type;
+  const void* from;
+  int64_t outer, count, inner;
+  int64_t* to;
+};
+
+std::optional<ExtremePlan> plan_extreme(Stack stack) {
+  const auto &self = stack[0]->toTensor(), &out = stack[3]->toTensor();
+  const auto type = self.scalar_type();
+  if (!is_visited(type) || !is_dense(self, type) || !is_dense(out, ScalarType::Long)) return {};
+  ExtremePlan plan = {type, self.const_data_ptr(), 1, self.numel(), 1, nullptr};
+  auto sizes = sizes_of(self);
+  if (stack[1]->isNone()) {
+    sizes.assign(stack[2]->toBool() ? sizes.size() : 0, 1);
+  } else {
+    const int64_t dim = from_front(stack[1]->toInt(), self.dim());
+    if (dim < 0) return {};
+    plan.count = self.size(dim);
+    for (int64_t i = 0; i < dim; ++i) plan.outer *= self.size(i);
+    for (int64_t i = dim + 1; i < self.dim(); ++i) plan.inner *= self.size(i);
+    if (stack[2]->toBool()) {
+      sizes[static_cast<size_t>(dim)] = 1;
+    } else {
+      sizes.erase(sizes.begin() + dim);
+    }
+  }
+  if (plan.count == 0 || !resize(out, sizes)) return {};
+  plan.to = out.mutable_data_ptr<int64_t>();
+  return plan;
+}
+
+void find_extremes(bool max, const ExtremePlan& p) {
+  visit(p.type, [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t row = 0; row < p.outer * p.inner; ++row) {
+      const T* from = static_cast<const T*>(p.from) + row / p.inner * p.count * p.inner + row % p.inner;
+      int64_t best = 0;
+      for (int64_t i = 1; i < p.count; ++i) {
+        const T value = from[i * p.inner], leader = from[best * p.inner];
+        const bool leads = max ? value > leader : value < leader;
+        if (leads || (value != value && leader == leader)) best = i;
+      }
+      p.to[row] = best;
+    }
+  });
+}
+
 constexpr char kArgmax[] = "aten::argmax.out", kArgmin[] = "aten::argmin.out";
 
-/// (self, dim?, keepdim) → out; the first one of several, and NaN before all
+/// (self, dim?, keepdim) → out
 template <const char* kOperator, bool kMax>
 struct ArgExtreme {
-  struct Plan {
-    ScalarType type;
-    const void* from;
-    int64_t outer, count, inner;
-    int64_t* to;
-  };
   static constexpr const char* kName = kOperator;
-  static std::optional<Plan> plan(Stack stack) {
-    const auto &self = stack[0]->toTensor(), &out = stack[3]->toTensor();
-    const auto type = self.scalar_type();
-    if (!is_visited(type) || !is_dense(self, type) || !is_dense(out, ScalarType::Long)) return {};
-    Plan plan = {type, self.const_data_ptr(), 1, self.numel(), 1, nullptr};
-    auto sizes = sizes_of(self);
-    if (stack[1]->isNone()) {
-      sizes.assign(stack[2]->toBool() ? sizes.size() : 0, 1);
-    } else {
-      const int64_t dim = from_front(stack[1]->toInt(), self.dim());
-      if (dim < 0) return {};
-      plan.count = self.size(dim);
-      for (int64_t i = 0; i < dim; ++i) plan.outer *= self.size(i);
-      for (int64_t i = dim + 1; i < self.dim(); ++i) plan.inner *= self.size(i);
-      if (stack[2]->toBool()) {
-        sizes[static_cast<size_t>(dim)] = 1;
-      } else {
-        sizes.erase(sizes.begin() + dim);
-      }
-    }
-    if (plan.count == 0 || !resize(out, sizes)) return {};
-    plan.to = out.mutable_data_ptr<int64_t>();
-    return plan;
-  }
-  static void run(const Plan& p) {
-    visit(p.type, [&](auto zero) {
-      using T = decltype(zero);
-      for (int64_t row = 0; row < p.outer * p.inner; ++row) {
-        const T* from = static_cast<const T*>(p.from) + row / p.inner * p.count * p.inner + row % p.inner;
-        int64_t best = 0;
-        for (int64_t i = 1; i < p.count; ++i) {
-          const T value = from[i * p.inner], leader = from[best * p.inner];
-          const bool leads = kMax ? value > leader : value < leader;
-          if (leads || (value != value && leader == leader)) best = i;
-        }
-        p.to[row] = best;
-      }
-    });
-  }
+  static std::optional<ExtremePlan> plan(Stack stack) { return plan_extreme(stack); }
+  static void run(const ExtremePlan& plan) { find_extremes(kMax, plan); }
 };
 
 }  // namespace

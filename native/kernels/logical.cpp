@@ -20,44 +20,50 @@ T combine(Bits operation, T x, T y) {
   }
 }
 
+/// Two operands of one type; logical operators make every number a bool first.
+struct Plan {
+  Loops<3> loops;
+  ScalarType type;
+  const void *a, *b;
+  void* out;
+};
+
+std::optional<Plan> plan_bits(bool logical, const Tensor& a, const Tensor& b, const Tensor& out) {
+  const auto type = a.scalar_type();
+  if (!is_visited(type) || !is_dense(a, type) || !is_dense(b, type)) return {};
+  if (!is_dense(out, logical ? ScalarType::Bool : type) || (!logical && is_floating(type))) return {};
+  const auto sizes = broadcast_sizes(a, b);
+  if (!sizes || !resize(out, *sizes)) return {};
+  return Plan{broadcast_loops(*sizes, a, b), type, a.const_data_ptr(), b.const_data_ptr(),
+              out.mutable_data_ptr()};
+}
+
+void run_bits(Bits operation, bool logical, const Plan& plan) {
+  visit(plan.type, [&](auto zero) {
+    using T = decltype(zero);
+    const auto *a = static_cast<const T*>(plan.a), *b = static_cast<const T*>(plan.b);
+    if (logical) {
+      const auto both = [operation](T x, T y) { return combine<bool>(operation, x != T(), y != T()); };
+      map(plan.loops, both, static_cast<bool*>(plan.out), a, b);
+    } else if constexpr (std::is_integral_v<T>) {
+      const auto both = [operation](T x, T y) { return combine<T>(operation, x, y); };
+      map(plan.loops, both, static_cast<T*>(plan.out), a, b);
+    }
+  });
+}
+
 constexpr char kLogicalAnd[] = "aten::logical_and.out", kLogicalOr[] = "aten::logical_or.out",
                kLogicalXor[] = "aten::logical_xor.out", kBitwiseAnd[] = "aten::bitwise_and.Tensor_out",
                kBitwiseOr[] = "aten::bitwise_or.Tensor_out", kBitwiseXor[] = "aten::bitwise_xor.Tensor_out";
 
-/// (self, other) → out; logical ones make every number a bool first
+/// (self, other) → out
 template <const char* kOperator, Bits kOperation, bool kLogical>
 struct Combine {
-  struct Plan {
-    Loops<3> loops;
-    ScalarType type;
-    const void *a, *b;
-    void* out;
-  };
   static constexpr const char* kName = kOperator;
   static std::optional<Plan> plan(Stack stack) {
-    const auto &a = stack[0]->toTensor(), &b = stack[1]->toTensor(), &out = stack[2]->toTensor();
-    const auto type = a.scalar_type();
-    if (!is_visited(type) || !is_dense(a, type) || !is_dense(b, type)) return {};
-    if (!is_dense(out, kLogical ? ScalarType::Bool : type) || (!kLogical && is_floating(type))) return {};
-    const auto sizes = broadcast_sizes(a, b);
-    if (!sizes || !resize(out, *sizes)) return {};
-    return Plan{broadcast_loops(*sizes, a, b), type, a.const_data_ptr(), b.const_data_ptr(),
-                out.mutable_data_ptr()};
+    return plan_bits(kLogical, stack[0]->toTensor(), stack[1]->toTensor(), stack[2]->toTensor());
   }
-  static void run(const Plan& plan) {
-    visit(plan.type, [&](auto zero) {
-      using T = decltype(zero);
-      const auto *a = static_cast<const T*>(plan.a), *b = static_cast<const T*>(plan.b);
-      if constexpr (kLogical) {
-        const auto both = [](T x, T y) { return combine<bool>(kOperation, x != T(), y != T()); };
-        map(plan.loops, both, static_cast<bool*>(plan.out), a, b);
-      } else if constexpr (std::is_integral_v<T>) {
-        map(
-            plan.loops, [](T x, T y) { return combine<T>(kOperation, x, y); }, static_cast<T*>(plan.out), a,
-            b);
-      }
-    });
-  }
+  static void run(const Plan& plan) { run_bits(kOperation, kLogical, plan); }
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "reduction.h"
 
+#include <limits>
+
 #include "isa.h"
 #include "loops.h"
 #include "types.h"
@@ -99,6 +101,25 @@ bool sum_vectors(const Reduction& plan, double factor) {
   return true;
 }
 
+void run_sum(bool mean, const Reduction& plan) {
+  const double factor = mean ? 1.0 / static_cast<double>(plan.count) : 1.0;
+  visit(plan.type, [&](auto zero) {
+    using T = decltype(zero);
+    if constexpr (std::is_same_v<T, float>) {
+      if (sum_vectors(plan, factor)) return;
+    }
+    if constexpr (std::is_floating_point_v<T>) {
+      fold<T, T>(
+          plan, 0.0, [](double sum, T value) { return sum + static_cast<double>(value); },
+          [=](double sum) { return static_cast<T>(factor * sum); });
+    } else {
+      fold<T, int64_t>(
+          plan, int64_t{0}, [](int64_t sum, T value) { return sum + static_cast<int64_t>(value); },
+          [](int64_t sum) { return sum; });
+    }
+  });
+}
+
 constexpr char kSum[] = "aten::sum.IntList_out", kMean[] = "aten::mean.out";
 
 /// (self, dim?, keepdim, dtype?) → out
@@ -112,29 +133,29 @@ struct Sum {
     return plan_reduction(self, dims_of(*stack[1]), stack[2]->toBool(), stack[4]->toTensor(),
                           is_floating(type) ? type : ScalarType::Long);
   }
-  static void run(const Reduction& plan) {
-    const double factor = kIsMean ? 1.0 / static_cast<double>(plan.count) : 1.0;
-    visit(plan.type, [&](auto zero) {
-      using T = decltype(zero);
-      if constexpr (std::is_same_v<T, float>) {
-        if (sum_vectors(plan, factor)) return;
-      }
-      if constexpr (std::is_floating_point_v<T>) {
-        fold<T, T>(
-            plan, 0.0, [](double sum, T value) { return sum + static_cast<double>(value); },
-            [=](double sum) { return static_cast<T>(factor * sum); });
-      } else {
-        fold<T, int64_t>(
-            plan, int64_t{0}, [](int64_t sum, T value) { return sum + static_cast<int64_t>(value); },
-            [](int64_t sum) { return sum; });
-      }
-    });
-  }
+  static void run(const Reduction& plan) { run_sum(kIsMean, plan); }
 };
+
+/// NaN wins.
+void run_extreme(bool max, const Reduction& plan) {
+  visit(plan.type, [&](auto zero) {
+    using T = decltype(zero);
+    using Limits = std::numeric_limits<T>;
+    constexpr T kTop = Limits::has_infinity ? Limits::infinity() : Limits::max();
+    constexpr T kBottom = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+    fold<T, T>(
+        plan, max ? kBottom : kTop,
+        [max](T best, T value) {
+          const bool wins = max ? value > best : value < best;
+          return wins || value != value ? value : best;
+        },
+        [](T best) { return best; });
+  });
+}
 
 constexpr char kAmax[] = "aten::amax.out", kAmin[] = "aten::amin.out";
 
-/// (self, dim, keepdim) → out; NaN wins
+/// (self, dim, keepdim) → out
 template <const char* kOperator, bool kIsMax>
 struct Extreme {
   static constexpr const char* kName = kOperator;
@@ -145,22 +166,7 @@ struct Extreme {
     if (!plan || plan->count == 0) return {};
     return plan;
   }
-  static void run(const Reduction& plan) {
-    visit(plan.type, [&](auto zero) {
-      using T = decltype(zero);
-      constexpr T kFirst =
-          std::numeric_limits<T>::has_infinity
-              ? (kIsMax ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity())
-              : (kIsMax ? std::numeric_limits<T>::lowest() : std::numeric_limits<T>::max());
-      fold<T, T>(
-          plan, kFirst,
-          [](T best, T value) {
-            const bool wins = kIsMax ? value > best : value < best;
-            return wins || value != value ? value : best;
-          },
-          [](T best) { return best; });
-    });
-  }
+  static void run(const Reduction& plan) { run_extreme(kIsMax, plan); }
 };
 
 enum class Truth { kAny, kAll };

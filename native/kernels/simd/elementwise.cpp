@@ -19,16 +19,63 @@ inline void with_operands(const float* a, int64_t a_step, const float* b, int64_
   f(same_a, same_b);
 }
 
-/// to = f(a, b) for all elements.
+/// A row of to = f(a, b, alpha). Rows are functions of their own, so that each exists only once.
+template <class To>
+using Row = void (*)(const float* a, int64_t a_step, const float* b, int64_t b_step, float alpha,
+                     int64_t count, To* to);
+
 template <class To, class Function>
-void apply(const Loop<3>* loops, int64_t depth, const float* left, const float* right, To* out,
-           const Function& f) {
+void row(const float* left, int64_t left_step, const float* right, int64_t right_step, float alpha,
+         int64_t count, To* out) {
+  To* __restrict to = out;
+  with_operands(left, left_step, right, right_step, [&](auto a, auto b) {
+    for (int64_t i = 0; i < count; ++i) to[i] = Function()(a(i), b(i), alpha);
+  });
+}
+
+struct Add {
+  float operator()(float x, float y, float alpha) const { return x + alpha * y; }
+};
+struct Subtract {
+  float operator()(float x, float y, float alpha) const { return x - alpha * y; }
+};
+struct Multiply {
+  float operator()(float x, float y, float) const { return x * y; }
+};
+struct Divide {
+  float operator()(float x, float y, float) const { return x / y; }
+};
+struct Maximum {
+  float operator()(float x, float y, float) const { return x > y || x != x ? x : y; }
+};
+struct Minimum {
+  float operator()(float x, float y, float) const { return x < y || x != x ? x : y; }
+};
+struct Equal {
+  bool operator()(float x, float y, float) const { return x == y; }
+};
+struct NotEqual {
+  bool operator()(float x, float y, float) const { return x != y; }
+};
+struct Less {
+  bool operator()(float x, float y, float) const { return x < y; }
+};
+struct LessEqual {
+  bool operator()(float x, float y, float) const { return x <= y; }
+};
+struct Greater {
+  bool operator()(float x, float y, float) const { return x > y; }
+};
+struct GreaterEqual {
+  bool operator()(float x, float y, float) const { return x >= y; }
+};
+
+template <class To>
+void apply(Row<To> row, const Loop<3>* loops, int64_t depth, const float* a, const float* b, float alpha,
+           To* to) {
   const Loop<3>& inner = loops[depth - 1];
   over_rows(loops, depth, [&](const int64_t* at, int64_t count) {
-    To* __restrict to = out + at[0];
-    with_operands(left + at[1], inner.step[1], right + at[2], inner.step[2], [&](auto a, auto b) {
-      for (int64_t i = 0; i < count; ++i) to[i] = f(a(i), b(i));
-    });
+    row(a + at[1], inner.step[1], b + at[2], inner.step[2], alpha, count, to + at[0]);
   });
 }
 
@@ -52,39 +99,18 @@ void transpose_matrix(const float* from, int64_t from_row, float* to, int64_t to
 
 void binary(Binary operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
             float alpha, float* to) {
-  switch (operation) {
-    case Binary::kAdd:
-      return apply(loops, depth, a, b, to, [=](float x, float y) { return x + alpha * y; });
-    case Binary::kSubtract:
-      return apply(loops, depth, a, b, to, [=](float x, float y) { return x - alpha * y; });
-    case Binary::kMultiply:
-      return apply(loops, depth, a, b, to, [](float x, float y) { return x * y; });
-    case Binary::kDivide:
-      return apply(loops, depth, a, b, to, [](float x, float y) { return x / y; });
-    case Binary::kMaximum:
-      return apply(loops, depth, a, b, to, [](float x, float y) { return x > y || x != x ? x : y; });
-    case Binary::kMinimum:
-      return apply(loops, depth, a, b, to, [](float x, float y) { return x < y || x != x ? x : y; });
-  }
+  // In the order of the enumeration.
+  static constexpr Row<float> kRows[] = {row<float, Add>,    row<float, Subtract>, row<float, Multiply>,
+                                         row<float, Divide>, row<float, Maximum>,  row<float, Minimum>};
+  apply(kRows[static_cast<int>(operation)], loops, depth, a, b, alpha, to);
 }
 
 void compare(Comparison operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
-             bool* out) {
-  auto* to = reinterpret_cast<uint8_t*>(out);
-  switch (operation) {
-    case Comparison::kEqual:
-      return apply(loops, depth, a, b, to, [](float x, float y) { return x == y; });
-    case Comparison::kNotEqual:
-      return apply(loops, depth, a, b, to, [](float x, float y) { return x != y; });
-    case Comparison::kLess:
-      return apply(loops, depth, a, b, to, [](float x, float y) { return x < y; });
-    case Comparison::kLessEqual:
-      return apply(loops, depth, a, b, to, [](float x, float y) { return x <= y; });
-    case Comparison::kGreater:
-      return apply(loops, depth, a, b, to, [](float x, float y) { return x > y; });
-    case Comparison::kGreaterEqual:
-      return apply(loops, depth, a, b, to, [](float x, float y) { return x >= y; });
-  }
+             bool* to) {
+  static constexpr Row<uint8_t> kRows[] = {row<uint8_t, Equal>,   row<uint8_t, NotEqual>,
+                                           row<uint8_t, Less>,    row<uint8_t, LessEqual>,
+                                           row<uint8_t, Greater>, row<uint8_t, GreaterEqual>};
+  apply(kRows[static_cast<int>(operation)], loops, depth, a, b, 0, reinterpret_cast<uint8_t*>(to));
 }
 
 void select(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes, const float* no,
