@@ -54,12 +54,6 @@ void read_run(const Squares& from, int64_t image, int64_t group, int64_t row, in
   if (begin >= end) return;
   const int64_t plane = from.height * from.width;
   const float* corner = from.data + (image * from.channels + group * kWidth) * plane + y0 * from.width + x0;
-  // The next group's, while this one is worked on.
-  for (int64_t channel = kWidth; channel < 2 * kWidth; ++channel) {
-    for (int64_t y = first_y; y < end_y; ++y) {
-      __builtin_prefetch(corner + channel * plane + y * from.width + begin);
-    }
-  }
   for (int64_t y = first_y; y < end_y; ++y) {
     transpose(corner + y * from.width + begin, plane, to + (y * width + begin) * kWidth, kWidth, channels,
               end - begin);
@@ -197,17 +191,6 @@ void convolve(const Convolution& c, bool turned, const float* input, const float
           const int64_t n0 = (first_panel + task / blocks) * kPanel;
           const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0);
           const float* panel = kernels + task / blocks * kPoints * product;
-          // Fetched while the products are made.
-          for_runs(first + t0, first + t1, [&](const Run& run) {
-            float* to = output + (run.image * c.out_channels + n0) * plane + run.y * c.out_width + run.x;
-            for (int64_t n = 0; n < columns; ++n) {
-              for (int64_t y = 0; y < run.height; ++y) {
-                for (int64_t x = 0; x < run.width; x += 16) {
-                  __builtin_prefetch(to + n * plane + y * c.out_width + x, 1);
-                }
-              }
-            }
-          });
           for (int64_t t = t0; t < t1; t += kTileRows) {
             multiply_points<kPoints>(transformed.data + t * square, square, depth,
                                      min<int64_t>(kTileRows, t1 - t), Steps{1}, c.channels, panel, kPanel,
@@ -227,7 +210,7 @@ void convolve(const Convolution& c, bool turned, const float* input, const float
             }
             float* to = output + (run.image * c.out_channels + n0) * plane + run.y * c.out_width + run.x;
             for (int64_t y = 0; y < run.height; ++y) {
-              transpose_apart(pixels + y * row, kPanel, to + y * c.out_width, plane, run.width, columns);
+              transpose(pixels + y * row, kPanel, to + y * c.out_width, plane, run.width, columns);
             }
           });
         }
@@ -276,9 +259,9 @@ void grad_weight_of(const Convolution& c, const float* grad_output, const float*
         }
         float* to = grad_weight + n0 * taps + c0 * kTaps;
         if (first == 0) {
-          transpose_apart<false>(sums, kPanel, to, taps, channels * kTaps, columns);
+          transpose<false>(sums, kPanel, to, taps, channels * kTaps, columns);
         } else {
-          transpose_apart<true>(sums, kPanel, to, taps, channels * kTaps, columns);
+          transpose<true>(sums, kPanel, to, taps, channels * kTaps, columns);
         }
       }
     });
