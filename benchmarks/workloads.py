@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
 from edgetrain.artifacts.specs import Task, TensorSpec
@@ -86,7 +85,7 @@ def export_workload(workload: Workload, folder: Path) -> Path:
     torch.manual_seed(0)
     checkpoint = Checkpoint(
         model=config,
-        state=_initial_state(build_model(config), workload.model.shape),
+        state=build_model(config).state_dict(),
         input=sample,
         task=Task(classes=[str(i) for i in range(CLASSES)]),
     )
@@ -94,14 +93,3 @@ def export_workload(workload: Workload, folder: Path) -> Path:
     # Looking for finer agreement can take stock kernels minutes; benchmarks.step compares losses.
     settings = {"max_batch_size": workload.batch_size, "batch_norm": "frozen", "tolerance": 0.01}
     return export(ExportCommand.model_validate({"export": settings}), stem.with_suffix(".pth"), stem).program
-
-
-def _initial_state(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """Random weights, and the statistics that batch norm finds with them. With the initial ones, mean 0 and
-    variance 1, activations would grow or vanish from layer to layer, and rounding errors with them."""
-    for part in module.modules():
-        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            part.momentum = None  # an average over batches: of this one
-    with torch.no_grad():
-        module.train()(torch.randn(64, *shape))
-    return module.state_dict()
