@@ -29,11 +29,14 @@ native: $(VENV)/.installed ## build the native runner in build/native, and its t
 	$(CMAKE) -S native -B build/native -DCMAKE_PREFIX_PATH="$(SITE)"
 	$(CMAKE) --build build/native
 
+# Two processes, each of which keeps its programs and builds for tests that lie together.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
 test: $(VENV)/.installed ## run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/.installed ## run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 arm-packages:
 	@missing=; \

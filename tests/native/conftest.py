@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -80,11 +81,15 @@ def make_build(sanitized: bool) -> Path:
     environment = {**os.environ, "PATH": path}
     if shutil.which("ninja", path=path):
         environment["CMAKE_GENERATOR"] = "Ninja"  # as `make native`; a build that is there keeps its own
-    command = [cmake, "-S", REPOSITORY / "native", "-B", build, *flags]
-    subprocess.run(command, check=True, capture_output=True, env=environment)
-    command = [cmake, "--build", build, "-j2"]
-    made = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert made.returncode == 0, made.stdout[-3000:]
+    build.mkdir(parents=True, exist_ok=True)
+    with (build / ".lock").open("w") as lock:
+        # Several processes run the tests; one builds, and the others find it up to date.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [cmake, "-S", REPOSITORY / "native", "-B", build, *flags]
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        command = [cmake, "--build", build, "-j2"]
+        made = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert made.returncode == 0, made.stdout[-3000:]
     return build
 
 
