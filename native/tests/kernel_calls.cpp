@@ -73,14 +73,15 @@ struct Call {
   std::deque<std::vector<executorch::aten::DimOrderType>> orders;
   std::deque<std::vector<executorch::aten::StridesType>> strides;
   std::deque<executorch::aten::TensorImpl> tensors;
-  std::deque<EValue> values;
+  std::deque<std::string> texts;
   std::deque<std::vector<EValue*>> pointers;
+  // A value that goes looks at its list once more.
+  std::deque<std::vector<Tensor>> unboxed_tensors;
+  std::deque<executorch::runtime::BoxedEvalueList<Tensor>> tensor_lists;
+  std::deque<EValue> values;
   std::deque<std::vector<int64_t>> integers;
   std::deque<std::unique_ptr<bool[]>> booleans;
   std::deque<executorch::runtime::BoxedEvalueList<int64_t>> lists;
-  std::deque<std::string> texts;
-  std::deque<std::vector<Tensor>> unboxed_tensors;
-  std::deque<executorch::runtime::BoxedEvalueList<Tensor>> tensor_lists;
   std::vector<const EValue*> outputs;
 
   /// @param to the arguments, or what a list holds

@@ -62,7 +62,7 @@ inline Vector logarithm(Vector x) {
   const IntVector tiny = x < 0x1p-126F;
   const Vector normal = tiny ? x * 0x1p23F : x;
   // The bits of sqrt(1/2), below which m is doubled.
-  const IntVector shifted = bits_of(normal) - 0x3f3504f3;
+  const IntVector shifted = bits_of(absolute(normal)) - 0x3f3504f3;
   const Vector exponent = convert((shifted >> 23) - (tiny & 23));
   const Vector m = from_bits((shifted & 0x007fffff) + 0x3f3504f3);
   const Vector f = m - 1.0F, square = f * f;
