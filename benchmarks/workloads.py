@@ -37,7 +37,7 @@ class Workload:
     """Training steps of a model on batches of one size.
 
     Attributes:
-        goal: native time over eager time, at most: what a prototype of the kernels had reached, or 1.
+        goal: native time over eager time, at most.
     """
 
     model: Model
@@ -55,12 +55,12 @@ MLP = Model("mlp", (784,))
 DIGITS_CNN = Model("digits_cnn", (1, 8, 8))  # small enough for a test
 
 WORKLOADS = [
-    Workload(CIFAR_CNN, 1, goal=0.33),
+    Workload(CIFAR_CNN, 1, goal=0.40),
     Workload(CIFAR_CNN, 4, goal=0.40),
-    Workload(CIFAR_CNN, 32, goal=0.48),
-    Workload(MOBILENET, 8),
-    Workload(RESNET, 8),
-    Workload(MLP, 32),
+    Workload(CIFAR_CNN, 32, goal=0.45),
+    Workload(MOBILENET, 8, goal=0.60),
+    Workload(RESNET, 8, goal=0.80),
+    Workload(MLP, 32, goal=0.60),
 ]
 KERNEL_WORKLOADS = WORKLOADS[2:]
 SMALL = Workload(DIGITS_CNN, 4)
