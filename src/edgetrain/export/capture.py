@@ -72,23 +72,35 @@ def capture(
     Raises:
         CheckFailedError: torch.export can't capture the model, with its reason.
     """
-    batch = Dim("batch", min=1, max=max_batch_size) if max_batch_size > 1 else None
     step, predict = LossStep(model, task), Predict(model)
     set_training_mode(model, batch_norm)
-    train = _export(step, (inputs, targets), batch)
+    train = _export(step, (inputs, targets), max_batch_size)
     model.eval()
-    evaluate = _export(step, (inputs, targets), batch)
-    prediction = _export(predict, (inputs,), batch)
+    evaluate = _export(step, (inputs, targets), max_batch_size)
+    prediction = _export(predict, (inputs,), max_batch_size)
     return Captured(train, evaluate, prediction)
 
 
-def _export(module: nn.Module, example: tuple[Tensor, ...], batch: Dim | None) -> ExportedProgram:
+def _export(module: nn.Module, example: tuple[Tensor, ...], max_batch_size: int) -> ExportedProgram:
+    program = export_graph(module, example, max_batch_size)
+    _drop_prefix(program)
+    return program
+
+
+def export_graph(module: nn.Module, example: tuple[Tensor, ...], max_batch_size: int) -> ExportedProgram:
+    """Captures one graph in the module's mode, for batches of 1 to max_batch_size samples (with 1: of as many
+    as the example has).
+
+    Raises:
+        CheckFailedError: torch.export can't capture it, with its reason.
+    """
+    batch = Dim("batch", min=1, max=max_batch_size) if max_batch_size > 1 else None
     dynamic = tuple({0: batch} for _ in example) if batch is not None else None
     try:
         # Fused attention has no backward kernel in the runtime; its math form is made of ops that have.
         # What can't be traced is said in the exception; the dumps of graphs beside it help nobody here.
         with sdpa_kernel(SDPBackend.MATH), contextlib.redirect_stderr(io.StringIO()):
-            program = torch.export.export(module, example, dynamic_shapes=dynamic, strict=True)
+            return torch.export.export(module, example, dynamic_shapes=dynamic, strict=True)
     except Exception as error:  # torch.export raises many types, none of them shared
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         dynamic_failed = batch is not None and any(word in str(error) for word in ("batch", "Constraints"))
@@ -96,8 +108,6 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], batch: Dim | None) -
         raise CheckFailedError(
             f"torch.export can't capture the model: {reason} (--debug shows all{hint})"
         ) from error
-    _drop_prefix(program)
-    return program
 
 
 def _drop_prefix(program: ExportedProgram) -> None:

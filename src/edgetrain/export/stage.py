@@ -76,12 +76,33 @@ def export(
     for path in paths.values():
         check_writable(path)
     source = load_checkpoint(checkpoint)
+    module = _build(source, model, checkpoint)
+    return export_module(config, module, source, output, origin=str(checkpoint), reporter=reporter)
+
+
+def export_module(
+    config: ExportCommand,
+    module: nn.Module,
+    source: Checkpoint,
+    output: Path,
+    *,
+    origin: str,
+    reporter: Reporter = SILENT,
+) -> ExportResult:
+    """Exports a module that is built already.
+
+    Args:
+        source: what the manifest says about the module; its state is not used.
+        origin: where the module comes from, for messages.
+    Raises:
+        as `export`.
+    """
+    paths = {kind: output.with_name(output.name + suffix) for kind, suffix in _SUFFIXES.items()}
     with (
         reporter.progress("exporting", total=5) as progress,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
     ):
-        module = _build(source, model, checkpoint)
-        make_batch = _batch_maker(module, source, config.export.seed, checkpoint)
+        make_batch = _batch_maker(module, source, config.export.seed, origin)
         few, _ = verification_sizes(config.export.batch_norm, config.export.max_batch_size)
         example = make_batch(0, few[0])
         choose_trainable(module, config.export.trainable)
@@ -272,7 +293,7 @@ def _build(source: Checkpoint, trusted: str | None, path: Path) -> nn.Module:
     return module
 
 
-def _batch_maker(module: nn.Module, source: Checkpoint, seed: int, path: Path) -> MakeBatch:
+def _batch_maker(module: nn.Module, source: Checkpoint, seed: int, origin: str) -> MakeBatch:
     """(draw, size) → a random batch, as the model could be given."""
     vocabularies = [m.num_embeddings for m in module.modules() if isinstance(m, nn.Embedding)]
 
@@ -290,7 +311,8 @@ def _batch_maker(module: nn.Module, source: Checkpoint, seed: int, path: Path) -
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"the model in {path} fails on the inputs it says it takes, {list(source.input.shape)}: {reason}"
+            f"the model in {origin} fails on the inputs it says it takes, {list(source.input.shape)}: "
+            f"{reason}"
         ) from error
 
     def make(draw: int, size: int) -> tuple[Tensor, Tensor]:

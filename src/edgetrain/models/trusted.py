@@ -8,6 +8,9 @@ from ..config.model import ModelConfig
 from ..errors import InputError
 from .build import build_model, is_custom
 
+# The model's name in programs that `convert` made from a file without one.
+CONVERTED = "converted"
+
 
 def build_trusted_model(config: ModelConfig, *, trusted: str | None, source: str) -> nn.Module:
     """Builds the model a checkpoint or manifest names.
@@ -19,8 +22,14 @@ def build_trusted_model(config: ModelConfig, *, trusted: str | None, source: str
         trusted: the factory the caller vouches for (`--model`), or None.
         source: the file, for the message.
     Raises:
-        InputError: the file names a factory that the caller did not.
+        InputError: the file names a factory that the caller did not, or no model at all.
     """
+    if config.name == CONVERTED:
+        raise InputError(
+            f"{source} was converted from a file that doesn't say how to build its model, so that "
+            "PyTorch can't run "
+            "it; take the runtimes native or executorch"
+        )
     if is_custom(config.name) and config.name != trusted:
         raise InputError(
             f"{source} names {config.name} as the code that builds its model; "

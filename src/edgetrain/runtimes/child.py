@@ -16,7 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..errors import CheckFailedError
+from ..errors import CheckFailedError, EdgetrainError
+
+
+class TimeLimitError(EdgetrainError):
+    """A call took longer than it was given."""
 
 
 class Child:
@@ -51,9 +55,19 @@ class Child:
         self._send((factory, args))
         self._answer()
 
-    def call(self, method: str, *args: Any) -> Any:
-        """Calls a method of the child's object and returns its result."""
+    def call(self, method: str, *args: Any, timeout: float | None = None) -> Any:
+        """Calls a method of the child's object and returns its result.
+
+        Args:
+            timeout: seconds after which the child is killed.
+        Raises:
+            TimeLimitError: they have passed.
+        """
         self._send((method, args))
+        if timeout is not None and not self._pipe.poll(timeout):
+            self._process.kill()
+            self.close()
+            raise TimeLimitError(f"{self._what} took more than {timeout:g} s")
         return self._answer()
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ class ExecutorchSession(Session):
         # In the order `buffers` returns them, which is not that of the manifest's tensors.
         returned = manifest.methods["buffers"].outputs if "buffers" in manifest.methods else []
         self._buffer_names = [argument.name for argument in returned]
-        with _stderr_held_back() as log:
+        with stderr_held_back() as log:
             # Not portable_lib: that one imports the compiler, too, and takes seconds.
             from executorch.extension.pybindings import _C
 
@@ -59,7 +59,9 @@ class ExecutorchSession(Session):
                 self._program = self._load(_C, program, dropout)
                 self._methods = {name: self._program.load_method(name) for name in manifest.methods}
             except RuntimeError as error:
-                raise InputError(f"ExecuTorch refuses {program.path}: {_reason(error, log)}") from error
+                raise InputError(
+                    f"ExecuTorch refuses {program.path}: {refusal_reason(error, log)}"
+                ) from error
 
     @staticmethod
     def _load(bindings: Any, program: Program, dropout: bool) -> Any:
@@ -97,18 +99,18 @@ class ExecutorchSession(Session):
     def _call(self, method: str, *inputs: Tensor) -> list[Tensor]:
         if inputs:
             self._check(method, *inputs)
-        with _stderr_held_back() as log:
+        with stderr_held_back() as log:
             try:
                 return self._methods[method].call(tuple(t.contiguous() for t in inputs), clone_outputs=False)
             except RuntimeError as error:
                 shapes = ", ".join(f"{list(t.shape)} {str(t.dtype).removeprefix('torch.')}" for t in inputs)
                 raise EdgetrainError(
-                    f"ExecuTorch failed in method {method} with inputs {shapes}: {_reason(error, log)}"
+                    f"ExecuTorch failed in method {method} with inputs {shapes}: {refusal_reason(error, log)}"
                 ) from error
 
 
 @contextlib.contextmanager
-def _stderr_held_back() -> Iterator[Any]:
+def stderr_held_back() -> Iterator[Any]:
     """Keeps what C++ writes to stderr in a file: noise on success, the reason on failure."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as log:
@@ -121,7 +123,8 @@ def _stderr_held_back() -> Iterator[Any]:
             os.close(saved)
 
 
-def _reason(error: Exception, log: Any) -> str:
+def refusal_reason(error: Exception, log: Any) -> str:
+    """What the runtime said about an error, in Python and on the stderr held back."""
     log.seek(0)
     lines = [line for line in log.read().decode(errors="replace").splitlines() if "cpuinfo" not in line]
     said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -130,7 +133,7 @@ def _reason(error: Exception, log: Any) -> str:
 
 def runtime_operators() -> set[str]:
     """Names of all operators the runtime in this process can execute, such as `aten::add.out`."""
-    with _stderr_held_back():
+    with stderr_held_back():
         from executorch.extension.pybindings import _C
 
         return set(_C._get_operator_names())

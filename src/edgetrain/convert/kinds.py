@@ -1,0 +1,127 @@
+"""What kind of file something is, by its content; nothing in it is executed, and little of it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..errors import InputError, UsageError
+from .archive import Archive, open_archive
+from .pickles import PickleSummary, summarize
+
+Kind = Literal["saved by torch.save", "TorchScript", "exported program", "safetensors"]
+
+SUFFIXES = (".pt", ".pth", ".ptl", ".pt2", ".bin", ".ckpt", ".safetensors")
+_KNOWN = "PyTorch checkpoints, TorchScript (.pt, .ptl), exported programs (.pt2) and safetensors"
+# torch.save before PyTorch 1.6 begins with this number as a pickle.
+_OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_MOST_HEADER = 100 * 2**20
+
+
+@dataclass(frozen=True)
+class Identified:
+    """A file that is worth opening.
+
+    Attributes:
+        archive: its zip directory; None for formats that are none.
+        pickle: what its pickle would look up, where it was written by torch.save.
+    """
+
+    path: Path
+    kind: Kind
+    archive: Archive | None = None
+    pickle: PickleSummary | None = None
+
+
+def identify(path: Path) -> Identified:
+    """Finds out what a file is.
+
+    Raises:
+        InputError: it is missing, damaged, absurdly large inside, or of no kind that can be converted.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is no file" if path.exists() else f"{path} does not exist")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror or error}") from error
+    if head[:4] == b"PK\x03\x04":
+        return _archive_kind(path)
+    if head.startswith(_OLD_MAGIC):
+        summary = summarize(path.read_bytes(), path, several=True)
+        _check_storages(path, summary, path.stat().st_size)
+        return Identified(path, "saved by torch.save", pickle=summary)
+    if head[:1] == b"\x80":
+        raise InputError(f"{path} is a Python pickle that torch.save did not write; {_reads()}")
+    if head[4:8] in (b"ET12", b"FT01"):
+        raise InputError(f"{path} is a file of ExecuTorch already; {_reads()}")
+    if head[8:9] == b"{":
+        _check_safetensors(path, int.from_bytes(head[:8], "little"))
+        return Identified(path, "safetensors")
+    raise InputError(f"{path} is of no known kind, or damaged; {_reads()}")
+
+
+def find_files(given: Sequence[Path]) -> list[Path]:
+    """The files themselves, and those in folders that look like models by name; not in folders below.
+
+    Raises:
+        UsageError: a folder has none.
+    """
+    found: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise UsageError(f"{path} has no files to convert ({', '.join(SUFFIXES)})")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def _archive_kind(path: Path) -> Identified:
+    archive = open_archive(path)
+    if "archive_format" in archive or "models/model.json" in archive:
+        return Identified(path, "exported program", archive)
+    if "constants.pkl" in archive or "bytecode.pkl" in archive:
+        return Identified(path, "TorchScript", archive)
+    if "data.pkl" in archive:
+        summary = summarize(archive.read("data.pkl"), path)
+        _check_storages(path, summary, sum(info.file_size for info in archive.records.values()))
+        return Identified(path, "saved by torch.save", archive, summary)
+    raise InputError(f"{path} is a zip file without a model in it; {_reads()}")
+
+
+def _check_storages(path: Path, summary: PickleSummary, size: int) -> None:
+    # The smallest elements have one byte.
+    if summary.largest_storage > size:
+        raise InputError(
+            f"{path} asks for a tensor of {summary.largest_storage} elements, but has {size} bytes; it "
+            "is refused"
+        )
+
+
+def _check_safetensors(path: Path, length: int) -> None:
+    size = path.stat().st_size
+    if not 2 <= length <= min(_MOST_HEADER, size - 8):
+        raise InputError(f"{path} is of no known kind, or damaged; {_reads()}")
+    try:
+        with path.open("rb") as file:
+            file.seek(8)
+            header = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} is no safetensors file, or a damaged one") from error
+    if max(ends, default=0) != size - 8 - length:
+        raise InputError(
+            f"{path} is cut short or damaged: it should have {8 + length + max(ends, default=0)} bytes, "
+            f"but has {size}"
+        )
+
+
+def _reads() -> str:
+    return f"convert reads {_KNOWN}"

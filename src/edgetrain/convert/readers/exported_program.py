@@ -1,0 +1,118 @@
+"""`.pt2`: programs written by torch.export.save."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.fx import GraphModule
+
+from ...artifacts.specs import TensorSpec
+from ...config.stages import ConvertConfig
+from ...errors import InputError
+from ..kinds import Identified
+from ..layers_put_back import put_layers_back
+from ..program_checks import check_program
+from ..source import Captured, Source
+from ..weights import find_weights
+from .named_model import source_of_weights
+
+
+def read_exported_program(found: Identified, config: ConvertConfig) -> Source:
+    """Loads a program; with `--model` only its weights are taken.
+
+    Raises:
+        InputError: damaged, of a newer format, or in need of `trust_pickle`.
+    """
+    assert found.archive is not None
+    if not config.trust_pickle:
+        check_program(found.archive)
+    program = _load(found)
+    origin = str(found.path)
+    if config.model is not None:
+        return source_of_weights(find_weights(program.state_dict, origin), config, "exported program", origin)
+    inputs, batch = _inputs(program, origin)
+
+    def capture(example: Sequence[Tensor]) -> Captured:
+        module = program.module(check_guards=False)
+        assert isinstance(module, GraphModule)
+        put_layers_back(module, origin)
+        return Captured(module, batch)
+
+    return Source(
+        format="exported program",
+        reference=program.module(),
+        state=dict(program.state_dict),
+        capture=capture,
+        inputs=inputs,
+        batch=batch,
+    )
+
+
+def _load(found: Identified) -> ExportedProgram:
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return torch.export.load(found.path)
+    except Exception as error:  # deserialization raises many types
+        text = str(error)
+        reason = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+        newer = re.search(r"[Ss]chema version|version", text) and _schema(found) > _known_schema()
+        if newer:
+            raise InputError(
+                f"{found.path} was written by a newer PyTorch (schema {_schema(found)}, this PyTorch "
+                "reads up to "
+                f"{_known_schema()}); convert it with a newer edgetrain"
+            ) from error
+        raise InputError(
+            f"{found.path} is no exported program that this PyTorch can load ({reason})"
+        ) from error
+
+
+def _inputs(program: ExportedProgram, origin: str) -> tuple[list[TensorSpec], int | None]:
+    """Shapes without batch, and the batch where it is fixed."""
+    placeholders = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
+    values = [
+        placeholders[name].meta["val"] for name in program.graph_signature.user_inputs if name in placeholders
+    ]
+    if not values or not all(isinstance(v, Tensor) and v.dim() for v in values):
+        raise InputError(
+            f"{origin} takes inputs other than batches of tensors; convert takes no such programs"
+        )
+    specs = []
+    for value in values:
+        if any(isinstance(length, torch.SymInt) for length in value.shape[1:]):
+            raise InputError(
+                f"{origin} has other dynamic dimensions than the batch; export it with fixed ones"
+            )
+        specs.append(TensorSpec(shape=tuple(int(n) for n in value.shape[1:]), dtype=_dtype(value, origin)))
+    first = values[0].shape[0]
+    return specs, None if isinstance(first, torch.SymInt) else int(first)
+
+
+def _dtype(value: Tensor, origin: str) -> Any:
+    name = str(value.dtype).removeprefix("torch.")
+    if name not in ("float32", "int64"):
+        raise InputError(f"{origin} takes {name} inputs; only float32 and int64 are supported")
+    return name
+
+
+def _schema(found: Identified) -> int:
+    assert found.archive is not None
+    try:
+        document = json.loads(found.archive.read("models/model.json"))
+        return int(document["schema_version"]["major"])
+    except (InputError, KeyError, ValueError, TypeError):
+        return 0
+
+
+def _known_schema() -> int:
+    from torch._export.serde.schema import SCHEMA_VERSION
+
+    return int(SCHEMA_VERSION[0])

@@ -1,0 +1,116 @@
+"""What torch.save writes: state_dicts, checkpoints with more around them, edgetrain's own, whole modules."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...artifacts.checkpoint import FORMAT, checkpoint_from
+from ...config.stages import ConvertConfig
+from ...errors import InputError, UsageError
+from ...models.trusted import build_trusted_model
+from ..kinds import Identified
+from ..source import Source
+from ..weights import find_weights, load_weights
+from .named_model import source_of_weights
+
+_DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError, TypeError)
+
+
+def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
+    """Reads plain data; with `trust_pickle` anything.
+
+    Raises:
+        InputError: damaged, or made of Python objects that nobody said to trust.
+    """
+    payload = _load(found, config.trust_pickle)
+    origin = str(found.path)
+    if isinstance(payload, dict) and payload.get("format") == FORMAT:
+        return _own_checkpoint(found.path, payload, config)
+    if isinstance(payload, nn.Module) and config.model is None:
+        payload.eval()
+        return Source("pickled module", payload, payload.state_dict())
+    weights = find_weights(payload, origin, config.weights_key)
+    return source_of_weights(weights, config, "checkpoint" if weights.entry else "state_dict", origin)
+
+
+def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) -> Source:
+    checkpoint = checkpoint_from(path, payload)
+    if config.model not in (None, checkpoint.model.name):
+        raise UsageError(f"{path} is a {checkpoint.model.name}, not a {config.model}; leave out --model")
+    module = build_trusted_model(checkpoint.model, trusted=config.model, source=str(path))
+    load_weights(module, find_weights(checkpoint.state, str(path)), str(path), checkpoint.model.name)
+    module.eval()
+    return Source(
+        format="edgetrain checkpoint",
+        reference=module,
+        state=module.state_dict(),
+        inputs=[checkpoint.input],
+        model=checkpoint.model,
+        task=checkpoint.task,
+        preprocessing=checkpoint.preprocessing,
+        metrics=checkpoint.metrics,
+        config=checkpoint.config,
+    )
+
+
+def _load(found: Identified, trust: bool) -> Any:
+    try:
+        with torch.serialization.safe_globals(_harmless()):
+            return torch.load(found.path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if not trust:
+            raise InputError(_untrusted(found)) from error
+    except _DAMAGE as error:
+        raise InputError(
+            f"{found.path} is damaged ({_first_line(error)}); copy or download it again"
+        ) from error
+    return _unpickle(found.path)
+
+
+def _unpickle(path: Path) -> Any:
+    """Loads Python objects, whose classes may lie in the current folder. This runs code from the file."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except (AttributeError, ImportError) as error:
+        raise InputError(
+            f"{path} needs the code it was made with ({_first_line(error)}); run convert where that can be "
+            "imported, or save model.state_dict() there and name the model with --model"
+        ) from error
+    except (*_DAMAGE, pickle.UnpicklingError) as error:
+        raise InputError(f"{path} is damaged ({_first_line(error)}); copy or download it again") from error
+    finally:
+        sys.path.remove(folder)
+
+
+def _harmless() -> list[Any]:
+    """Numbers of numpy, which training programs leave in their checkpoints."""
+    import numpy as np
+
+    return [np.float64(0).__reduce__()[0], np.dtype, *(type(np.dtype(t)) for t in "fdilqbBhH")]
+
+
+def _untrusted(found: Identified) -> str:
+    names = found.pickle.names if found.pickle else []
+    suspects = [
+        name for name in names if not name.startswith(("torch._utils.", "torch.storage", "collections."))
+    ]
+    objects = [name for name in suspects if not (name.startswith("torch.") and name.endswith("Storage"))]
+    what = f" ({', '.join(objects[:2])})" if objects else ""
+    return (
+        f"{found.path} is a pickle of Python objects{what}: loading it can run any code that is in it; "
+        "if you "
+        "trust where it comes from, add --trust-pickle, or save model.state_dict() there and name the model "
+        "with --model"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,121 @@
+"""TorchScript: traced and scripted modules, and `.ptl` files of PyTorch Mobile, which hold the same code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...artifacts.specs import TensorSpec
+from ...config.stages import ConvertConfig
+from ...errors import InputError
+from ..archive import Archive
+from ..kinds import Identified
+from ..source import Captured, Source
+from ..tracing import trace_script
+from ..weights import find_weights
+from .named_model import source_of_weights
+
+_PREPACKED = b"torch.classes.xnnpack"
+# A model computes; these write and read files.
+_FILES = re.compile(rb"\b(?:torch|ops\.aten)\.(?:save|from_file)\b")
+_VERSIONS = re.compile(r"version (\d+).*?maximum supported version for reading is (\d+)", re.DOTALL)
+
+
+def read_torchscript(found: Identified, config: ConvertConfig) -> Source:
+    """Loads a ScriptModule; with `--model` only its weights are taken.
+
+    Raises:
+        InputError: damaged, prepacked, quantized, or of a newer format.
+    """
+    assert found.archive is not None
+    mobile = "bytecode.pkl" in found.archive
+    _check_code(found.archive)
+    module = _load(found)
+    module.eval()
+    origin = str(found.path)
+    kind = "TorchScript (mobile)" if mobile else "TorchScript"
+    _check_float(module, origin)
+    if config.model is not None:
+        return source_of_weights(find_weights(module.state_dict(), origin), config, kind, origin)
+
+    def capture(example: Sequence[Tensor]) -> Captured:
+        return trace_script(module, example, origin)
+
+    return Source(
+        format=kind,
+        reference=module,
+        state=module.state_dict(),
+        capture=capture,
+        inputs=_bundled_inputs(module),
+        notes=[]
+        if list(module.parameters())
+        else ["its weights are frozen into the code: it can't be trained"],
+    )
+
+
+def _load(found: Identified) -> torch.jit.ScriptModule:
+    path = found.path
+    try:
+        return torch.jit.load(str(path), map_location="cpu")
+    except (RuntimeError, ValueError, KeyError, EOFError, AttributeError) as error:
+        text = str(error)
+        versions = _VERSIONS.search(text)
+        if versions:
+            raise InputError(
+                f"{path} has TorchScript version {versions[1]}; this PyTorch ({torch.__version__}) "
+                "reads up to "
+                f"{versions[2]}: convert it with a newer edgetrain"
+            ) from error
+        unknown = re.search(r"Unknown (?:type name|builtin op): '?([\w.:]+)", text)
+        if unknown:
+            raise InputError(
+                f"{path} needs {unknown[1]}, which this PyTorch doesn't have; convert the file it was "
+                "made from"
+            ) from error
+        reason = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+        raise InputError(f"{path} is no TorchScript that this PyTorch can load ({reason.strip()})") from error
+
+
+def _check_code(archive: Archive) -> None:
+    names = [n for n in archive.records if n.startswith("code/") or n in ("data.pkl", "bytecode.pkl")]
+    for name in names:
+        content = archive.read(name)
+        if _PREPACKED in content:
+            raise InputError(
+                f"{archive.path} was prepacked for PyTorch Mobile by optimize_for_mobile, and its "
+                "weights can't be "
+                "unpacked again; convert the .pt it was made from, or optimize that anew with "
+                "{MobileOptimizerType.INSERT_FOLD_PREPACK_OPS} as blocklist"
+            )
+        if _FILES.search(content):
+            raise InputError(
+                f"{archive.path} reads or writes files in its code ({name}), which a model has no need for; "
+                "it is refused"
+            )
+    if not any(name.startswith("code/") for name in names):
+        raise InputError(f"{archive.path} has no TorchScript code in it; convert the .pt it was made from")
+
+
+def _check_float(module: torch.jit.ScriptModule, origin: str) -> None:
+    quantized = any(t.is_quantized for t in module.state_dict().values())
+    if quantized or "quantized::" in str(module.inlined_graph):
+        raise InputError(
+            f"{origin} is quantized by PyTorch's old quantization, whose operators ExecuTorch doesn't have; "
+            "convert the float model, with --precision int8 to quantize it again"
+        )
+
+
+def _bundled_inputs(module: torch.jit.ScriptModule) -> list[TensorSpec] | None:
+    """What `bundle_inputs` has put into the file as an example."""
+    if not hasattr(module, "get_all_bundled_inputs"):
+        return None
+    examples = module.get_all_bundled_inputs()
+    if not examples or not all(isinstance(t, Tensor) and t.dim() for t in examples[0]):
+        return None
+    return [
+        TensorSpec(shape=tuple(t.shape[1:]), dtype="int64" if t.dtype == torch.int64 else "float32")
+        for t in examples[0]
+    ]

@@ -1,0 +1,60 @@
+"""What was done with each file, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import EdgetrainError
+from .verification import Comparison
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """One converted file.
+
+    Attributes:
+        format: what the source is.
+        target: what was made of it, as in "pte (xnnpack, int8)".
+        outputs: files written, the main one first.
+        inputs: what the model takes, as `--input-shape` says it.
+        batch: largest batch of the result, its only one where `fixed_batch`.
+        bytes_before, bytes_after: sizes of the source and of everything written.
+        load_ms_before, load_ms_after: from file to a model that can run.
+        latency_ms_before, latency_ms_after: of one batch of one sample (or of the only batch size).
+        gradient_error: `--to train`: largest relative error of a gradient.
+        notes: what the user should know.
+    """
+
+    source: Path
+    format: str
+    target: str
+    outputs: list[Path]
+    inputs: list[str]
+    batch: int
+    fixed_batch: bool
+    bytes_before: int
+    bytes_after: int
+    load_ms_before: float
+    load_ms_after: float | None
+    latency_ms_before: float
+    latency_ms_after: float | None
+    comparison: Comparison
+    gradient_error: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that could not be converted, and why."""
+
+    source: Path
+    error: EdgetrainError
+
+
+@dataclass(frozen=True)
+class ConvertResult:
+    """All files, in the order they were given."""
+
+    reports: list[FileReport]
+    failures: list[Failure]

@@ -1,0 +1,65 @@
+"""Samples to compare source and result on, and to calibrate with."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..artifacts.specs import TensorSpec
+from ..errors import InputError
+
+RANDOM_SAMPLES = 16
+MOST_SAMPLES = 256
+
+
+def random_samples(
+    specs: Sequence[TensorSpec], state: Mapping[str, Tensor], seed: int, count: int = RANDOM_SAMPLES
+) -> list[Tensor]:
+    """Normally distributed numbers, or token ids that every embedding of the model has; [count, ...] each."""
+    generator = torch.Generator().manual_seed(seed)
+    # Which of the matrices are embeddings isn't known here, so that ids stay below the smallest.
+    vocabulary = min((t.shape[0] for t in state.values() if t.dim() == 2), default=2)
+    return [
+        torch.randint(0, vocabulary, (count, *spec.shape), generator=generator)
+        if spec.dtype == "int64"
+        else torch.randn(count, *spec.shape, generator=generator)
+        for spec in specs
+    ]
+
+
+def read_samples(path: Path, specs: Sequence[TensorSpec]) -> list[Tensor]:
+    """Arrays of a .npz, one for each input in the file's order, samples along dimension 0; the first
+    `MOST_SAMPLES` of them.
+
+    Raises:
+        InputError: the file is damaged, or its arrays don't fit.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name][:MOST_SAMPLES] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is no .npz of arrays, or a damaged one ({error})") from error
+    if len(arrays) != len(specs):
+        raise InputError(
+            f"{path} has {len(arrays)} arrays ({', '.join(arrays)}), but the model takes {len(specs)}"
+        )
+    for (name, array), spec in zip(arrays.items(), specs, strict=True):
+        if list(array.shape[1:]) != list(spec.shape):
+            raise InputError(
+                f"{path}: {name} has samples of shape {list(array.shape[1:])}, but the model takes "
+                f"{list(spec.shape)}"
+            )
+        if len(array) == 0 or not np.isfinite(array).all():
+            raise InputError(f"{path}: {name} has no samples, or some that are not finite numbers")
+    counts = {len(array) for array in arrays.values()}
+    if len(counts) != 1:
+        raise InputError(f"{path}: its arrays have different numbers of samples")
+    return [
+        torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, spec.dtype))
+        for array, spec in zip(arrays.values(), specs, strict=True)
+    ]

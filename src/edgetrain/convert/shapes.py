@@ -1,0 +1,162 @@
+"""What a model takes, found from its first weights and confirmed by running it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+import torch.utils._pytree as pytree
+from torch import Tensor
+
+from ..artifacts.specs import TensorSpec
+from ..errors import InputError, UsageError
+from .source import Runnable, Source
+
+_BATCH = 2
+_LARGEST_IMAGE = 512
+_LARGEST_LENGTH = 16384
+_SEQUENCES = (4, 8, 12, 16, 24, 32, 48, 64, 100, 128, 196, 256, 512)
+_MISFIT = re.compile(r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)")
+_VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
+_FLAG = "--input-shape"
+
+# Size → below 0 where it is too small, above where it is too large, 0 where it fits, None if unclear.
+Trial = Callable[[int], int | None]
+
+
+def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> list[TensorSpec]:
+    """What a model takes, without batch.
+
+    Args:
+        given: from `--input-shape`; they win.
+        origin: the file, for messages.
+    Raises:
+        UsageError: it can't be told from the file alone, or several sizes fit; those are listed.
+        InputError: the model fails on the inputs it says it takes.
+    """
+    specs = list(given) or source.inputs
+    if specs:
+        problem = run_once(source.reference, specs, source.batch)
+        if problem is not None:
+            how = f"{_FLAG} says" if given else "it says"
+            shapes = ", ".join(shape_text(spec) for spec in specs)
+            raise (UsageError if given else InputError)(
+                f"{origin} fails on the inputs {how}, {shapes}: {problem}"
+            )
+        return specs
+    for candidates in _candidates(source.reference, source.state):
+        if len(candidates) == 1:
+            return candidates
+        if candidates:
+            shown = ", ".join(shape_text(c) for c in candidates[:6])
+            more = f" and {len(candidates) - 6} more" if len(candidates) > 6 else ""
+            middle = shape_text(candidates[0])
+            raise UsageError(
+                f"{origin} takes inputs of several shapes: {shown}{more}; choose with {_FLAG} {middle}"
+            )
+    raise UsageError(f"what {origin} takes can't be told from its weights; say so, as in {_FLAG} 3,32,32")
+
+
+def shape_text(spec: TensorSpec) -> str:
+    """The shape as `--input-shape` takes it."""
+    text = ",".join(map(str, spec.shape))
+    return text if spec.dtype == "float32" else f"{text}:{spec.dtype}"
+
+
+def run_once(model: Runnable, specs: Sequence[TensorSpec], batch: int | None = None) -> str | None:
+    """Runs a model on zeros; returns what went wrong, or None."""
+    size = batch or _BATCH
+    inputs = [torch.zeros(size, *spec.shape, dtype=getattr(torch, spec.dtype)) for spec in specs]
+    try:
+        with torch.no_grad():
+            outputs = [value for value in pytree.tree_leaves(model(*inputs)) if isinstance(value, Tensor)]
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, NotImplementedError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return lines[-1] if lines else type(error).__name__
+    if not outputs:
+        return "it returns no tensor"
+    if outputs[0].dim() and outputs[0].shape[0] != size:
+        return f"shape '[-1, 1]' is invalid for input of size {outputs[0].shape[0]}"
+    return None
+
+
+def _candidates(model: Runnable, state: Mapping[str, Tensor]) -> Iterator[list[TensorSpec]]:
+    """Shapes that run, the likeliest kind of input first; an empty list where none of a kind does."""
+    first = next(((name, t) for name, t in state.items() if t.dim() >= 2), None)
+    if first is None:
+        return
+    name, weight = first
+    features = weight.shape[1]
+    if weight.dim() == 4:
+        yield _sized(model, lambda size: (features, size, size), _LARGEST_IMAGE)
+    elif weight.dim() == 3 and not name.endswith(("in_proj_weight", "pos_embedding", "pos_embed")):
+        yield _sized(model, lambda size: (features, size), _LARGEST_LENGTH)
+    elif "weight_ih_l0" in name:
+        yield _listed(model, [TensorSpec(shape=(length, features)) for length in _SEQUENCES])
+    elif weight.dim() == 2:
+        yield _listed(model, [TensorSpec(shape=(features,))])
+        yield _listed(model, [TensorSpec(shape=(length,), dtype="int64") for length in _SEQUENCES])
+        yield _listed(model, [TensorSpec(shape=(length, features)) for length in _SEQUENCES])
+
+
+def _listed(model: Runnable, specs: list[TensorSpec]) -> list[TensorSpec]:
+    return [spec for spec in specs if run_once(model, [spec]) is None]
+
+
+def _sized(model: Runnable, shape: Callable[[int], tuple[int, ...]], largest: int) -> list[TensorSpec]:
+    """All sizes that fit, by bisection: what a linear layer gets grows with the size."""
+
+    def trial(size: int) -> int | None:
+        problem = run_once(model, [TensorSpec(shape=shape(size))])
+        return _verdict(problem)
+
+    fits = _first_fit(trial, largest)
+    if fits is None:
+        return []
+    low = _edge(trial, fits, 1)
+    high = _edge(trial, fits, largest)
+    return [TensorSpec(shape=shape(size)) for size in range(low, high + 1)]
+
+
+def _first_fit(trial: Trial, largest: int) -> int | None:
+    low, high = 1, largest
+    while low <= high:
+        middle = (low + high) // 2
+        verdict = trial(middle)
+        if verdict == 0:
+            return middle
+        if verdict is None:
+            return None
+        low, high = (middle + 1, high) if verdict < 0 else (low, middle - 1)
+    return None
+
+
+def _edge(trial: Trial, inside: int, end: int) -> int:
+    """The size farthest from `inside` towards `end` that still fits."""
+    outside = end + 1 if end > inside else end - 1
+    while abs(outside - inside) > 1:
+        middle = (inside + outside) // 2
+        inside, outside = (middle, outside) if trial(middle) == 0 else (inside, middle)
+    return inside
+
+
+def _verdict(problem: str | None) -> int | None:
+    if problem is None:
+        return 0
+    misfit = _MISFIT.search(problem)
+    if misfit:
+        return int(misfit[1]) - int(misfit[2])
+    view = _VIEW.search(problem)
+    if view:
+        wanted = 1
+        for length in view[1].split(","):
+            wanted *= max(1, int(length))
+        return int(view[2]) - _BATCH * wanted
+    too_small = (
+        "too small",
+        "kernel size can't be greater",
+        "Kernel size can't be greater",
+        "greater than 0",
+    )
+    return -1 if any(word in problem for word in too_small) else None

@@ -1,0 +1,63 @@
+"""What a reader makes of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..artifacts.specs import Preprocessing, Task, TensorSpec
+from ..config.model import ModelConfig
+
+Runnable = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A module that can be exported again.
+
+    Attributes:
+        batch: the only batch size it takes; None where any will do.
+    """
+
+    module: nn.Module
+    batch: int | None = None
+
+
+@dataclass
+class Source:
+    """A model as it was found.
+
+    Attributes:
+        format: for people, as in "TorchScript (mobile)".
+        reference: the model as the file has it, in evaluation mode: what the result is compared with.
+        capture: example batch → the same as a module to export; None where `reference` is one.
+        state: its parameters and buffers by name.
+        inputs: what it takes, where that is known.
+        batch: the only batch size it takes; None where any will do, or it isn't known.
+        model: how to build it again; None where only the file knows.
+        task, preprocessing, metrics, config: as in an edgetrain checkpoint.
+        notes: what the user should know about the file.
+    """
+
+    format: str
+    reference: Runnable
+    state: dict[str, Tensor]
+    capture: Callable[[Sequence[Tensor]], Captured] | None = None
+    inputs: list[TensorSpec] | None = None
+    batch: int | None = None
+    model: ModelConfig | None = None
+    task: Task | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def captured(self, example: Sequence[Tensor]) -> Captured:
+        """The module to export."""
+        if self.capture is not None:
+            return self.capture(example)
+        assert isinstance(self.reference, nn.Module)
+        return Captured(self.reference, self.batch)

@@ -1,0 +1,111 @@
+"""The convert stage: files of any known format become programs or checkpoints, compared with their sources."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..artifacts.atomic import check_writable, sync_folder
+from ..config.stages import ConvertCommand
+from ..errors import CheckFailedError, EdgetrainError, InputError
+from ..reporting import SILENT, Reporter
+from ..runtimes.child import Child, TimeLimitError
+from .kinds import Identified, identify
+from .report import ConvertResult, Failure, FileReport
+from .worker import Failed, Worker
+
+# What is written, the main file first.
+_SUFFIXES = {"pte": (".pte",), "train": (".pte", ".ptd", ".json"), "pth": (".pth",)}
+
+
+def convert(
+    config: ConvertCommand, files: Sequence[tuple[Path, Path]], *, reporter: Reporter = SILENT
+) -> ConvertResult:
+    """Converts files one after the other; what fails doesn't stop the others.
+
+    Files are read in a child process with limits of time and memory, which also runs what is in them.
+
+    Args:
+        files: pairs of a source and the stem to write at: DIR/NAME for DIR/NAME.pte.
+    """
+    reports: list[FileReport] = []
+    failures: list[Failure] = []
+    with reporter.progress("converting", total=len(files)) as progress, _Workers(config) as workers:
+        for source, stem in files:
+            progress.advance(0, now=source.name)
+            try:
+                report = _convert_one(workers, source, stem)
+                reports.append(report)
+                for note in report.notes:
+                    reporter.info(f"{source}: {note}")
+            except EdgetrainError as error:
+                failures.append(Failure(source, error))
+            progress.advance(now=source.name)
+    return ConvertResult(reports, failures)
+
+
+def output_files(config: ConvertCommand, stem: Path) -> list[Path]:
+    """Every file a conversion writes at a stem."""
+    suffixes = _SUFFIXES[config.convert.to]
+    if config.convert.to == "train" and config.export.weights == "inline":
+        suffixes = tuple(suffix for suffix in suffixes if suffix != ".ptd")
+    return [stem.with_name(stem.name + suffix) for suffix in suffixes]
+
+
+def _convert_one(workers: _Workers, source: Path, stem: Path) -> FileReport:
+    """Converts into a folder of its own; what is finished is moved to its place, the main file last."""
+    found = identify(source)
+    for path in output_files(workers.config, stem):
+        check_writable(path)
+    with tempfile.TemporaryDirectory(prefix=f".{stem.name}.", dir=stem.parent) as folder:
+        report = workers.convert(found, Path(folder) / stem.name)
+        outputs: list[Path] = []
+        for path in reversed(report.outputs):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            path.replace(stem.with_name(path.name))
+            outputs.insert(0, stem.with_name(path.name))
+    sync_folder(stem.parent)
+    return FileReport(**{**vars(report), "outputs": outputs})
+
+
+class _Workers:
+    """One child process after the other: one starts with the first file, another follows when it dies."""
+
+    def __init__(self, config: ConvertCommand) -> None:
+        self.config = config
+        self._child: Child | None = None
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.close()
+        self._child = None
+
+    def convert(self, found: Identified, stem: Path) -> FileReport:
+        settings = self.config.convert
+        if self._child is None:
+            self._child = Child(Worker, self.config, what="converting")
+        try:
+            answer = self._child.call("convert", found, stem, timeout=settings.time_limit)
+        except TimeLimitError as error:
+            self.close()
+            raise InputError(
+                f"{found.path} took more than {settings.time_limit} s and was given up; raise "
+                "--time-limit if that "
+                "is right"
+            ) from error
+        except CheckFailedError as error:
+            self.close()
+            raise InputError(f"{found.path} is damaged, or too large to convert: {error}") from error
+        if isinstance(answer, Failed):
+            raise answer.error from answer.cause
+        report: FileReport = answer
+        return report

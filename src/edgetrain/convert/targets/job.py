@@ -1,0 +1,63 @@
+"""What a target is given, and what it hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from ...artifacts.specs import TensorSpec
+from ...config.stages import ConvertCommand
+from ..source import Source
+from ..verification import Comparison
+
+
+@dataclass(frozen=True)
+class Job:
+    """One conversion.
+
+    Attributes:
+        origin: the source's file, for messages.
+        inputs: what the model takes, without batch.
+        samples: one tensor [N, ...] for each input.
+        stem: where to write, without suffix.
+    """
+
+    config: ConvertCommand
+    source: Source
+    origin: str
+    inputs: list[TensorSpec]
+    samples: list[Tensor]
+    stem: Path
+
+    def example(self, size: int) -> list[Tensor]:
+        """The first samples as a batch, repeated where there are too few."""
+        count = len(self.samples[0])
+        return [tensor[[i % count for i in range(size)]] for tensor in self.samples]
+
+    def output(self, suffix: str) -> Path:
+        """The file with this suffix."""
+        return self.stem.with_name(self.stem.name + suffix)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The result of a conversion.
+
+    Attributes:
+        target: for people, as in "pte (xnnpack, int8)".
+        batch: largest batch it takes.
+        load_ms: from the file to a model that can run.
+        latency_ms: of one batch like the one the source is timed with; None where nothing runs it.
+    """
+
+    target: str
+    outputs: list[Path]
+    batch: int
+    fixed_batch: bool
+    load_ms: float | None
+    latency_ms: float | None
+    comparison: Comparison
+    gradient_error: float | None = None
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,127 @@
+"""Source and result on the same samples: how far apart they are, and how fast each is."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.utils._pytree as pytree
+from torch import Tensor
+
+from ..errors import CheckFailedError, InputError
+from .source import Runnable
+
+_PATIENCE = 0.3
+_FEWEST, _MOST = 3, 50
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far results are from the source's.
+
+    Attributes:
+        samples: how many were compared.
+        max_error: largest difference of a number.
+        relative_error: the same in units of the source's largest number.
+        sqnr_db: signal to quantization noise; infinite where both are equal.
+        top1: share of samples with the same class, where the model gives one score per class.
+    """
+
+    samples: int
+    max_error: float
+    relative_error: float
+    sqnr_db: float
+    top1: float | None
+
+
+def run_batches(model: Runnable, samples: Sequence[Tensor], batch: int) -> list[Tensor]:
+    """A model's outputs on all samples, `batch` at a time; the last batch is filled up by repetition."""
+    count = len(samples[0])
+    collected: list[list[Tensor]] = []
+    for start in range(0, count, batch):
+        chosen = [i % count for i in range(start, start + batch)]
+        with torch.no_grad():
+            outputs = pytree.tree_leaves(model(*(tensor[chosen] for tensor in samples)))
+        tensors = [value.detach().clone() for value in outputs if isinstance(value, Tensor)]
+        # Outputs without a batch, such as hidden states [layers, B, ...], are compared as they are.
+        collected.append([t[: count - start] if t.dim() and len(t) == batch else t for t in tensors])
+    return [
+        torch.cat(parts) if parts[0].dim() else torch.stack(parts) for parts in zip(*collected, strict=True)
+    ]
+
+
+def compare(found: Sequence[Tensor], expected: Sequence[Tensor]) -> Comparison:
+    """Compares all outputs.
+
+    Raises:
+        CheckFailedError: their number or shapes differ.
+    """
+    shapes = [[list(t.shape) for t in tensors] for tensors in (found, expected)]
+    if shapes[0] != shapes[1]:
+        raise CheckFailedError(f"the converted model returns {shapes[0]}, the source {shapes[1]}")
+    pairs = [(f.double().flatten(), e.double().flatten()) for f, e in zip(found, expected, strict=True)]
+    ours, theirs = (torch.cat(side) for side in zip(*pairs, strict=True))
+    if not bool(torch.isfinite(theirs).all()):
+        raise InputError(
+            "the source itself returns numbers that are not finite; try other samples with --inputs"
+        )
+    largest = (ours - theirs).abs().max().item()
+    noise, signal = (ours - theirs).norm().item(), theirs.norm().item()
+    scale = max(theirs.abs().max().item(), 1e-30)
+    top1 = None
+    if expected[0].dim() == 2 and expected[0].shape[1] > 1 and expected[0].is_floating_point():
+        top1 = (found[0].argmax(1) == expected[0].argmax(1)).double().mean().item()
+    return Comparison(
+        samples=len(expected[0]) if expected[0].dim() else 1,
+        max_error=math.inf if math.isnan(largest) else largest,
+        relative_error=math.inf if math.isnan(largest) else largest / scale,
+        sqnr_db=-math.inf
+        if math.isnan(noise)
+        else 20 * math.log10(signal / noise)
+        if noise and signal
+        else math.inf,
+        top1=top1,
+    )
+
+
+def check_error(found: Comparison, tolerance: float) -> None:
+    """Refuses a result that is not the source's.
+
+    Raises:
+        CheckFailedError: it is farther from the source than `tolerance` of its largest number.
+    """
+    if not found.relative_error <= tolerance:
+        raise CheckFailedError(
+            f"the converted model differs from its source by {found.relative_error:.1e} of the largest "
+            "output, more "
+            f"than --tolerance {tolerance:g}; nothing was written"
+        )
+
+
+def check_sqnr(found: Comparison, least: float) -> None:
+    """Refuses a quantized result that is too noisy.
+
+    Raises:
+        CheckFailedError: its SQNR is below `least` dB.
+    """
+    if not found.sqnr_db >= least:
+        raise CheckFailedError(
+            f"the quantized model has an SQNR of {found.sqnr_db:.1f} dB, less than --min-sqnr "
+            f"{least:g}; calibrate "
+            "it with real samples (--inputs), or keep --precision float32; nothing was written"
+        )
+
+
+def median_ms(call: Callable[[], object]) -> float:
+    """Median time of a call after a first one."""
+    call()
+    times: list[float] = []
+    while len(times) < _FEWEST or (sum(times) < _PATIENCE and len(times) < _MOST):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return 1e3 * statistics.median(times)
