@@ -11,6 +11,7 @@ from .. import __version__
 from .bench import bench
 from .command import add_command
 from .compare import compare
+from .convert import convert
 from .doctor import doctor
 from .errors import FAILED, report
 from .export import export
@@ -25,6 +26,7 @@ add_command(app, "train", train)
 add_command(app, "export", export)
 add_command(app, "finetune", finetune)
 add_command(app, "bench", bench)
+add_command(app, "convert", convert)
 add_command(app, "pack", pack)
 add_command(app, "compare", compare, configured=False, writes=False)
 add_command(app, "inspect", inspect, configured=False, writes=False)

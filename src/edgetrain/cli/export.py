@@ -13,7 +13,7 @@ from ..errors import UsageError
 from .command import Invocation, ModelOption
 from .console import Table, file_text, number_text, plain, size_text
 from .inputs import check_input
-from .outputs import beside, default_output
+from .outputs import default_output, program_files
 
 
 def export(
@@ -35,8 +35,7 @@ def export(
     """Lower a checkpoint with its backward graph to ExecuTorch, and verify the result against PyTorch."""
     check_input("export", checkpoint, "checkpoint")
     stem = _stem(output) if output else default_output(checkpoint)
-    suffixes = [".pte", ".json", *([".ptd"] if run.config.export.weights == "external" else [])]
-    run.claim([beside(stem, suffix) for suffix in suffixes], inputs=[checkpoint], explicit=output is not None)
+    run.claim(program_files(stem, run.config), inputs=[checkpoint], explicit=output is not None)
     from .. import export as stage
 
     result = stage.export(run.config, checkpoint, stem, model=model, reporter=run.reporter)

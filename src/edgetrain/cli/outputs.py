@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -24,6 +25,12 @@ def default_output(source: Path, suffix: str = "") -> Path:
 def beside(stem: Path, suffix: str) -> Path:
     """`DIR/NAME` → `DIR/NAME.suffix`; dots in NAME stay, as in `net.v2.pte`."""
     return stem.with_name(stem.name + suffix)
+
+
+def program_files(stem: Path, config: Any) -> list[Path]:
+    """What `export` writes with a configuration of its command."""
+    suffixes = [".pte", ".json", *([".ptd"] if config.export.weights == "external" else [])]
+    return [beside(stem, suffix) for suffix in suffixes]
 
 
 def ends_in(suffix: str = "") -> Callable[[Path | None], Path | None]:

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ..config.loader import load_config
 from .command import Invocation
 from .console import Table, file_text, number_text, percent_text
-from .outputs import ends_in
+from .outputs import default_output, ends_in, program_files
+from .torchrun import follows
 
 
 def train(
@@ -28,18 +30,28 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="go on with an interrupted run of the same output")
     ] = False,
+    export: Annotated[
+        bool,
+        typer.Option(
+            "--export",
+            help="export the checkpoint as well, as 'edgetrain export' does with the same --config",
+        ),
+    ] = False,
 ) -> None:
     """Train a model in PyTorch; the best epoch becomes the checkpoint."""
     checkpoint = output or Path("model.pth")
+    exporting = load_config("export", file=run.config_file) if export else None
     from .. import training
 
-    files = training.output_files(checkpoint)
+    stem = default_output(checkpoint)
+    files = [*training.output_files(checkpoint), *(program_files(stem, exporting) if exporting else [])]
     run.claim(files, explicit=output is not None, replace=resume)
     result = training.train(run.config, checkpoint, resume=resume, reporter=run.reporter)
+    exported = None if exporting is None or follows() else _export(run, exporting, checkpoint, stem)
     run.output.result(
         Table(
             f"trained {run.config.model.name} on {run.config.data.name}",
-            list(_rows(result)),
+            [*_rows(result), *(_export_rows(exported) if exported else [])],
         ),
         {
             "command": "train",
@@ -50,8 +62,24 @@ def train(
             "val_loss": result.val_loss,
             "val_accuracy": result.val_accuracy,
             "history": result.history,
+            "program": getattr(exported, "program", None),
+            "weights": getattr(exported, "weights", None),
+            "verification": getattr(exported, "verification", None),
         },
     )
+
+
+def _export(run: Invocation, config: Any, checkpoint: Path, stem: Path) -> Any:
+    from .. import export as stage
+
+    # The model that was trained is the one this command names.
+    return stage.export(config, checkpoint, stem, model=run.config.model.name, reporter=run.reporter)
+
+
+def _export_rows(result: Any) -> Iterator[tuple[str, str]]:
+    yield "program", file_text(result.program)
+    yield "weights", file_text(result.weights) if result.weights else "inside the program"
+    yield "largest gradient error", number_text(result.verification.gradients, 2)
 
 
 def _rows(result: Any) -> Iterator[tuple[str, Any]]:

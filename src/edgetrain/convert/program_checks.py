@@ -33,7 +33,8 @@ _FUNCTIONS = {
 }  # fmt: skip
 _CONSTANTS = {"true", "false", "oo", "int_oo"}
 _PLAIN = (
-    ast.Expression, ast.Load, ast.BinOp, ast.UnaryOp, ast.Compare, ast.operator, ast.unaryop, ast.cmpop, ast.keyword
+    ast.Expression, ast.Load, ast.BinOp, ast.UnaryOp, ast.Compare, ast.operator, ast.unaryop, ast.cmpop,
+    ast.keyword,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The convert stage: files of any known format become programs or checkpoints, compared with their sources."""
+"""The convert stage: files of any known format become programs or checkpoints that are compared with them."""
 
 from __future__ import annotations
 

@@ -87,9 +87,14 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], max_batch_size: int)
     return program
 
 
-def export_graph(module: nn.Module, example: tuple[Tensor, ...], max_batch_size: int) -> ExportedProgram:
+def export_graph(
+    module: nn.Module, example: tuple[Tensor, ...], max_batch_size: int, *, strict: bool = True
+) -> ExportedProgram:
     """Captures one graph in the module's mode, for batches of 1 to max_batch_size samples (with 1: of as many
     as the example has).
+
+    Args:
+        strict: read the Python code rather than run it; this takes longer and refuses more.
 
     Raises:
         CheckFailedError: torch.export can't capture it, with its reason.
@@ -100,7 +105,7 @@ def export_graph(module: nn.Module, example: tuple[Tensor, ...], max_batch_size:
         # Fused attention has no backward kernel in the runtime; its math form is made of ops that have.
         # What can't be traced is said in the exception; the dumps of graphs beside it help nobody here.
         with sdpa_kernel(SDPBackend.MATH), contextlib.redirect_stderr(io.StringIO()):
-            return torch.export.export(module, example, dynamic_shapes=dynamic, strict=True)
+            return torch.export.export(module, example, dynamic_shapes=dynamic, strict=strict)
     except Exception as error:  # torch.export raises many types, none of them shared
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         dynamic_failed = batch is not None and any(word in str(error) for word in ("batch", "Constraints"))

@@ -41,8 +41,10 @@ def read_exported_program(found: Identified, config: ConvertConfig) -> Source:
     inputs, batch = _inputs(program, origin)
 
     def capture(example: Sequence[Tensor]) -> Captured:
-        module = program.module(check_guards=False)
-        assert isinstance(module, GraphModule)
+        exported = program.module(check_guards=False)
+        assert isinstance(exported, GraphModule)
+        # A copy, since exported modules refuse eval().
+        module = GraphModule(exported, exported.graph)
         put_layers_back(module, origin)
         return Captured(module, batch)
 
