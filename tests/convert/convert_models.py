@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,11 +46,11 @@ class Seizures(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """An LSTM of two layers; [B, 6, 4] → [B, 3]."""
+    """A recurrent classifier; [B, 3, 4] → [B, 3]."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.rnn = nn.LSTM(4, 8, num_layers=2, batch_first=True)
+        self.rnn = nn.LSTM(4, 8, batch_first=True)
         self.head = nn.Linear(8, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ def mobilenet() -> nn.Module:
 MODELS: dict[str, tuple[Callable[[], nn.Module], TensorSpec]] = {
     "Images": (Images, TensorSpec(shape=(3, 12, 12))),
     "Seizures": (Seizures, TensorSpec(shape=(1, 60))),
-    "Recurrent": (Recurrent, TensorSpec(shape=(6, 4))),
+    "Recurrent": (Recurrent, TensorSpec(shape=(3, 4))),
     "mobilenet": (mobilenet, TensorSpec(shape=(3, 32, 32))),
     "Tokens": (Tokens, TensorSpec(shape=(6,), dtype="int64")),
 }
@@ -107,7 +108,9 @@ def example(name: str, batch: int = 2) -> Tensor:
 
 
 def _trace(name: str) -> torch.jit.ScriptModule:
-    return torch.jit.trace(make(name), example(name), check_trace=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        return torch.jit.trace(make(name), example(name), check_trace=False)
 
 
 def _exported(name: str, path: Path) -> None:

@@ -54,6 +54,9 @@ def open_archive(path: Path) -> Archive:
     try:
         with zipfile.ZipFile(path) as file:
             infos = [info for info in file.infolist() if not info.is_dir()]
+        # Half a file may end with a whole zip file that was stored in it.
+        if min((info.header_offset for info in infos), default=1):
+            raise zipfile.BadZipFile("it doesn't begin with its first record")
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
         raise InputError(f"{path} is cut short or damaged; copy or download it again") from error
     size = path.stat().st_size

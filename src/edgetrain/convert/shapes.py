@@ -14,6 +14,8 @@ from ..errors import InputError, UsageError
 from .source import Runnable, Source
 
 _BATCH = 2
+# Sizes that models are captured with.
+_FIXED_BATCHES = (1, 4, 8, 16, 32, 64)
 _LARGEST_IMAGE = 512
 _LARGEST_LENGTH = 16384
 _SEQUENCES = (4, 8, 12, 16, 24, 32, 48, 64, 100, 128, 196, 256, 512)
@@ -37,7 +39,7 @@ def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> lis
     """
     specs = list(given) or source.inputs
     if specs:
-        problem = run_once(source.reference, specs, source.batch)
+        problem = _find_batch(source, specs)
         if problem is not None:
             how = f"{_FLAG} says" if given else "it says"
             shapes = ", ".join(shape_text(spec) for spec in specs)
@@ -56,6 +58,15 @@ def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> lis
                 f"{origin} takes inputs of several shapes: {shown}{more}; choose with {_FLAG} {middle}"
             )
     raise UsageError(f"what {origin} takes can't be told from its weights; say so, as in {_FLAG} 3,32,32")
+
+
+def _find_batch(source: Source, specs: Sequence[TensorSpec]) -> str | None:
+    """Runs the source; where it takes one batch size only, notes which. Returns what went wrong, or None."""
+    problem = run_once(source.reference, specs, source.batch)
+    if problem is None or source.batch is not None:
+        return problem
+    source.batch = next((n for n in _FIXED_BATCHES if run_once(source.reference, specs, n) is None), None)
+    return problem if source.batch is None else None
 
 
 def shape_text(spec: TensorSpec) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ..errors import EdgetrainError
 from ..models import build_model
 from ..models.registry import BUILTINS
 from ..models.torchvision_models import PREFIX, torchvision_names
-from .weights import _prefix
+from .weights import name_prefix
 
 # Arguments without defaults; any value shows the names of the parameters.
 _ANY: dict[str, dict[str, Any]] = {
@@ -23,6 +24,8 @@ _ANY: dict[str, dict[str, Any]] = {
 }
 _LIKE_ENOUGH = 0.5
 _MOST = 3
+# Tensors in the smallest model of torchvision (alexnet); building all of them takes seconds.
+_FEWEST = 16
 
 
 def suggest_models(state: Mapping[str, Tensor]) -> list[str]:
@@ -31,8 +34,11 @@ def suggest_models(state: Mapping[str, Tensor]) -> list[str]:
     Where only the last layer differs in size, `--model-arg num_classes=N` is added.
     """
     scored = []
-    for name, theirs in _shapes():
-        prefix = _prefix(state, theirs)
+    known = _shapes(*BUILTINS)
+    if len(state) >= _FEWEST:
+        known = {**known, **_shapes(*(PREFIX + name for name in torchvision_names()))}
+    for name, theirs in known.items():
+        prefix = name_prefix(state, theirs)
         ours = {
             key.removeprefix(prefix): tuple(t.shape) for key, t in state.items() if key.startswith(prefix)
         }
@@ -44,15 +50,17 @@ def suggest_models(state: Mapping[str, Tensor]) -> list[str]:
     return [text for _, text in sorted(scored, key=lambda item: -item[0])[:_MOST]]
 
 
-def _shapes() -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
-    """Parameters and buffers of every registered model, built without memory."""
-    names = [*BUILTINS, *(PREFIX + name for name in torchvision_names())]
+@functools.cache
+def _shapes(*names: str) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Parameters and buffers of registered models, built without memory."""
+    shapes = {}
     for name in names:
         args = _ANY.get(name, {})
         # Some can't be built without memory; they are not suggested then.
         with contextlib.suppress(EdgetrainError, NotImplementedError), torch.device("meta"):
             model = build_model(ModelConfig(name=name, args=args))
-            yield name, {key: tuple(t.shape) for key, t in model.state_dict().items()}
+            shapes[name] = {key: tuple(t.shape) for key, t in model.state_dict().items()}
+    return shapes
 
 
 def _outputs(theirs: Mapping[str, tuple[int, ...]], ours: Mapping[str, tuple[int, ...]]) -> str:

@@ -75,7 +75,7 @@ def load_weights(model: nn.Module, weights: Weights, origin: str, name: str) -> 
     """
     wanted = model.state_dict()
     state = {key.replace(_COMPILED, ""): tensor for key, tensor in weights.state.items()}
-    prefix = _prefix(state, wanted)
+    prefix = name_prefix(state, wanted)
     chosen = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
     missing = [key for key in wanted if key not in chosen and not key.endswith(_OPTIONAL)]
     unexpected = [key for key in chosen if key not in wanted and not key.endswith(_OPTIONAL)]
@@ -128,7 +128,7 @@ def _plain(state: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _prefix(state: Iterable[str], wanted: Iterable[str]) -> str:
+def name_prefix(state: Iterable[str], wanted: Iterable[str]) -> str:
     """What most names have in front of the model's own, as in `module.` or `model.`."""
     names = list(wanted)
     prefixes: Counter[str] = Counter()

@@ -17,10 +17,12 @@ class InferenceProgram:
         InputError: the runtime refuses it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
         with stderr_held_back() as log:
             from executorch.extension.pybindings import _C
 
+            if threads is not None:
+                _C._unsafe_reset_threadpool(threads)
             try:
                 self._program = _C._load_program(str(path))
                 self._forward = self._program.load_method("forward")

@@ -37,7 +37,7 @@ def write_pte(job: Job) -> Written:
     path = job.output(".pte")
     path.write_bytes(lower_inference(program, config.backend, job.origin))
     started = time.perf_counter()
-    loaded = InferenceProgram(path)
+    loaded = InferenceProgram(path, threads=1)
     load_ms = 1e3 * (time.perf_counter() - started)
     comparison = _compare(job, loaded, batch if fixed else 1, batch)
     if config.precision == "int8":

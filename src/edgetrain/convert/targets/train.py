@@ -55,7 +55,7 @@ def write_train(job: Job) -> Written:
         ExportCommand(export=settings), captured.module, checkpoint, job.stem, origin=job.origin
     )
     started = time.perf_counter()
-    session = open_session("executorch", load_program(result.program))
+    session = open_session("executorch", load_program(result.program), threads=1)
     load_ms = 1e3 * (time.perf_counter() - started)
     comparison = compare(
         run_batches(session.predict, job.samples, 1), run_batches(job.source.reference, job.samples, 1)

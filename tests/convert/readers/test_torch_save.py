@@ -1,0 +1,184 @@
+"""State dicts, checkpoints and whole modules; and pickles that would do harm."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from convert_models import make
+
+from edgetrain.errors import InputError, UsageError
+
+Convert = Callable[..., Any]
+IMAGES = {"model": "convert_models:Images", "input_shape": ["3,12,12"], "to": "pth"}
+
+
+class Harmful:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> Any:
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("wrap", [lambda h: h, lambda h: {"state_dict": {"w": torch.ones(1)}, "extra": h}])
+def test_nothing_in_a_pickle_runs(convert: Convert, tmp_path: Path, wrap: Any, zipped: bool) -> None:
+    proof = tmp_path / "proof"
+    path = tmp_path / "harmful.pt"
+    torch.save(wrap(Harmful(f"touch {proof}")), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match=r"pickle of Python objects \(posix\.system\): loading it can run any code"):
+        convert(path, **IMAGES)
+    assert not proof.exists()
+    # That it would have run is seen where it is trusted.
+    with pytest.raises((InputError, UsageError)):
+        convert(path, trust_pickle=True, **IMAGES)
+    assert proof.exists()
+
+
+def test_modules_need_trust(convert: Convert, model_file: Callable[[str, str], Path]) -> None:
+    path = model_file("pickled module", "Images")
+    with pytest.raises(InputError, match=r"convert_models\.Images.*add --trust-pickle, or save model\.state_dict"):
+        convert(path, input_shape=["3,12,12"])
+    report = convert(path, trust_pickle=True, **IMAGES)
+    assert report.format == "state_dict"
+    assert report.comparison.max_error == 0
+
+
+def test_classes_that_are_gone(convert: Convert, tmp_path: Path) -> None:
+    class Gone(torch.nn.Linear):
+        pass
+
+    Gone.__qualname__ = "Gone"
+    Gone.__module__ = "convert_models"
+    import convert_models
+
+    convert_models.Gone = Gone
+    torch.save(Gone(3, 2), tmp_path / "gone.pt")
+    del convert_models.Gone
+    with pytest.raises(InputError, match="needs the code it was made with"):
+        convert(tmp_path / "gone.pt", trust_pickle=True)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: {"model_state_dict": s, "best_acc": np.float64(0.9), "args": {"lr": 0.1}},
+        lambda s: {"model": {"state_dict": {f"_orig_mod.module.{k}": t for k, t in s.items()}}},
+        lambda s: {"state_dict": {**{f"net.{k}": t for k, t in s.items()}, "loss.weight": torch.ones(3)}},
+        lambda s: {"module": s, "n_averaged": torch.tensor(3)},
+        lambda s: {k: t for k, t in s.items() if not k.endswith("num_batches_tracked")},
+    ],
+    ids=["numpy scalar", "compiled DDP", "Lightning", "averaged model", "before counters"],
+)
+def test_checkpoints_of_all_sorts(convert: Convert, tmp_path: Path, wrap: Any) -> None:
+    torch.save(wrap(make("Images").state_dict()), tmp_path / "net.ckpt")
+    assert convert(tmp_path / "net.ckpt", **IMAGES).comparison.max_error == 0
+    written = torch.load(tmp_path / "out.pth", weights_only=True)["state_dict"]
+    assert torch.equal(written["head.weight"], make("Images").head.weight)
+
+
+def test_averaged_weights(convert: Convert, tmp_path: Path) -> None:
+    state = make("Images").state_dict()
+    averaged = {key: tensor + 1 if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+    torch.save({"state_dict": state, "state_dict_ema": averaged}, tmp_path / "net.pt")
+    report = convert(tmp_path / "net.pt", **IMAGES)
+    assert report.notes == ["it also has averaged weights: --weights-key state_dict_ema"]
+    convert(tmp_path / "net.pt", weights_key="state_dict_ema", **IMAGES)
+    written = torch.load(tmp_path / "out.pth", weights_only=True)["state_dict"]
+    assert torch.equal(written["conv.bias"], averaged["conv.bias"])
+    with pytest.raises(UsageError, match="has no weights at 'ema'; it has some at state_dict, state_dict_ema"):
+        convert(tmp_path / "net.pt", weights_key="ema", **IMAGES)
+
+
+def test_several_models_in_one_file(convert: Convert, tmp_path: Path) -> None:
+    torch.save({"generator": make("Images").state_dict(), "critic": {"w": torch.ones(2)}}, tmp_path / "gan.pt")
+    with pytest.raises(UsageError, match="has weights at generator, critic; choose with --weights-key generator"):
+        convert(tmp_path / "gan.pt", **IMAGES)
+    assert convert(tmp_path / "gan.pt", weights_key="generator", **IMAGES).comparison.max_error == 0
+
+
+def test_nothing_to_convert(convert: Convert, tmp_path: Path) -> None:
+    torch.save([1, 2, 3], tmp_path / "list.pt")
+    with pytest.raises(InputError, match="holds no weights"):
+        convert(tmp_path / "list.pt", **IMAGES)
+
+
+def test_weights_that_do_not_fit(convert: Convert, tmp_path: Path) -> None:
+    state = {f"module.{key}": tensor for key, tensor in make("Images").state_dict().items()}
+    del state["module.head.bias"]
+    state["module.extra.weight"] = torch.ones(2)
+    state["module.conv.bias"] = torch.ones(7)
+    torch.save(state, tmp_path / "net.pt")
+    with pytest.raises(
+        InputError, match=r"missing head\.bias; unexpected extra\.weight; conv\.bias is \[7\], the model's is \[6\]"
+    ):
+        convert(tmp_path / "net.pt", **IMAGES)
+
+
+def test_objects_beside_the_weights_need_trust(convert: Convert, tmp_path: Path) -> None:
+    state = {"state_dict": make("Images").state_dict(), "args": argparse.Namespace(lr=0.1)}
+    torch.save(state, tmp_path / "net.pt")
+    with pytest.raises(InputError, match=r"argparse\.Namespace"):
+        convert(tmp_path / "net.pt", **IMAGES)
+    assert convert(tmp_path / "net.pt", trust_pickle=True, **IMAGES).comparison.max_error == 0
+
+
+def test_tensors_larger_than_their_file(convert: Convert, tmp_path: Path) -> None:
+    state = make("Images").state_dict()
+    state["conv.weight"] = torch.ones(1).expand(2**30)
+    torch.save(state, tmp_path / "net.pt")
+    with pytest.raises(InputError, match=r"conv\.weight is larger than what is stored of it"):
+        convert(tmp_path / "net.pt", **IMAGES)
+
+
+def test_damaged_tensors_and_pickles(convert: Convert, tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save(make("Images").state_dict(), path)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"ctorch._utils")
+    content[at : at + 13] = b"\xff" * 13
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        convert(path, **IMAGES)
+
+
+def test_suggestions(convert: Convert, tmp_path: Path) -> None:
+    from edgetrain.config.model import ModelConfig
+    from edgetrain.models import build_model
+
+    resnet = build_model(ModelConfig(name="torchvision:resnet18", args={"num_classes": 7}))
+    torch.save(resnet.state_dict(), tmp_path / "net.pt")
+    with pytest.raises(UsageError, match="it could be --model torchvision:resnet18 --model-arg num_classes=7"):
+        convert(tmp_path / "net.pt")
+    torch.save(make("Images").state_dict(), tmp_path / "net.pt")
+    with pytest.raises(UsageError, match="name it with --model package.module:factory"):
+        convert(tmp_path / "net.pt")
+
+
+def test_own_checkpoints(convert: Convert, digits_program: Any) -> None:
+    report = convert(digits_program.checkpoint)
+    assert (report.format, report.inputs) == ("edgetrain checkpoint", ["1,8,8"])
+    assert report.comparison.relative_error < 1e-5
+    with pytest.raises(UsageError, match="is a digits_cnn, not a mlp"):
+        convert(digits_program.checkpoint, model="mlp")
+
+
+def test_a_pickle_of_pickle(tmp_path: Path) -> None:
+    """The names a pickle would look up are read from it whatever its protocol."""
+    from edgetrain.convert.pickles import summarize
+
+    for protocol in (0, 2, 4, 5):
+        found = summarize(pickle.dumps(Harmful("true"), protocol=protocol), tmp_path)
+        assert found.names == ["posix.system"]
+
+

@@ -1,0 +1,175 @@
+"""TorchScript and .ptl: what is read, what is refused, and why."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from convert_models import Images, Tokens, example, make
+from torch import Tensor, nn
+from torch.utils.bundled_inputs import augment_model_with_bundled_inputs
+
+from edgetrain.errors import CheckFailedError, InputError
+
+Convert = Callable[..., Any]
+SHAPE = {"input_shape": ["3,12,12"]}
+
+
+def _with_record(source: Path, path: Path, ending: str, change: Callable[[bytes], bytes]) -> Path:
+    """A copy of a zip file in which one record is changed."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, change(content) if name.endswith(ending) else content)
+    return path
+
+
+def test_prepacked_files(convert: Convert, model_file: Any, tmp_path: Path) -> None:
+    """A build of PyTorch with XNNPACK would write such a file; what gives it away is the name of its classes."""
+    path = _with_record(
+        model_file("mobile", "Images"),
+        tmp_path / "prepacked.ptl",
+        "bytecode.pkl",
+        lambda content: content + b"__torch__.torch.classes.xnnpack.Conv2dOpContext",
+    )
+    with pytest.raises(InputError, match=r"was prepacked for PyTorch Mobile.*convert the \.pt it was made from"):
+        convert(path, **SHAPE)
+
+
+def test_newer_files(convert: Convert, model_file: Any, tmp_path: Path) -> None:
+    path = _with_record(model_file("traced", "Images"), tmp_path / "new.pt", "version", lambda _: b"999\n")
+    with pytest.raises(InputError, match=r"has TorchScript version 999; this PyTorch \(2\.\d+.*reads up to \d+"):
+        convert(path, **SHAPE)
+
+
+def test_code_that_touches_files(convert: Convert, tmp_path: Path) -> None:
+    class Writes(nn.Module):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            mapped = torch.from_file(self.name, True, 4)
+            return self.fc(x) + mapped.sum()
+
+    target = tmp_path / "precious"
+    target.write_bytes(bytes(16))
+    torch.jit.script(Writes(str(target))).save(str(tmp_path / "writes.pt"))
+    with pytest.raises(InputError, match="reads or writes files in its code"):
+        convert(tmp_path / "writes.pt", input_shape=["3"])
+
+
+def test_quantized_modules(convert: Convert, tmp_path: Path) -> None:
+    model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)), {nn.Linear})
+    torch.jit.script(model).save(str(tmp_path / "quantized.pt"))
+    with pytest.raises(InputError, match="quantized by PyTorch's old quantization.*--precision int8"):
+        convert(tmp_path / "quantized.pt", input_shape=["4"])
+
+
+def test_frozen_modules_have_nothing_to_train(convert: Convert, tmp_path: Path) -> None:
+    path = tmp_path / "frozen.pt"
+    torch.jit.freeze(torch.jit.script(make("Images"))).save(str(path))
+    report = convert(path, **SHAPE)
+    assert report.comparison.relative_error < 1e-5
+    assert report.notes == ["its weights are frozen into the code: it can't be trained"]
+    with pytest.raises(InputError, match=r"is frozen.*convert it with --to pte"):
+        convert(path, to="train", **SHAPE)
+
+
+def test_training_mode(convert: Convert, tmp_path: Path) -> None:
+    module = Images().train()
+    torch.jit.script(module).save(str(tmp_path / "scripted.pt"))
+    assert convert(tmp_path / "scripted.pt", **SHAPE).comparison.relative_error < 1e-5
+    torch.jit.trace(module, example("Images"), check_trace=False).save(str(tmp_path / "traced.pt"))
+    with pytest.raises(InputError, match=r"gives other results each time.*model\.eval\(\)"):
+        convert(tmp_path / "traced.pt", **SHAPE)
+    module.drop.p = 0.0
+    torch.jit.trace(module, example("Images"), check_trace=False).save(str(tmp_path / "traced.pt"))
+    with pytest.raises(InputError, match=r"captured in training mode, so that its (dropout|batch norm) stays on"):
+        convert(tmp_path / "traced.pt", **SHAPE)
+
+
+def test_fused_attention(convert: Convert, tmp_path: Path) -> None:
+    with torch.no_grad():
+        torch.jit.trace(Tokens().eval(), example("Tokens")).save(str(tmp_path / "fused.pt"))
+    with pytest.raises(InputError, match=r"torch\.backends\.mha\.set_fastpath_enabled\(False\)"):
+        convert(tmp_path / "fused.pt", input_shape=["6:int64"])
+
+
+def test_branches_on_values(convert: Convert, tmp_path: Path) -> None:
+    class Branches(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if bool(x.sum() > 0):
+                return x + 1
+            return x - 1
+
+    torch.jit.script(Branches()).save(str(tmp_path / "branches.pt"))
+    with pytest.raises(InputError, match="other branches depending on the values"):
+        convert(tmp_path / "branches.pt", input_shape=["3"])
+
+
+class Fixed(nn.Module):
+    """A reshape that holds for one batch size only."""
+
+    def __init__(self, batch: int) -> None:
+        super().__init__()
+        self.batch = batch
+        self.fc = nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x.reshape(self.batch, 6))
+
+
+def test_a_fixed_batch(convert: Convert, tmp_path: Path) -> None:
+    torch.jit.script(Fixed(1)).save(str(tmp_path / "one.pt"))
+    report = convert(tmp_path / "one.pt", input_shape=["2,3"])
+    assert (report.batch, report.fixed_batch) == (1, True)
+    report = convert(tmp_path / "one.pt", input_shape=["2,3"], to="train")
+    assert report.notes == ["it was captured for single samples, so that it trains with batches of 1 only"]
+
+
+def test_bundled_inputs_say_the_shape(convert: Convert, tmp_path: Path) -> None:
+    module = torch.jit.script(make("Images"))
+    augment_model_with_bundled_inputs(module, [(torch.ones(1, 3, 12, 12),)])
+    module._save_for_lite_interpreter(str(tmp_path / "bundled.ptl"))
+    assert convert(tmp_path / "bundled.ptl").inputs == ["3,12,12"]
+
+
+def test_several_inputs_and_outputs(convert: Convert, tmp_path: Path) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+            return self.fc(x), ids + 1
+
+    path = tmp_path / "two.pt"
+    torch.jit.script(Two()).save(str(path))
+    report = convert(path, input_shape=["3", "5:int64"], max_batch_size=4)
+    assert report.comparison.max_error < 1e-6
+    assert (report.batch, report.fixed_batch, report.inputs) == (4, False, ["3", "5:int64"])
+    with pytest.raises(InputError, match="takes 2 inputs; only models with one can be trained"):
+        convert(path, input_shape=["3", "5:int64"], to="train")
+
+
+def test_weights_for_a_named_model(convert: Convert, model_file: Any, tmp_path: Path) -> None:
+    report = convert(model_file("mobile", "Images"), to="pth", model="convert_models:Images", **SHAPE)
+    assert report.comparison.max_error == 0
+    with pytest.raises(Exception, match="doesn't say how to build its model"):
+        convert(model_file("mobile", "Images"), to="pth", **SHAPE)
+
+
+def test_operators_without_a_kernel(convert: Convert, tmp_path: Path) -> None:
+    class Spectrum(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.special.bessel_j0(x)
+
+    torch.jit.script(Spectrum()).save(str(tmp_path / "spectrum.pt"))
+    with pytest.raises((CheckFailedError, InputError), match="has no kernel"):
+        convert(tmp_path / "spectrum.pt", input_shape=["3"])
