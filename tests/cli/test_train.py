@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,3 +72,25 @@ def test_a_folder_is_no_output(run, folder, train_calls, output):
     assert ran.code == 2
     assert "is a folder; name a file in it" in ran.stderr
     assert not train_calls
+
+
+def test_export_follows(run, train_calls, fake_stage, folder):
+    (folder / "c.yaml").write_text("export:\n  max_batch_size: 4\n")
+    exports = []
+
+    def export(config, checkpoint, output, *, model, reporter):
+        exports.append((config.export.max_batch_size, checkpoint, output, model))
+        return SimpleNamespace(
+            program=output.with_suffix(".pte"), weights=None, verification=SimpleNamespace(gradients=3e-7)
+        )
+
+    fake_stage("export", export=export)
+    arguments = ("train", "--export", "--config", "c.yaml", "--model", "my.package:factory")
+    ran = run(*arguments, "-o", "out/net.pth")
+    assert ran.code == 0, ran.stderr
+    assert exports == [(4, Path("out/net.pth"), Path("out/net"), "my.package:factory")]
+    assert "largest gradient error" in ran.stdout
+    (folder / "model.pte").touch()
+    ran = run(*arguments)
+    assert (ran.code, len(train_calls)) == (2, 1)
+    assert "model.pte exists already" in ran.stderr

@@ -83,6 +83,8 @@ def run_once(model: Runnable, specs: Sequence[TensorSpec], batch: int | None = N
         with torch.no_grad():
             outputs = [value for value in pytree.tree_leaves(model(*inputs)) if isinstance(value, Tensor)]
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, NotImplementedError) as error:
+        if "can't allocate memory" in str(error):
+            raise
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return lines[-1] if lines else type(error).__name__
     if not outputs:

@@ -27,7 +27,7 @@ from ..artifacts.manifest import (
 from ..artifacts.program import Program, load_program, locate_inline
 from ..artifacts.specs import Task
 from ..artifacts.tensors import write_tensors
-from ..config.stages import ExportCommand
+from ..config.stages import ExportCommand, ExportConfig
 from ..errors import CheckFailedError, InputError
 from ..models.trusted import build_trusted_model
 from ..reporting import SILENT, Reporter
@@ -102,7 +102,7 @@ def export_module(
         reporter.progress("exporting", total=5) as progress,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
     ):
-        make_batch = _batch_maker(module, source, config.export.seed, origin)
+        make_batch = _batch_maker(module, source, config.export, origin)
         few, _ = verification_sizes(config.export.batch_norm, config.export.max_batch_size)
         example = make_batch(0, few[0])
         choose_trainable(module, config.export.trainable)
@@ -293,12 +293,12 @@ def _build(source: Checkpoint, trusted: str | None, path: Path) -> nn.Module:
     return module
 
 
-def _batch_maker(module: nn.Module, source: Checkpoint, seed: int, origin: str) -> MakeBatch:
+def _batch_maker(module: nn.Module, source: Checkpoint, settings: ExportConfig, origin: str) -> MakeBatch:
     """(draw, size) → a random batch, as the model could be given."""
     vocabularies = [m.num_embeddings for m in module.modules() if isinstance(m, nn.Embedding)]
 
     def make_inputs(draw: int, size: int) -> tuple[Tensor, torch.Generator]:
-        generator = torch.Generator().manual_seed(seed + draw)
+        generator = torch.Generator().manual_seed(settings.seed + draw)
         shape = (size, *source.input.shape)
         if source.input.dtype == "int64":
             return torch.randint(0, min(vocabularies, default=2), shape, generator=generator), generator
@@ -307,7 +307,7 @@ def _batch_maker(module: nn.Module, source: Checkpoint, seed: int, origin: str) 
     module.eval()
     try:
         with torch.no_grad():
-            output = module(make_inputs(0, 2)[0]).shape[1:]
+            output = module(make_inputs(0, min(2, settings.max_batch_size))[0]).shape[1:]
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(

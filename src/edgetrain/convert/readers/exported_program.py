@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,8 +64,7 @@ def _load(found: Identified) -> ExportedProgram:
     except Exception as error:  # deserialization raises many types
         text = str(error)
         reason = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-        newer = re.search(r"[Ss]chema version|version", text) and _schema(found) > _known_schema()
-        if newer:
+        if _schema(found) > _known_schema():
             raise InputError(
                 f"{found.path} was written by a newer PyTorch (schema {_schema(found)}, this PyTorch "
                 "reads up to "

@@ -1,0 +1,71 @@
+"""Finding out what a model takes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from convert_models import make
+from torch import Tensor, nn
+
+from edgetrain.artifacts.specs import TensorSpec
+from edgetrain.convert.shapes import find_inputs, shape_text
+from edgetrain.convert.source import Source
+from edgetrain.errors import UsageError
+
+
+def _source(model: nn.Module) -> Source:
+    return Source("test", model.eval(), model.state_dict())
+
+
+def _found(model: nn.Module) -> str:
+    (spec,) = find_inputs(_source(model), [], "net.pt")
+    return shape_text(spec)
+
+
+def test_sizes_that_only_one_input_has() -> None:
+    assert _found(nn.Sequential(nn.Linear(7, 3), nn.ReLU(), nn.Linear(3, 2))) == "7"
+    assert _found(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 19 * 19, 2))) == "3,21,21"
+    assert _found(nn.Sequential(nn.Conv1d(2, 4, 5), nn.Flatten(), nn.Linear(4 * 1234, 2))) == "2,1238"
+
+
+def test_scripted_modules_as_well() -> None:
+    model = torch.jit.script(nn.Sequential(nn.Conv1d(2, 4, 5), nn.Flatten(), nn.Linear(4 * 100, 2)))
+    assert _found(model) == "2,104"
+
+
+def test_views_instead_of_flatten() -> None:
+    class View(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 6, 5)
+            self.head = nn.Linear(6 * 10 * 10, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.conv(x).view(-1, 600))
+
+    assert _found(View()) == "1,14,14"
+
+
+@pytest.mark.parametrize(
+    ("model", "listed"),
+    [
+        ("Images", "takes inputs of several shapes: 3,12,12, 3,13,13; choose with --input-shape 3,12,12"),
+        ("Seizures", "1,60, 1,61, 1,62, 1,63; choose"),
+        ("Recurrent", r"4,4, 8,4, 12,4, 16,4, 24,4, 32,4 and \d+ more; choose"),
+        ("mobilenet", r"3,1,1, .* and \d+ more; choose"),
+    ],
+)
+def test_several_sizes_are_listed(model: str, listed: str) -> None:
+    with pytest.raises(UsageError, match=listed):
+        find_inputs(_source(make(model)), [], "net.pt")
+
+
+def test_a_first_weight_that_says_nothing() -> None:
+    with pytest.raises(UsageError, match="can't be told from its weights; say so, as in --input-shape 3,32,32"):
+        find_inputs(_source(nn.Identity()), [], "net.pt")
+
+
+def test_given_shapes_are_tried() -> None:
+    given = [TensorSpec(shape=(3, 9, 9))]
+    with pytest.raises(UsageError, match=r"fails on the inputs --input-shape says, 3,9,9: .*shapes cannot be"):
+        find_inputs(_source(make("Images")), given, "net.pt")

@@ -1,0 +1,80 @@
+"""Many files, in the process that reads them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgetrain.config.stages import ConvertCommand
+from edgetrain.convert import convert
+from edgetrain.convert.worker import limit_memory
+from edgetrain.errors import InputError
+from edgetrain.runtimes.child import Child
+
+GetFile = Callable[[str, str], Path]
+
+
+def _config(**settings: Any) -> ConvertCommand:
+    return ConvertCommand.model_validate({"convert": settings})
+
+
+class Endless(nn.Module):
+    """Never returns."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        while bool(x.sum() < 1e30):
+            x = x * 0.5
+        return x
+
+
+class Greedy(nn.Module):
+    """Wants eight gigabytes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.ones([8, 256, 1024, 1024]).sum()
+
+
+def test_what_goes_wrong_costs_one_file(model_file: GetFile, tmp_path: Path, listener: Any) -> None:
+    sources = {"good": model_file("traced", "Images"), "other": model_file("scripted", "Images")}
+    torch.jit.script(Endless()).save(str(tmp_path / "endless.pt"))
+    torch.jit.script(Greedy()).save(str(tmp_path / "greedy.pt"))
+    (tmp_path / "damaged.pt").write_bytes(sources["good"].read_bytes()[:-100])
+    pairs = [
+        (tmp_path / "damaged.pt", tmp_path / "out" / "damaged"),
+        (tmp_path / "greedy.pt", tmp_path / "out" / "greedy"),
+        (sources["good"], tmp_path / "out" / "good"),
+        (tmp_path / "endless.pt", tmp_path / "out" / "endless"),
+    ]
+    config = _config(input_shape=["3,12,12"], time_limit=20, memory_limit=4)
+    result = convert(config, pairs, reporter=listener())
+    assert [report.outputs for report in result.reports] == [[tmp_path / "out" / "good.pte"]]
+    messages = [str(failure.error) for failure in result.failures]
+    assert "damaged.pt is cut short or damaged" in messages[0]
+    assert "needs more than 4 GiB of memory; raise --memory-limit" in messages[1]
+    assert "took more than 20 s and was given up; raise --time-limit" in messages[2]
+    assert all(isinstance(failure.error, InputError) for failure in result.failures)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.pte"]
+
+
+class _Limited:
+    """Allocates within a limit."""
+
+    def __init__(self) -> None:
+        limit_memory(2**30)
+
+    def allocate(self, size: int) -> int:
+        return len(bytearray(size))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't hold such limits")
+def test_memory_limits_hold() -> None:
+    with Child(_Limited, what="allocating") as child:
+        assert child.call("allocate", 2**20) == 2**20
+        with pytest.raises(MemoryError):
+            child.call("allocate", 2**31)

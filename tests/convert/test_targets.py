@@ -1,0 +1,110 @@
+"""What is written, and when it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from convert_models import example, make
+
+from edgetrain.artifacts.program import load_program
+from edgetrain.convert.verification import check_error, check_sqnr, compare
+from edgetrain.errors import CheckFailedError, ConfigError, InputError
+from edgetrain.runtimes import open_session
+from edgetrain.runtimes.inference import InferenceProgram
+
+Convert = Callable[..., Any]
+
+
+def test_batches_up_to_a_maximum(convert_model: Convert) -> None:
+    report = convert_model("scripted", "Images", max_batch_size=4, backend="xnnpack")
+    assert (report.target, report.batch, report.fixed_batch) == ("pte (xnnpack, float32)", 4, False)
+    program = InferenceProgram(report.outputs[0])
+    for batch in (1, 3, 4):
+        inputs = example("Images", batch)
+        torch.testing.assert_close(program.run(inputs)[0], make("Images")(inputs), rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="ExecuTorch failed"):
+        program.run(example("Images", 5))
+
+
+@pytest.mark.slow
+def test_int8(convert_model: Convert, tmp_path: Path) -> None:
+    samples = tmp_path / "samples.npz"
+    np.savez(samples, images=example("Images", 32).numpy())
+    report = convert_model("mobile", "Images", backend="xnnpack", precision="int8", inputs=samples)
+    assert report.comparison.sqnr_db >= 25
+    assert report.comparison.samples == 32
+    assert report.comparison.relative_error > 1e-4
+
+
+@pytest.mark.slow
+def test_a_converted_program_trains(convert_model: Convert) -> None:
+    """Without the model's class: in ExecuTorch, but not in PyTorch."""
+    program = load_program(
+        convert_model("mobile", "Seizures", to="train", export={"max_batch_size": 4}).outputs[0]
+    )
+    session = open_session("executorch", program)
+    inputs, targets = example("Seizures", 4), torch.tensor([0, 1, 0, 1])
+    losses = []
+    for _ in range(30):
+        losses.append(session.evaluate(inputs, targets)[0])
+        session.forward_backward(inputs, targets)
+        for name, parameter in session.parameters.items():
+            parameter -= 0.05 * session.gradients[name]
+    assert losses[-1] < losses[0] - 0.05, losses
+    with pytest.raises(InputError, match="was converted from a file that doesn't say how to build its model"):
+        open_session("torch", program)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros((4, 3, 9, 9), "f4")}, r"x has samples of shape \[3, 9, 9\]"),
+        ({"x": np.zeros((4, 3, 12, 12)), "y": np.zeros(4)}, r"has 2 arrays \(x, y\), but the model takes 1"),
+        ({"x": np.full((4, 3, 12, 12), np.nan)}, "not finite numbers"),
+        ({"x": np.array([object()], dtype=object)}, "is no .npz of arrays"),
+    ],
+)
+def test_samples_that_do_not_fit(convert_model: Convert, tmp_path: Path, arrays: Any, message: str) -> None:
+    np.savez(tmp_path / "samples.npz", **arrays)
+    with pytest.raises(InputError, match=message):
+        convert_model("traced", "Images", inputs=tmp_path / "samples.npz")
+
+
+def test_results_that_differ_are_refused() -> None:
+    expected = torch.tensor([[1.0, 3.0], [0.0, -4.0]])
+    found = compare([expected + torch.tensor([[0.0, 0.0], [0.0, 0.4]])], [expected])
+    assert (found.max_error, found.relative_error) == pytest.approx((0.4, 0.1))
+    assert found.sqnr_db == pytest.approx(20 * np.log10(26**0.5 / 0.4), rel=1e-4)
+    assert (found.samples, found.top1) == (2, 1.0)
+    check_error(found, 0.11)
+    with pytest.raises(CheckFailedError, match=r"differs from its source by 1\.0e-01 of the largest output"):
+        check_error(found, 0.09)
+    with pytest.raises(CheckFailedError, match=r"an SQNR of 22\.1 dB, less than --min-sqnr 25; calibrate"):
+        check_sqnr(found, 25)
+    broken = compare([expected * float("nan")], [expected])
+    with pytest.raises(CheckFailedError):
+        check_error(broken, 1.0)
+    with pytest.raises(CheckFailedError):
+        check_sqnr(broken, -100)
+    with pytest.raises(CheckFailedError, match="returns"):
+        compare([expected[:1]], [expected])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"convert.precision": "int8"}, "int8 needs the backend xnnpack"),
+        ({"convert.to": "train", "convert.backend": "xnnpack"}, "they need to: pte"),
+        ({"convert.input_shape": ["3,0"]}, "must be lengths such as 3,32,32"),
+    ],
+)
+def test_settings_that_contradict_each_other(flags: dict[str, Any], message: str) -> None:
+    from edgetrain.config.loader import load_config
+
+    with pytest.raises(ConfigError, match=message):
+        load_config("convert", flags=flags)
