@@ -57,8 +57,19 @@ def test_one_file(run, calls):
     assert ran.code == 0, ran.stderr
     assert calls[0].files == [(Path("b.pt"), Path("b"))]
     config = calls[0].config
-    assert (config.convert.to, config.export.max_batch_size, config.convert.model_args) == ("train", 4, {"n": 3})
-    for text in ("converted 1 of 1", "b.pte: pte (portable, float32)", "2.0 KiB → 1.0 KiB", "2 → –", "1e-07", "100.00 %"):
+    assert (config.convert.to, config.export.max_batch_size, config.convert.model_args) == (
+        "train",
+        4,
+        {"n": 3},
+    )
+    for text in (
+        "converted 1 of 1",
+        "b.pte: pte (portable, float32)",
+        "2.0 KiB → 1.0 KiB",
+        "2 → –",
+        "1e-07",
+        "100.00 %",
+    ):
         assert text in ran.stdout
 
 
@@ -71,7 +82,10 @@ def test_names_of_results(run, calls, folder):
     assert run("convert", "b.pt").code == 2
     assert run("convert", "b.pt", "--force").code == 0
     for arguments, message in (
-        (("a.pt", "b.pt", "-o", "net.pte"), "-o net.pte names one file, but several are converted; name a folder"),
+        (
+            ("a.pt", "b.pt", "-o", "net.pte"),
+            "-o net.pte names one file, but several are converted; name a folder",
+        ),
         (("b.pt", "-o", "net.pte", "--to", "pth"), "-o net.pte must end in .pth; name a folder"),
     ):
         ran = run("convert", *arguments)
@@ -112,4 +126,6 @@ def test_a_folder_of_twenty_files_one_of_them_damaged(spawn, folder):
     results = json.loads(ran.stdout)["results"]
     assert [Path(r["source"]).name for r in results] == [f"m{i:02}.pt" for i in range(20) if i != 7]
     assert all(r["comparison"]["relative_error"] < 1e-5 for r in results)
-    assert sorted(path.name for path in (folder / "out").iterdir()) == [f"m{i:02}.pte" for i in range(20) if i != 7]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        f"m{i:02}.pte" for i in range(20) if i != 7
+    ]

@@ -115,7 +115,9 @@ def _trace(name: str) -> torch.jit.ScriptModule:
 
 def _exported(name: str, path: Path) -> None:
     dynamic = ({0: Dim("batch", min=1, max=64)},)
-    torch.export.save(torch.export.export(make(name), (example(name),), dynamic_shapes=dynamic, strict=True), path)
+    torch.export.save(
+        torch.export.export(make(name), (example(name),), dynamic_shapes=dynamic, strict=True), path
+    )
 
 
 WRITERS: dict[str, Callable[[str, Path], object]] = {

@@ -75,9 +75,7 @@ def test_layers_follow_the_mode_again(kind: str, model_file: Callable[[str, str]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "name"), [("pt2", "Images"), ("scripted", "Tokens")]
-)
+@pytest.mark.parametrize(("kind", "name"), [("pt2", "Images"), ("scripted", "Tokens")])
 def test_training_programs(name: str, kind: str, convert_model: Callable[..., Any], tmp_path: Path) -> None:
     report = convert_model(kind, name, to="train", export={"max_batch_size": 4})
     assert [path.name for path in report.outputs] == ["out.pte", "out.ptd", "out.json"]
@@ -86,9 +84,7 @@ def test_training_programs(name: str, kind: str, convert_model: Callable[..., An
     assert report.batch == 4
 
 
-def test_one_model_from_pt_and_from_ptl(
-    convert_model: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_one_model_from_pt_and_from_ptl(convert_model: Callable[..., Any], tmp_path: Path) -> None:
     """The same network, once as checkpoint and once as it was made for PyTorch Mobile, gives equal outputs."""
     from edgetrain.runtimes.inference import InferenceProgram
 

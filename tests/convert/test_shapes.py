@@ -61,11 +61,15 @@ def test_several_sizes_are_listed(model: str, listed: str) -> None:
 
 
 def test_a_first_weight_that_says_nothing() -> None:
-    with pytest.raises(UsageError, match="can't be told from its weights; say so, as in --input-shape 3,32,32"):
+    with pytest.raises(
+        UsageError, match="can't be told from its weights; say so, as in --input-shape 3,32,32"
+    ):
         find_inputs(_source(nn.Identity()), [], "net.pt")
 
 
 def test_given_shapes_are_tried() -> None:
     given = [TensorSpec(shape=(3, 9, 9))]
-    with pytest.raises(UsageError, match=r"fails on the inputs --input-shape says, 3,9,9: .*shapes cannot be"):
+    with pytest.raises(
+        UsageError, match=r"fails on the inputs --input-shape says, 3,9,9: .*shapes cannot be"
+    ):
         find_inputs(_source(make("Images")), given, "net.pt")

@@ -91,9 +91,9 @@ class _Workers:
 
     def convert(self, found: Identified, stem: Path) -> FileReport:
         settings = self.config.convert
-        if self._child is None:
-            self._child = Child(Worker, self.config, what="converting")
         try:
+            if self._child is None:
+                self._child = Child(Worker, self.config, what="converting")
             answer = self._child.call("convert", found, stem, timeout=settings.time_limit)
         except TimeLimitError as error:
             self.close()
@@ -102,7 +102,7 @@ class _Workers:
                 "--time-limit if that "
                 "is right"
             ) from error
-        except CheckFailedError as error:
+        except (CheckFailedError, MemoryError) as error:
             self.close()
             raise InputError(f"{found.path} is damaged, or too large to convert: {error}") from error
         if isinstance(answer, Failed):

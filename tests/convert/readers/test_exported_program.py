@@ -43,7 +43,10 @@ def test_pickled_example_inputs(convert: Convert, model_file: Any, tmp_path: Pat
     buffer = io.BytesIO()
     torch.save(Harmful(f"touch {proof}"), buffer)
     path = _changed(
-        model_file("pt2", "Images"), tmp_path / "bad.pt2", "sample_inputs/model.pt", lambda _: buffer.getvalue()
+        model_file("pt2", "Images"),
+        tmp_path / "bad.pt2",
+        "sample_inputs/model.pt",
+        lambda _: buffer.getvalue(),
     )
     with pytest.raises(InputError, match="may run code when it is loaded: its example inputs"):
         convert(path)
@@ -131,7 +134,9 @@ def test_a_newer_format(convert: Convert, model_file: Any, tmp_path: Path) -> No
         return json.dumps(document).encode()
 
     path = _changed(model_file("pt2", "Images"), tmp_path / "new.pt2", "models/model.json", change)
-    with pytest.raises(InputError, match=r"was written by a newer PyTorch \(schema 99, this PyTorch reads up to \d"):
+    with pytest.raises(
+        InputError, match=r"was written by a newer PyTorch \(schema 99, this PyTorch reads up to \d"
+    ):
         convert(path)
 
 
@@ -146,7 +151,9 @@ def test_a_fixed_batch(convert: Convert, tmp_path: Path) -> None:
     torch.export.save(torch.export.export(make("Images"), (example("Images", 3),)), path)
     report = convert(path)
     assert (report.batch, report.fixed_batch) == (3, True)
-    with pytest.raises(InputError, match="captured for batches of exactly 3; capture it again with a dynamic batch"):
+    with pytest.raises(
+        InputError, match="captured for batches of exactly 3; capture it again with a dynamic batch"
+    ):
         convert(path, to="train")
 
 

@@ -36,7 +36,9 @@ def test_nothing_in_a_pickle_runs(convert: Convert, tmp_path: Path, wrap: Any, z
     proof = tmp_path / "proof"
     path = tmp_path / "harmful.pt"
     torch.save(wrap(Harmful(f"touch {proof}")), path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(InputError, match=r"pickle of Python objects \(posix\.system\): loading it can run any code"):
+    with pytest.raises(
+        InputError, match=r"pickle of Python objects \(posix\.system\): loading it can run any code"
+    ):
         convert(path, **IMAGES)
     assert not proof.exists()
     # That it would have run is seen where it is trusted.
@@ -47,7 +49,9 @@ def test_nothing_in_a_pickle_runs(convert: Convert, tmp_path: Path, wrap: Any, z
 
 def test_modules_need_trust(convert: Convert, model_file: Callable[[str, str], Path]) -> None:
     path = model_file("pickled module", "Images")
-    with pytest.raises(InputError, match=r"convert_models\.Images.*add --trust-pickle, or save model\.state_dict"):
+    with pytest.raises(
+        InputError, match=r"convert_models\.Images.*add --trust-pickle, or save model\.state_dict"
+    ):
         convert(path, input_shape=["3,12,12"])
     report = convert(path, trust_pickle=True, **IMAGES)
     assert report.format == "state_dict"
@@ -96,13 +100,19 @@ def test_averaged_weights(convert: Convert, tmp_path: Path) -> None:
     convert(tmp_path / "net.pt", weights_key="state_dict_ema", **IMAGES)
     written = torch.load(tmp_path / "out.pth", weights_only=True)["state_dict"]
     assert torch.equal(written["conv.bias"], averaged["conv.bias"])
-    with pytest.raises(UsageError, match="has no weights at 'ema'; it has some at state_dict, state_dict_ema"):
+    with pytest.raises(
+        UsageError, match="has no weights at 'ema'; it has some at state_dict, state_dict_ema"
+    ):
         convert(tmp_path / "net.pt", weights_key="ema", **IMAGES)
 
 
 def test_several_models_in_one_file(convert: Convert, tmp_path: Path) -> None:
-    torch.save({"generator": make("Images").state_dict(), "critic": {"w": torch.ones(2)}}, tmp_path / "gan.pt")
-    with pytest.raises(UsageError, match="has weights at generator, critic; choose with --weights-key generator"):
+    torch.save(
+        {"generator": make("Images").state_dict(), "critic": {"w": torch.ones(2)}}, tmp_path / "gan.pt"
+    )
+    with pytest.raises(
+        UsageError, match="has weights at generator, critic; choose with --weights-key generator"
+    ):
         convert(tmp_path / "gan.pt", **IMAGES)
     assert convert(tmp_path / "gan.pt", weights_key="generator", **IMAGES).comparison.max_error == 0
 
@@ -120,7 +130,8 @@ def test_weights_that_do_not_fit(convert: Convert, tmp_path: Path) -> None:
     state["module.conv.bias"] = torch.ones(7)
     torch.save(state, tmp_path / "net.pt")
     with pytest.raises(
-        InputError, match=r"missing head\.bias; unexpected extra\.weight; conv\.bias is \[7\], the model's is \[6\]"
+        InputError,
+        match=r"missing head\.bias; unexpected extra\.weight; conv\.bias is \[7\], the model's is \[6\]",
     ):
         convert(tmp_path / "net.pt", **IMAGES)
 
@@ -158,7 +169,9 @@ def test_suggestions(convert: Convert, tmp_path: Path) -> None:
 
     resnet = build_model(ModelConfig(name="torchvision:resnet18", args={"num_classes": 7}))
     torch.save(resnet.state_dict(), tmp_path / "net.pt")
-    with pytest.raises(UsageError, match="it could be --model torchvision:resnet18 --model-arg num_classes=7"):
+    with pytest.raises(
+        UsageError, match="it could be --model torchvision:resnet18 --model-arg num_classes=7"
+    ):
         convert(tmp_path / "net.pt")
     torch.save(make("Images").state_dict(), tmp_path / "net.pt")
     with pytest.raises(UsageError, match="name it with --model package.module:factory"):
@@ -180,5 +193,3 @@ def test_a_pickle_of_pickle(tmp_path: Path) -> None:
     for protocol in (0, 2, 4, 5):
         found = summarize(pickle.dumps(Harmful("true"), protocol=protocol), tmp_path)
         assert found.names == ["posix.system"]
-
-

@@ -36,13 +36,17 @@ def test_prepacked_files(convert: Convert, model_file: Any, tmp_path: Path) -> N
         "bytecode.pkl",
         lambda content: content + b"__torch__.torch.classes.xnnpack.Conv2dOpContext",
     )
-    with pytest.raises(InputError, match=r"was prepacked for PyTorch Mobile.*convert the \.pt it was made from"):
+    with pytest.raises(
+        InputError, match=r"was prepacked for PyTorch Mobile.*convert the \.pt it was made from"
+    ):
         convert(path, **SHAPE)
 
 
 def test_newer_files(convert: Convert, model_file: Any, tmp_path: Path) -> None:
     path = _with_record(model_file("traced", "Images"), tmp_path / "new.pt", "version", lambda _: b"999\n")
-    with pytest.raises(InputError, match=r"has TorchScript version 999; this PyTorch \(2\.\d+.*reads up to \d+"):
+    with pytest.raises(
+        InputError, match=r"has TorchScript version 999; this PyTorch \(2\.\d+.*reads up to \d+"
+    ):
         convert(path, **SHAPE)
 
 
@@ -90,7 +94,9 @@ def test_training_mode(convert: Convert, tmp_path: Path) -> None:
         convert(tmp_path / "traced.pt", **SHAPE)
     module.drop.p = 0.0
     torch.jit.trace(module, example("Images"), check_trace=False).save(str(tmp_path / "traced.pt"))
-    with pytest.raises(InputError, match=r"captured in training mode, so that its (dropout|batch norm) stays on"):
+    with pytest.raises(
+        InputError, match=r"captured in training mode, so that its (dropout|batch norm) stays on"
+    ):
         convert(tmp_path / "traced.pt", **SHAPE)
 
 
