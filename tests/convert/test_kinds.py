@@ -42,7 +42,7 @@ def test_truncated(kind: str, model_file: GetFile, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     for share in (0.0, 0.001, 0.1, 0.5, 0.9, 0.999):
         path.write_bytes(content[: int(share * len(content))])
-        with pytest.raises(InputError, match="damaged|of no known kind"):
+        with pytest.raises(InputError, match=r"damaged|of no known kind"):
             identify(path)
 
 

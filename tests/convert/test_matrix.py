@@ -85,7 +85,7 @@ def test_training_programs(name: str, kind: str, convert_model: Callable[..., An
 
 
 def test_one_model_from_pt_and_from_ptl(convert_model: Callable[..., Any], tmp_path: Path) -> None:
-    """The same network, once as checkpoint and once as it was made for PyTorch Mobile, gives equal outputs."""
+    """One network, as a checkpoint and as it was made for PyTorch Mobile, gives equal outputs."""
     from edgetrain.runtimes.inference import InferenceProgram
 
     inputs = example("Seizures", batch=1)

@@ -126,9 +126,8 @@ class ConvertConfig(Section):
 
     to: Literal["pte", "train", "pth"] = setting(
         "pte",
-        "pte: a program for inference; train: one with its backward graph, as 'export' makes it; pth: "
-        "a checkpoint "
-        "that every command takes",
+        "pte: a program for inference; train: one with its backward graph, as 'export' makes it; pth: a "
+        "checkpoint that every command takes",
     )
     model: str | None = setting(
         None,

@@ -87,7 +87,6 @@ def _check_repeatable(reference: object, samples: list[torch.Tensor], batch: int
     first, second = (run_batches(reference, few, batch) for _ in range(2))
     if not all(torch.equal(a, b) for a, b in zip(first, second, strict=True)):
         raise InputError(
-            f"{origin} gives other results each time; it may have been captured in training mode: "
-            "capture it again "
-            "after model.eval()"
+            f"{origin} gives other results each time; it may have been captured in training mode: capture "
+            "it again after model.eval()"
         )

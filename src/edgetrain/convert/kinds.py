@@ -100,8 +100,8 @@ def _check_storages(path: Path, summary: PickleSummary, size: int) -> None:
     # The smallest elements have one byte.
     if summary.largest_storage > size:
         raise InputError(
-            f"{path} asks for a tensor of {summary.largest_storage} elements, but has {size} bytes; it "
-            "is refused"
+            f"{path} asks for a tensor of {summary.largest_storage} elements, but has {size} bytes; it is "
+            "refused"
         )
 
 
@@ -118,8 +118,8 @@ def _check_safetensors(path: Path, length: int) -> None:
         raise InputError(f"{path} is no safetensors file, or a damaged one") from error
     if max(ends, default=0) != size - 8 - length:
         raise InputError(
-            f"{path} is cut short or damaged: it should have {8 + length + max(ends, default=0)} bytes, "
-            f"but has {size}"
+            f"{path} is cut short or damaged: it should have {8 + length + max(ends, default=0)} bytes, but "
+            f"has {size}"
         )
 
 

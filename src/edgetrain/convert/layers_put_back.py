@@ -30,9 +30,8 @@ def put_layers_back(graph_module: GraphModule, origin: str) -> None:
     for index, node in enumerate([n for n in graph.nodes if n.op == "call_function"]):
         if node.target in _FUSED_ATTENTION:
             raise InputError(
-                f"{origin} has PyTorch's fused attention in it, which ExecuTorch doesn't have; trace "
-                "it again after "
-                "torch.backends.mha.set_fastpath_enabled(False)"
+                f"{origin} has PyTorch's fused attention in it, which ExecuTorch doesn't have; trace it "
+                "again after torch.backends.mha.set_fastpath_enabled(False)"
             )
         if node.target in _DROPOUTS:
             _check_mode(node.args[2], "dropout", origin)

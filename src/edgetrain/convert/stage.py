@@ -98,9 +98,8 @@ class _Workers:
         except TimeLimitError as error:
             self.close()
             raise InputError(
-                f"{found.path} took more than {settings.time_limit} s and was given up; raise "
-                "--time-limit if that "
-                "is right"
+                f"{found.path} took more than {settings.time_limit} s and was given up; raise --time-limit "
+                "if that is right"
             ) from error
         except (CheckFailedError, MemoryError) as error:
             self.close()

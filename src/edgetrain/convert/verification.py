@@ -97,8 +97,7 @@ def check_error(found: Comparison, tolerance: float) -> None:
     if not found.relative_error <= tolerance:
         raise CheckFailedError(
             f"the converted model differs from its source by {found.relative_error:.1e} of the largest "
-            "output, more "
-            f"than --tolerance {tolerance:g}; nothing was written"
+            f"output, more than --tolerance {tolerance:g}; nothing was written"
         )
 
 
@@ -110,9 +109,8 @@ def check_sqnr(found: Comparison, least: float) -> None:
     """
     if not found.sqnr_db >= least:
         raise CheckFailedError(
-            f"the quantized model has an SQNR of {found.sqnr_db:.1f} dB, less than --min-sqnr "
-            f"{least:g}; calibrate "
-            "it with real samples (--inputs), or keep --precision float32; nothing was written"
+            f"the quantized model has an SQNR of {found.sqnr_db:.1f} dB, less than --min-sqnr {least:g}; "
+            "calibrate it with real samples (--inputs), or keep --precision float32; nothing was written"
         )
 
 

@@ -48,8 +48,7 @@ class Worker:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             return InputError(
                 f"{path} needs more than {self.config.convert.memory_limit} GiB of memory; raise "
-                "--memory-limit if "
-                "that is right"
+                "--memory-limit if that is right"
             )
         if isinstance(error, OSError):
             return EdgetrainError(f"{error.filename or path}: {error.strerror or error}")

@@ -26,9 +26,8 @@ def build_trusted_model(config: ModelConfig, *, trusted: str | None, source: str
     """
     if config.name == CONVERTED:
         raise InputError(
-            f"{source} was converted from a file that doesn't say how to build its model, so that "
-            "PyTorch can't run "
-            "it; take the runtimes native or executorch"
+            f"{source} was converted from a file that doesn't say how to build its model, so that PyTorch "
+            "can't run it; take the runtimes native or executorch"
         )
     if is_custom(config.name) and config.name != trusted:
         raise InputError(

@@ -174,7 +174,7 @@ def test_suggestions(convert: Convert, tmp_path: Path) -> None:
     ):
         convert(tmp_path / "net.pt")
     torch.save(make("Images").state_dict(), tmp_path / "net.pt")
-    with pytest.raises(UsageError, match="name it with --model package.module:factory"):
+    with pytest.raises(UsageError, match=r"name it with --model package\.module:factory"):
         convert(tmp_path / "net.pt")
 
 

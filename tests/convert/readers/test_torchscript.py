@@ -29,7 +29,7 @@ def _with_record(source: Path, path: Path, ending: str, change: Callable[[bytes]
 
 
 def test_prepacked_files(convert: Convert, model_file: Any, tmp_path: Path) -> None:
-    """A build of PyTorch with XNNPACK would write such a file; what gives it away is the name of its classes."""
+    """A PyTorch with XNNPACK would write such a file; what gives it away is the name of its classes."""
     path = _with_record(
         model_file("mobile", "Images"),
         tmp_path / "prepacked.ptl",
@@ -71,7 +71,7 @@ def test_code_that_touches_files(convert: Convert, tmp_path: Path) -> None:
 def test_quantized_modules(convert: Convert, tmp_path: Path) -> None:
     model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)), {nn.Linear})
     torch.jit.script(model).save(str(tmp_path / "quantized.pt"))
-    with pytest.raises(InputError, match="quantized by PyTorch's old quantization.*--precision int8"):
+    with pytest.raises(InputError, match=r"quantized by PyTorch's old quantization.*--precision int8"):
         convert(tmp_path / "quantized.pt", input_shape=["4"])
 
 

@@ -66,9 +66,8 @@ def _load(found: Identified) -> ExportedProgram:
         reason = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
         if _schema(found) > _known_schema():
             raise InputError(
-                f"{found.path} was written by a newer PyTorch (schema {_schema(found)}, this PyTorch "
-                "reads up to "
-                f"{_known_schema()}); convert it with a newer edgetrain"
+                f"{found.path} was written by a newer PyTorch (schema {_schema(found)}, this PyTorch reads "
+                f"up to {_known_schema()}); convert it with a newer edgetrain"
             ) from error
         raise InputError(
             f"{found.path} is no exported program that this PyTorch can load ({reason})"

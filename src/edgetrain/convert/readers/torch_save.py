@@ -105,10 +105,9 @@ def _untrusted(found: Identified) -> str:
     objects = [name for name in suspects if not (name.startswith("torch.") and name.endswith("Storage"))]
     what = f" ({', '.join(objects[:2])})" if objects else ""
     return (
-        f"{found.path} is a pickle of Python objects{what}: loading it can run any code that is in it; "
-        "if you "
-        "trust where it comes from, add --trust-pickle, or save model.state_dict() there and name the model "
-        "with --model"
+        f"{found.path} is a pickle of Python objects{what}: loading it can run any code that is in it; if "
+        "you trust where it comes from, add --trust-pickle, or save model.state_dict() there and name the "
+        "model with --model"
     )
 
 

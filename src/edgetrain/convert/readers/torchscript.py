@@ -65,15 +65,14 @@ def _load(found: Identified) -> torch.jit.ScriptModule:
         versions = _VERSIONS.search(text)
         if versions:
             raise InputError(
-                f"{path} has TorchScript version {versions[1]}; this PyTorch ({torch.__version__}) "
-                "reads up to "
-                f"{versions[2]}: convert it with a newer edgetrain"
+                f"{path} has TorchScript version {versions[1]}; this PyTorch ({torch.__version__}) reads up "
+                f"to {versions[2]}: convert it with a newer edgetrain"
             ) from error
         unknown = re.search(r"Unknown (?:type name|builtin op): '?([\w.:]+)", text)
         if unknown:
             raise InputError(
-                f"{path} needs {unknown[1]}, which this PyTorch doesn't have; convert the file it was "
-                "made from"
+                f"{path} needs {unknown[1]}, which this PyTorch doesn't have; convert the file it was made "
+                "from"
             ) from error
         reason = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
         raise InputError(f"{path} is no TorchScript that this PyTorch can load ({reason.strip()})") from error
@@ -85,9 +84,8 @@ def _check_code(archive: Archive) -> None:
         content = archive.read(name)
         if _PREPACKED in content:
             raise InputError(
-                f"{archive.path} was prepacked for PyTorch Mobile by optimize_for_mobile, and its "
-                "weights can't be "
-                "unpacked again; convert the .pt it was made from, or optimize that anew with "
+                f"{archive.path} was prepacked for PyTorch Mobile by optimize_for_mobile, and its weights "
+                "can't be unpacked again; convert the .pt it was made from, or optimize that anew with "
                 "{MobileOptimizerType.INSERT_FOLD_PREPACK_OPS} as blocklist"
             )
         if _FILES.search(content):

@@ -26,9 +26,8 @@ def write_train(job: Job) -> Written:
     """
     if not job.source.state:
         raise InputError(
-            f"{job.origin} is frozen: its weights are constants in its code, and can't be trained; "
-            "convert it with "
-            "--to pte, or convert the file it was made from"
+            f"{job.origin} is frozen: its weights are constants in its code, and can't be trained; convert "
+            "it with --to pte, or convert the file it was made from"
         )
     if len(job.inputs) != 1:
         raise InputError(f"{job.origin} takes {len(job.inputs)} inputs; only models with one can be trained")
@@ -36,9 +35,8 @@ def write_train(job: Job) -> Written:
     captured = job.source.captured(job.example(job.source.batch or 2))
     if captured.batch is not None and captured.batch > 1:
         raise InputError(
-            f"{job.origin} was captured for batches of exactly {captured.batch}; capture it again with "
-            "a dynamic "
-            "batch, or convert it with --to pte"
+            f"{job.origin} was captured for batches of exactly {captured.batch}; capture it again with a "
+            "dynamic batch, or convert it with --to pte"
         )
     if captured.batch == 1:
         settings = settings.model_copy(update={"max_batch_size": 1})
