@@ -39,11 +39,49 @@ def put_layers_back(graph_module: GraphModule, origin: str) -> None:
         elif node.target is _BATCH_NORM and _is_tensor(node.args[3]):
             _check_mode(node.args[5], "batch norm", origin)
             _put_batch_norm_back(graph_module, node)
-        elif node.target is aten._convolution.default:
-            # The rest says which library may compute it.
-            node.target, node.args = aten.convolution.default, node.args[:9]
+        elif node.target is aten.scaled_dot_product_attention.default:
+            node.target = _attention
+        elif node.target in (aten._convolution.default, aten.convolution.default):
+            _name_convolution(node)
     graph.eliminate_dead_code()
     graph_module.recompile()
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """scaled_dot_product_attention as the operators it stands for: its fused forms have no backward kernel in
+    ExecuTorch, and a captured graph no longer lets `sdpa_kernel` choose."""
+    if enable_gqa:
+        groups = query.shape[-3] // key.shape[-3]
+        key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
+    scores = (query @ key.transpose(-2, -1)) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    return torch.softmax(scores, -1) @ value
+
+
+def _name_convolution(node: Node) -> None:
+    """The operator that the layer calls, which is the one quantization knows. Tracing records another, whose last
+    arguments say which library may compute it."""
+    x, weight, bias, stride, padding, dilation, transposed, _, groups = node.args[:9]
+    assert isinstance(stride, (list, tuple))
+    if transposed:
+        node.target, node.args = aten.convolution.default, node.args[:9]
+        return
+    named = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
+    node.target = named[len(stride) - 1]
+    node.args = (x, weight, bias, stride, padding, dilation, groups)
 
 
 def _check_mode(training: object, what: str, origin: str) -> None:

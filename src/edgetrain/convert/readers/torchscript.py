@@ -110,7 +110,10 @@ def _bundled_inputs(module: torch.jit.ScriptModule) -> list[TensorSpec] | None:
     """What `bundle_inputs` has put into the file as an example."""
     if not hasattr(module, "get_all_bundled_inputs"):
         return None
-    examples = module.get_all_bundled_inputs()
+    try:
+        examples = module.get_all_bundled_inputs()
+    except RuntimeError:
+        return None
     if not examples or not all(isinstance(t, Tensor) and t.dim() for t in examples[0]):
         return None
     return [
