@@ -18,7 +18,7 @@ from edgetrain.convert.layers_put_back import _attention
         {"is_causal": True},
         {"scale": 0.3},
         {"mask": torch.tensor([[True, True, False, True, True]])},
-        {"mask": torch.linspace(-1, 1, 5)},
+        {"mask": torch.linspace(-1, 1, 5).reshape(1, 5)},
     ],
     ids=["plain", "causal", "scale", "mask", "bias"],
 )

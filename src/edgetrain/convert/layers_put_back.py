@@ -72,8 +72,8 @@ def _attention(
 
 
 def _name_convolution(node: Node) -> None:
-    """The operator that the layer calls, which is the one quantization knows. Tracing records another, whose last
-    arguments say which library may compute it."""
+    """The operator that the layer calls, which is the one quantization knows. Tracing records another, whose
+    last arguments say which library may compute it."""
     x, weight, bias, stride, padding, dilation, transposed, _, groups = node.args[:9]
     assert isinstance(stride, (list, tuple))
     if transposed:
