@@ -19,7 +19,11 @@ from edgetrain.convert.readers import read_source
 # `test_captured_modules_train` has all of them.
 CASES = [
     *((name, kind) for name in ("Images", "Seizures") for kind in WRITERS),
-    *((name, kind) for name in ("Recurrent", "Tokens") for kind in ("state_dict", *NAMES_ITS_MODEL[:4])),
+    *(
+        (name, kind)
+        for name in ("Recurrent", "Tokens")
+        for kind in ("state_dict", "traced", "scripted", "pt2")
+    ),
 ]
 
 
@@ -75,16 +79,15 @@ def test_layers_follow_the_mode_again(kind: str, model_file: Callable[[str, str]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "name"), [("pt2", "Images"), ("scripted", "Tokens")])
-def test_training_programs(name: str, kind: str, convert_model: Callable[..., Any], tmp_path: Path) -> None:
-    report = convert_model(kind, name, to="train", export={"max_batch_size": 4})
+def test_training_programs(convert_model: Callable[..., Any]) -> None:
+    report = convert_model("scripted", "Tokens", to="train", export={"max_batch_size": 4})
     assert [path.name for path in report.outputs] == ["out.pte", "out.ptd", "out.json"]
     assert report.gradient_error < 1e-4
     assert report.comparison.relative_error < 1e-5
     assert report.batch == 4
 
 
-def test_one_model_from_pt_and_from_ptl(convert_model: Callable[..., Any], tmp_path: Path) -> None:
+def test_one_model_from_pt_and_from_ptl(convert_model: Callable[..., Any]) -> None:
     """One network, as a checkpoint and as it was made for PyTorch Mobile, gives equal outputs."""
     from edgetrain.runtimes.inference import InferenceProgram
 

@@ -41,25 +41,30 @@ class Greedy(nn.Module):
 
 
 def test_what_goes_wrong_costs_one_file(model_file: GetFile, tmp_path: Path, listener: Any) -> None:
-    sources = {"good": model_file("traced", "Images"), "other": model_file("scripted", "Images")}
-    torch.jit.script(Endless()).save(str(tmp_path / "endless.pt"))
     torch.jit.script(Greedy()).save(str(tmp_path / "greedy.pt"))
-    (tmp_path / "damaged.pt").write_bytes(sources["good"].read_bytes()[:-100])
+    (tmp_path / "damaged.pt").write_bytes(model_file("traced", "Images").read_bytes()[:-100])
     pairs = [
         (tmp_path / "damaged.pt", tmp_path / "out" / "damaged"),
         (tmp_path / "greedy.pt", tmp_path / "out" / "greedy"),
-        (sources["good"], tmp_path / "out" / "good"),
-        (tmp_path / "endless.pt", tmp_path / "out" / "endless"),
+        (model_file("traced", "Images"), tmp_path / "out" / "good"),
     ]
-    config = _config(input_shape=["3,12,12"], time_limit=20, memory_limit=4)
-    result = convert(config, pairs, reporter=listener())
+    result = convert(_config(input_shape=["3,12,12"], memory_limit=4), pairs, reporter=listener())
     assert [report.outputs for report in result.reports] == [[tmp_path / "out" / "good.pte"]]
     messages = [str(failure.error) for failure in result.failures]
     assert "damaged.pt is cut short or damaged" in messages[0]
     assert "needs more than 4 GiB of memory; raise --memory-limit" in messages[1]
-    assert "took more than 20 s and was given up; raise --time-limit" in messages[2]
     assert all(isinstance(failure.error, InputError) for failure in result.failures)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.pte"]
+
+
+def test_files_that_take_forever(tmp_path: Path) -> None:
+    torch.jit.script(Endless()).save(str(tmp_path / "endless.pt"))
+    config = _config(input_shape=["3"], time_limit=2)
+    result = convert(config, [(tmp_path / "endless.pt", tmp_path / "endless")])
+    (failure,) = result.failures
+    assert isinstance(failure.error, InputError)
+    assert "took more than 2 s and was given up; raise --time-limit" in str(failure.error)
+    assert [path.name for path in tmp_path.iterdir()] == ["endless.pt"]
 
 
 class _Limited:
