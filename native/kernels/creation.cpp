@@ -31,7 +31,11 @@ void run_fill(const FillPlan& plan) {
   visit(plan.type, [&](auto zero) {
     using T = decltype(zero);
     const T value = plan.value == nullptr ? static_cast<T>(plan.missing) : element<T>(*plan.value);
-    std::fill_n(static_cast<T*>(plan.to), plan.count, value);
+    if (value == T{0} && !std::signbit(static_cast<double>(value))) {
+      std::memset(plan.to, 0, static_cast<size_t>(plan.count) * sizeof(T));
+    } else {
+      std::fill_n(static_cast<T*>(plan.to), plan.count, value);
+    }
   });
 }
 

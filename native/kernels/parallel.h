@@ -10,4 +10,7 @@ namespace edgetrain::kernels {
 void run_parallel(int64_t count, void (*task)(const void* context, int64_t begin, int64_t end),
                   const void* context);
 
+/// Threads that may run at once.
+int64_t thread_count();
+
 }  // namespace edgetrain::kernels

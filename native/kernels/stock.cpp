@@ -1,6 +1,10 @@
 #include "stock.h"
 
 #include <dlfcn.h>
+#ifndef __APPLE__
+#include <link.h>
+#endif
+#include <unistd.h>
 
 #include <cstring>
 
@@ -20,16 +24,30 @@ OpFunction registered(const char* name) {
   return nullptr;
 }
 
+/// A name is looked for where the runner looks for its libraries; not where a sanitizer stands between, which
+/// is what the neighbour is for.
+std::string path() {
+#ifdef __APPLE__
+  return "@rpath/" EDGETRAIN_STOCK_KERNELS;
+#else
+  std::string found = EDGETRAIN_STOCK_KERNELS;
+  void* neighbour = ::dlopen("libexecutorch.so", RTLD_LAZY | RTLD_NOLOAD);
+  const link_map* map = nullptr;
+  if (neighbour != nullptr && ::dlinfo(neighbour, RTLD_DI_LINKMAP, &map) == 0) {
+    const std::string beside = map->l_name;
+    const std::string candidate = beside.substr(0, beside.rfind('/') + 1) + found;
+    if (::access(candidate.c_str(), R_OK) == 0) found = candidate;
+  }
+  if (neighbour != nullptr) ::dlclose(neighbour);
+  return found;
+#endif
+}
+
 }  // namespace
 
 Status load_stock_kernels() {
-#ifdef __APPLE__
-  constexpr char kPath[] = "@rpath/" EDGETRAIN_STOCK_KERNELS;
-#else
-  constexpr char kPath[] = EDGETRAIN_STOCK_KERNELS;
-#endif
   // Its static initialisers register the kernels. It stays: they are called until the process ends.
-  if (::dlopen(kPath, RTLD_NOW | RTLD_GLOBAL) != nullptr) return {};
+  if (::dlopen(path().c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) return {};
   const char* reason = ::dlerror();
   return bad_input("put " EDGETRAIN_STOCK_KERNELS " beside edgetrain-runner or into ../lib (" +
                    std::string(reason != nullptr ? reason : "it can't be loaded") + ")");

@@ -61,10 +61,12 @@ def test_runtimes_train_alike(digits_program: Any, tmp_path: Path, listener: Any
     assert len(losses["torch"]) == 20
     assert losses["executorch"] == pytest.approx(losses["torch"], rel=1e-4)
     before = load_program(digits_program.program).tensors()
+    # Where a gradient is zero but for rounding, Adam steps by its sign.
+    most = 1e-4 if optimizer == "sgd" else 5e-2
     for name, tensor in weights["torch"].items():
         change = (tensor - before[name]).norm()
         assert change > 0, name
-        assert (weights["executorch"][name] - tensor).norm() < 1e-2 * change, name
+        assert (weights["executorch"][name] - tensor).norm() < most * change, name
     assert results["executorch"].after.loss == pytest.approx(results["torch"].after.loss, rel=1e-4)
 
 

@@ -213,7 +213,8 @@ def test_a_lost_profile_hides_no_other_failure(
 ) -> None:
     dump = tmp_path / "dump.etdp"
     common = ["train", digits_program.program, "--data", packed.train, "-o", tmp_path / "out.ptd"]
-    done = run(*common, "--lr", 1e20, "--profile", dump, preexec_fn=limit_files)
+    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))}
+    done = run(*common, "--lr", 1e20, "--profile", dump, **few)
     assert done.code == 4
     assert not dump.exists()
 

@@ -84,7 +84,12 @@ const float* windows_of(const Images& images, int64_t first, int64_t count) {
   if (images.window.inside(images.height, images.width)) return from;
   const int64_t planes = count * images.channels;
   auto* to = scratch_of<float>(Scratch::kPadded, planes * images.window.plane());
-  pad_planes(from, planes, images.height, images.width, images.window, to, images.window.plane());
+  parallel(planes, [&](int64_t begin, int64_t end) {
+    for (int64_t plane = begin; plane < end; ++plane) {
+      pad_plane(from + plane * images.height * images.width, images.height, images.width, images.window,
+                to + plane * images.window.plane());
+    }
+  });
   return to;
 }
 
@@ -199,6 +204,56 @@ struct Reach {
   }
 };
 
+/// Parts of the batch whose sums are made apart, where weights are few. As many for any number of threads, so
+/// that results are the same.
+constexpr int64_t kParts = 4, kFewWeights = 4096;
+
+/// The gradient of a small weight: each thread goes through images of its own.
+void grad_of_few_weights(const Convolution& c, const Images& images, const float* grad_output,
+                         float* grad_weight) {
+  const int64_t taps = c.channels * c.kernel_height * c.kernel_width, weights = c.out_channels * taps;
+  const int64_t pixels = c.out_height * c.out_width, image_plane = c.channels * images.window.plane();
+  auto* offsets = scratch_of<int32_t>(Scratch::kOffsets, taps + pixels);
+  fill_taps(c, images.window, offsets);
+  fill_pixels(c, images.window, offsets + taps);
+  const Gathered matrix = {offsets, taps, offsets + taps, pixels};
+  const int64_t parts = min(kParts, c.batch), memory = image_plane + pixels * kPanel;
+  auto* sums = scratch_of<float>(Scratch::kTransposed, parts * weights);
+  auto* slots = scratch_of<float>(Scratch::kPacked, parts * memory);
+  __builtin_memset(sums, 0, static_cast<size_t>(parts * weights) * sizeof(float));
+  parallel(parts, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      float *panel = slots + part * memory, *window = panel + pixels * kPanel;
+      for (int64_t image = part * c.batch / parts; image < (part + 1) * c.batch / parts; ++image) {
+        for (int64_t channel = 0; channel < c.channels; ++channel) {
+          const float* from = images.data + (image * c.channels + channel) * c.height * c.width;
+          pad_plane(from, c.height, c.width, images.window, window + channel * images.window.plane());
+        }
+        for (int64_t n0 = 0; n0 < c.out_channels; n0 += kPanel) {
+          const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0);
+          if (columns < kPanel) {
+            __builtin_memset(panel, 0, static_cast<size_t>(pixels * kPanel) * sizeof(float));
+          }
+          transpose(grad_output + (image * c.out_channels + n0) * pixels, pixels, panel, kPanel, columns,
+                    pixels);
+          const Target target = {sums + part * weights + n0 * taps, taps, nullptr};
+          for (int64_t k = 0; k < pixels; k += kSumDepth) {
+            for (int64_t m = 0; m < taps; m += kBlockRows) {
+              multiply_block<true>(window, matrix, m, k, min(kSumDepth, pixels - k), panel + k * kPanel,
+                                   columns, nullptr, target);
+            }
+          }
+        }
+      }
+    }
+  });
+  for (int64_t i = 0; i < weights; ++i) {
+    float sum = sums[i];
+    for (int64_t part = 1; part < parts; ++part) sum += sums[part * weights + i];
+    grad_weight[i] = sum;
+  }
+}
+
 }  // namespace
 
 void convolution(const Convolution& c, const float* input, const float* weight, const float* bias,
@@ -292,6 +347,9 @@ void convolution_grad_weight(const Convolution& c, const float* grad_output, con
   if (winograd_grad_weight(c, grad_output, input, grad_weight)) return;
   const Images images = input_images(c, input);
   const int64_t taps = c.channels / c.groups * c.kernel_height * c.kernel_width;
+  if (c.groups == 1 && c.batch > 1 && c.out_channels * taps <= kFewWeights) {
+    return grad_of_few_weights(c, images, grad_output, grad_weight);
+  }
   const int64_t pixels = c.out_height * c.out_width, columns = c.out_channels / c.groups;
   const int64_t panels_per_group = divide_up(columns, kPanel), panels = c.groups * panels_per_group;
   const int64_t image_plane = c.channels * images.window.plane();

@@ -37,22 +37,15 @@ struct Window {
   }
 };
 
-/// Images with zeros around them, one window each, plane_step apart.
-inline void pad_planes(const float* from, int64_t planes, int64_t height, int64_t width, const Window& window,
-                       float* to, int64_t plane_step) {
+/// An image's plane with zeros around it.
+inline void pad_plane(const float* from, int64_t height, int64_t width, const Window& window, float* to) {
   const int64_t rows = max<int64_t>(0, min(height, window.height - window.top));
   const int64_t columns = max<int64_t>(0, min(width, window.width - window.left));
-  parallel(planes, [&](int64_t begin, int64_t end) {
-    for (int64_t plane = begin; plane < end; ++plane) {
-      float* out = to + plane * plane_step;
-      __builtin_memset(out, 0, static_cast<size_t>(plane_step) * sizeof(float));
-      for (int64_t y = 0; y < rows; ++y) {
-        const float* source = from + (plane * height + y) * width;
-        float* target = out + (window.top + y) * window.width + window.left;
-        __builtin_memcpy(target, source, static_cast<size_t>(columns) * sizeof(float));
-      }
-    }
-  });
+  __builtin_memset(to, 0, static_cast<size_t>(window.plane()) * sizeof(float));
+  for (int64_t y = 0; y < rows; ++y) {
+    float* target = to + (window.top + y) * window.width + window.left;
+    __builtin_memcpy(target, from + y * width, static_cast<size_t>(columns) * sizeof(float));
+  }
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

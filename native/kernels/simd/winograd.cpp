@@ -16,6 +16,9 @@ constexpr int kTaps = 9;
 constexpr int64_t kTileBytes = 256 << 10, kKernelBytes = 1152 << 10;
 /// Tiles per task: their products, of one panel, stay in the second-level cache.
 constexpr int64_t kBlockTiles = 2 * kTileRows;
+/// Parts of the tiles in a weight's gradient that are summed apart, where the weight has at most so many
+/// bytes.
+constexpr int64_t kParts = 2, kPartBytes = 512 << 10;
 /// Tiles of a row that are read at once.
 constexpr int64_t kRun = 8;
 
@@ -60,11 +63,26 @@ void read_run(const Squares& from, int64_t image, int64_t group, int64_t row, in
   }
 }
 
+/// f(0, count), on all threads or on this one.
+struct OnAllThreads {
+  template <class Function>
+  void operator()(int64_t count, const Function& f) const {
+    parallel(count, f);
+  }
+};
+struct OnThisThread {
+  template <class Function>
+  void operator()(int64_t count, const Function& f) const {
+    f(int64_t{0}, count);
+  }
+};
+
 /// Squares [first, first + count), all channels, through kLine.
-template <auto kLine, int kSize, int kStep, int kTo>
-void transform_squares(const Squares& from, int64_t first, int64_t count, const Transformed& to) {
+template <auto kLine, int kSize, int kStep, int kTo, class Spread = OnAllThreads>
+void transform_squares(const Squares& from, int64_t first, int64_t count, const Transformed& to,
+                       const Spread& spread = {}) {
   const int64_t runs = divide_up(count, kRun), groups = from.groups(), product = to.product;
-  parallel(runs * groups, [&](int64_t begin, int64_t end) {
+  spread(runs * groups, [&](int64_t begin, int64_t end) {
     alignas(64) float pixels[kSize * (kStep * kRun + kSize - kStep) * kWidth];
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task % groups, last = min(first + count, first + (task / groups + 1) * kRun);
@@ -156,8 +174,11 @@ void convolve(const Convolution& c, bool turned, const float* input, const float
   const int64_t depth = squares.groups() * kWidth, panels = divide_up(c.out_channels, kPanel);
   const int64_t product = odd_lines(c.channels * kPanel), square = odd_lines(kPoints * depth);
   const int64_t panel_chunk = how_many(kKernelBytes, kPoints * product * 4, panels);
-  const int64_t tile_chunk =
-      min(tiles, max(kBlockTiles, how_many(kTileBytes, square * 4, tiles) / kTileRows * kTileRows));
+  // Each part of the images has memory of its own: what a thread has transformed, the same thread multiplies.
+  const int64_t parts = min(2 * thread_count(), tiles / (2 * kTileRows));
+  const bool apart = thread_count() > 1 && parts > 1;
+  const int64_t fitting = how_many(kTileBytes / (apart ? 2 : 1), square * 4, tiles);
+  const int64_t tile_chunk = min(tiles, max(kBlockTiles, fitting / kTileRows * kTileRows));
   /// Tiles of one row: the first one's image and pixel, and the pixels of all.
   struct Run {
     int64_t tiles, image, y, x, height, width;
@@ -173,49 +194,60 @@ void convolve(const Convolution& c, bool turned, const float* input, const float
     }
   };
   auto* kernels = scratch_of<float>(Scratch::kPacked, panel_chunk * kPoints * product);
-  const Transformed transformed = {scratch_of<float>(Scratch::kPadded, tile_chunk * square), depth, square};
+  auto* memory = scratch_of<float>(Scratch::kPadded, (apart ? parts : 1) * tile_chunk * square);
   for (int64_t first_panel = 0; first_panel < panels; first_panel += panel_chunk) {
     const int64_t panel_count = min(panel_chunk, panels - first_panel);
     transform_weight<kOutputs>(c, weight, turned, first_panel, panel_count, kernels);
-    for (int64_t first = 0; first < tiles; first += tile_chunk) {
-      const int64_t count = min(tile_chunk, tiles - first), blocks = divide_up(count, kBlockTiles);
-      if (first_panel == 0 || tile_chunk < tiles) {
+    const auto multiply_tiles = [&](int64_t first, int64_t end, const Transformed& transformed,
+                                    const auto& spread) {
+      for (; first < end; first += tile_chunk) {
+        const int64_t count = min(tile_chunk, end - first), blocks = divide_up(count, kBlockTiles);
         transform_squares<Winograd<kOutputs>::input, kTile, kOutputs, kTile>(squares, first, count,
-                                                                             transformed);
-      }
-      parallel(panel_count * blocks, [&](int64_t begin, int64_t end) {
-        alignas(64) float products[kBlockTiles * kPoints * kPanel];
-        alignas(64) float pixels[kOutputs * kOutputs * kRun * kPanel];
-        for (int64_t task = begin; task < end; ++task) {
-          const int64_t t0 = task % blocks * kBlockTiles, t1 = min(count, t0 + kBlockTiles);
-          const int64_t n0 = (first_panel + task / blocks) * kPanel;
-          const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0);
-          const float* panel = kernels + task / blocks * kPoints * product;
-          for (int64_t t = t0; t < t1; t += kTileRows) {
-            multiply_points<kPoints>(transformed.data + t * square, square, depth,
-                                     min<int64_t>(kTileRows, t1 - t), Steps{1}, c.channels, panel, kPanel,
-                                     product, columns, products + (t - t0) * kPoints * kPanel);
-          }
-          const float* from = products;
-          for_runs(first + t0, first + t1, [&](const Run& run) {
-            const int64_t row = run.tiles * kOutputs * kPanel;
-            for (int64_t i = 0; i < run.tiles; ++i, from += kPoints * kPanel) {
-              for (int64_t n = 0; n < columns; n += kWidth) {
-                float* to = pixels + i * kOutputs * kPanel + n;
-                const Vector start = bias != nullptr ? load_part(bias + n0 + n, columns - n) : Vector{};
-                both_ways<Winograd<kOutputs>::output, kTile, kOutputs>(
-                    [&](int y, int x) { return load(from + (y * kTile + x) * kPanel + n); },
-                    [&](int y, int x, Vector value) { store(to + y * row + x * kPanel, value + start); });
+                                                                             transformed, spread);
+        spread(panel_count * blocks, [&](int64_t task, int64_t last) {
+          alignas(64) float products[kBlockTiles * kPoints * kPanel];
+          alignas(64) float pixels[kOutputs * kOutputs * kRun * kPanel];
+          for (; task < last; ++task) {
+            const int64_t t0 = task % blocks * kBlockTiles, t1 = min(count, t0 + kBlockTiles);
+            const int64_t n0 = (first_panel + task / blocks) * kPanel;
+            const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0);
+            const float* panel = kernels + task / blocks * kPoints * product;
+            for (int64_t t = t0; t < t1; t += kTileRows) {
+              multiply_points<kPoints>(transformed.data + t * square, square, depth,
+                                       min<int64_t>(kTileRows, t1 - t), Steps{1}, c.channels, panel, kPanel,
+                                       product, columns, products + (t - t0) * kPoints * kPanel);
+            }
+            const float* from = products;
+            for_runs(first + t0, first + t1, [&](const Run& run) {
+              const int64_t row = run.tiles * kOutputs * kPanel;
+              for (int64_t i = 0; i < run.tiles; ++i, from += kPoints * kPanel) {
+                for (int64_t n = 0; n < columns; n += kWidth) {
+                  float* to = pixels + i * kOutputs * kPanel + n;
+                  const Vector start = bias != nullptr ? load_part(bias + n0 + n, columns - n) : Vector{};
+                  both_ways<Winograd<kOutputs>::output, kTile, kOutputs>(
+                      [&](int y, int x) { return load(from + (y * kTile + x) * kPanel + n); },
+                      [&](int y, int x, Vector value) { store(to + y * row + x * kPanel, value + start); });
+                }
               }
-            }
-            float* to = output + (run.image * c.out_channels + n0) * plane + run.y * c.out_width + run.x;
-            for (int64_t y = 0; y < run.height; ++y) {
-              transpose(pixels + y * row, kPanel, to + y * c.out_width, plane, run.width, columns);
-            }
-          });
-        }
-      });
+              float* to = output + (run.image * c.out_channels + n0) * plane + run.y * c.out_width + run.x;
+              for (int64_t y = 0; y < run.height; ++y) {
+                transpose(pixels + y * row, kPanel, to + y * c.out_width, plane, run.width, columns);
+              }
+            });
+          }
+        });
+      }
+    };
+    if (!apart) {
+      multiply_tiles(0, tiles, {memory, depth, square}, OnAllThreads());
+      continue;
     }
+    parallel(parts, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; ++part) {
+        multiply_tiles(part * tiles / parts, (part + 1) * tiles / parts,
+                       {memory + part * tile_chunk * square, depth, square}, OnThisThread());
+      }
+    });
   }
 }
 
@@ -225,46 +257,69 @@ void grad_weight_of(const Convolution& c, const float* grad_output, const float*
   const int64_t down = divide_up(c.out_height, kOutputs), across = divide_up(c.out_width, kOutputs);
   const Squares pixels = {input, c.channels, c.height, c.width, c.padding_y, c.padding_x, down, across};
   const Squares grads = {grad_output, c.out_channels, c.out_height, c.out_width, 0, 0, down, across};
-  const int64_t tiles = c.batch * down * across;
+  const int64_t tiles = c.batch * down * across, taps = c.channels * kTaps, weights = c.out_channels * taps;
+  if (tiles == 0) return void(__builtin_memset(grad_weight, 0, static_cast<size_t>(weights) * sizeof(float)));
   const int64_t row = odd_lines(pixels.groups() * kWidth), panel_row = odd_lines(grads.groups() * kWidth);
-  const int64_t chunk = how_many(kKernelBytes, kPoints * (row + panel_row) * 4, tiles);
+  // As many parts and tiles at a time for any number of threads, so that sums are the same.
+  const int64_t parts = weights * 4 <= kPartBytes && tiles >= kParts * kBlockTiles ? kParts : 1;
+  const int64_t chunk = how_many(kKernelBytes / parts, kPoints * (row + panel_row) * 4, tiles);
   const int64_t row_product = odd_lines(chunk * row), panel_product = odd_lines(chunk * panel_row);
-  const Transformed rows = {scratch_of<float>(Scratch::kPadded, kPoints * row_product), row_product, row};
-  const Transformed panels = {scratch_of<float>(Scratch::kPacked, kPoints * panel_product), panel_product,
-                              panel_row};
-  const int64_t blocks = divide_up(c.channels, kTileRows), taps = c.channels * kTaps;
-  if (tiles == 0)
-    __builtin_memset(grad_weight, 0, static_cast<size_t>(c.out_channels * taps) * sizeof(float));
-  for (int64_t first = 0; first < tiles; first += chunk) {
-    const int64_t count = min(chunk, tiles - first);
-    transform_squares<Winograd<kOutputs>::input, kTile, kOutputs, kTile>(pixels, first, count, rows);
-    transform_squares<Winograd<kOutputs>::grad_output, kOutputs, kOutputs, kTile>(grads, first, count,
-                                                                                  panels);
-    parallel(divide_up(c.out_channels, kPanel) * blocks, [&](int64_t begin, int64_t end) {
-      alignas(64) float products[kTileRows * kPoints * kPanel];
-      alignas(64) float sums[kTileRows * kTaps * kPanel];
-      for (int64_t task = begin; task < end; ++task) {
-        const int64_t n0 = task / blocks * kPanel, columns = min<int64_t>(kPanel, c.out_channels - n0);
-        const int64_t c0 = task % blocks * kTileRows, channels = min<int64_t>(kTileRows, c.channels - c0);
-        multiply_points<kPoints>(rows.data + c0, 1, rows.product, channels, Steps{row}, count,
-                                 panels.data + n0, panel_row, panels.product, columns, products);
-        for (int64_t i = 0; i < channels; ++i) {
-          for (int64_t n = 0; n < columns; n += kWidth) {
-            const float* from = products + i * kPoints * kPanel + n;
-            float* to = sums + i * kTaps * kPanel + n;
-            both_ways<Winograd<kOutputs>::grad_weight, kTile, 3>(
-                [&](int y, int x) { return load(from + (y * kTile + x) * kPanel); },
-                [&](int y, int x, Vector value) { store(to + (3 * y + x) * kPanel, value); });
+  const bool apart = parts > 1 && thread_count() == parts;
+  const int64_t slots = apart ? parts : 1;
+  auto* row_memory = scratch_of<float>(Scratch::kPadded, slots * kPoints * row_product);
+  auto* panel_memory = scratch_of<float>(Scratch::kPacked, slots * kPoints * panel_product);
+  auto* sums_of_parts = scratch_of<float>(Scratch::kTransposed, (parts - 1) * weights);
+  const int64_t blocks = divide_up(c.channels, kTileRows);
+  const auto add_tiles = [&](int64_t begin, int64_t end, int64_t slot, float* result, const auto& spread) {
+    const Transformed rows = {row_memory + slot * kPoints * row_product, row_product, row};
+    const Transformed panels = {panel_memory + slot * kPoints * panel_product, panel_product, panel_row};
+    for (int64_t first = begin; first < end; first += chunk) {
+      const int64_t count = min(chunk, end - first);
+      transform_squares<Winograd<kOutputs>::input, kTile, kOutputs, kTile>(pixels, first, count, rows,
+                                                                           spread);
+      transform_squares<Winograd<kOutputs>::grad_output, kOutputs, kOutputs, kTile>(grads, first, count,
+                                                                                    panels, spread);
+      spread(divide_up(c.out_channels, kPanel) * blocks, [&](int64_t task, int64_t last) {
+        alignas(64) float products[kTileRows * kPoints * kPanel];
+        alignas(64) float sums[kTileRows * kTaps * kPanel];
+        for (; task < last; ++task) {
+          const int64_t n0 = task / blocks * kPanel, columns = min<int64_t>(kPanel, c.out_channels - n0);
+          const int64_t c0 = task % blocks * kTileRows, channels = min<int64_t>(kTileRows, c.channels - c0);
+          multiply_points<kPoints>(rows.data + c0, 1, rows.product, channels, Steps{row}, count,
+                                   panels.data + n0, panel_row, panels.product, columns, products);
+          for (int64_t i = 0; i < channels; ++i) {
+            for (int64_t n = 0; n < columns; n += kWidth) {
+              const float* from = products + i * kPoints * kPanel + n;
+              float* to = sums + i * kTaps * kPanel + n;
+              both_ways<Winograd<kOutputs>::grad_weight, kTile, 3>(
+                  [&](int y, int x) { return load(from + (y * kTile + x) * kPanel); },
+                  [&](int y, int x, Vector value) { store(to + (3 * y + x) * kPanel, value); });
+            }
+          }
+          float* to = result + n0 * taps + c0 * kTaps;
+          if (first == begin) {
+            transpose<false>(sums, kPanel, to, taps, channels * kTaps, columns);
+          } else {
+            transpose<true>(sums, kPanel, to, taps, channels * kTaps, columns);
           }
         }
-        float* to = grad_weight + n0 * taps + c0 * kTaps;
-        if (first == 0) {
-          transpose<false>(sums, kPanel, to, taps, channels * kTaps, columns);
-        } else {
-          transpose<true>(sums, kPanel, to, taps, channels * kTaps, columns);
-        }
-      }
+      });
+    }
+  };
+  const auto add_part = [&](int64_t part, int64_t slot, const auto& spread) {
+    float* result = part == 0 ? grad_weight : sums_of_parts + (part - 1) * weights;
+    add_tiles(part * tiles / parts, (part + 1) * tiles / parts, slot, result, spread);
+  };
+  if (apart) {
+    parallel(parts, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; ++part) add_part(part, part, OnThisThread());
     });
+  } else {
+    for (int64_t part = 0; part < parts; ++part) add_part(part, 0, OnAllThreads());
+  }
+  for (int64_t part = 1; part < parts; ++part) {
+    const float* from = sums_of_parts + (part - 1) * weights;
+    for (int64_t i = 0; i < weights; ++i) grad_weight[i] += from[i];
   }
 }
 

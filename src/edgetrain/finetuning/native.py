@@ -70,7 +70,7 @@ def _flags(job: Job) -> list[str]:
     schedule = job.config.schedule.model_dump(exclude={"name"})
     augmentation = job.dataset.augmentation
     return [
-        *value_flags(job.config.finetune.model_dump(exclude={"runtime"})),
+        *value_flags(job.config.finetune.model_dump(exclude={"runtime", "kernels"})),
         *optimizer_flags(job.config.optimizer),
         *("--schedule", job.config.schedule.name, *value_flags(schedule)),
         *(["--flip"] if augmentation.flip else []),
