@@ -49,7 +49,7 @@ def test_views_instead_of_flatten() -> None:
 @pytest.mark.parametrize(
     ("model", "listed"),
     [
-        ("Images", "takes inputs of several shapes: 3,12,12, 3,13,13; choose with --input-shape 3,12,12"),
+        ("Images", "takes inputs of several shapes: 3,12,12, 3,13,13; choose with --input-shape 3,13,13"),
         ("Seizures", "1,60, 1,61, 1,62, 1,63; choose"),
         ("Recurrent", r"4,4, 8,4, 12,4, 16,4, 24,4, 32,4 and \d+ more; choose"),
         ("mobilenet", r"3,1,1, .* and \d+ more; choose"),

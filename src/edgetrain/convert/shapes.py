@@ -53,7 +53,7 @@ def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> lis
         if candidates:
             shown = ", ".join(shape_text(c) for c in candidates[:6])
             more = f" and {len(candidates) - 6} more" if len(candidates) > 6 else ""
-            middle = shape_text(candidates[0])
+            middle = shape_text(candidates[len(candidates) // 2])
             raise UsageError(
                 f"{origin} takes inputs of several shapes: {shown}{more}; choose with {_FLAG} {middle}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from .source import Captured
 aten = torch.ops.aten
 # Two sizes whose ratio no other dimension is likely to have.
 _SIZES = (5, 7)
+# The end of TorchScript's tracebacks, where an exception says nothing.
+_BARE_TYPE = re.compile(r"\s*[\w.]*(?:Error|Exception):?\s*$")
 
 
 def trace_script(module: torch.jit.ScriptModule, example: Sequence[Tensor], origin: str) -> Captured:
@@ -170,5 +173,5 @@ def _reason(error: RuntimeError, origin: str) -> str:
             f"{origin} takes other branches depending on the values of its inputs, which a program can't; "
             "convert a model without such branches"
         )
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not _BARE_TYPE.match(line)]
     return f"{origin} can't be captured: {lines[-1] if lines else type(error).__name__}"

@@ -42,6 +42,11 @@ def find_weights(payload: Any, origin: str, entry: str | None = None) -> Weights
         InputError: there is none.
         UsageError: there are several, or none at `entry`.
     """
+    if isinstance(payload, Mapping) and any(str(name).endswith("_packed_params") for name in payload):
+        raise InputError(
+            f"{origin} holds quantized layers; convert the float weights it was made from, with "
+            "--precision int8 to quantize them again"
+        )
     found = dict(_states(payload))
     if not found:
         kind = type(payload).__name__

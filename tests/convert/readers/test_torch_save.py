@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from convert_models import make
+from torch import nn
 
 from edgetrain.errors import InputError, UsageError
 
@@ -193,3 +194,10 @@ def test_a_pickle_of_pickle(tmp_path: Path) -> None:
     for protocol in (0, 2, 4, 5):
         found = summarize(pickle.dumps(Harmful("true"), protocol=protocol), tmp_path)
         assert found.names == ["posix.system"]
+
+
+def test_weights_of_quantized_layers(convert: Convert, tmp_path: Path) -> None:
+    model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)), {nn.Linear})
+    torch.save(model.state_dict(), tmp_path / "quantized.pth")
+    with pytest.raises(InputError, match="holds quantized layers; convert the float weights"):
+        convert(tmp_path / "quantized.pth", **IMAGES)

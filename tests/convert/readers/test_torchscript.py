@@ -68,6 +68,31 @@ def test_code_that_touches_files(convert: Convert, tmp_path: Path) -> None:
         convert(tmp_path / "writes.pt", input_shape=["3"])
 
 
+@pytest.mark.parametrize("call", [b"torch. save", b"ops.aten .save", b"torch.\\\n save", b"torch.# x\n save"])
+def test_code_that_hides_what_it_does_to_files(convert: Convert, tmp_path: Path, call: bytes) -> None:
+    target = tmp_path / "written"
+    torch.jit.trace(nn.Linear(4, 2), torch.zeros(1, 4)).save(str(tmp_path / "plain.pt"))
+
+    def add(code: bytes) -> bytes:
+        line = b'    _9 = %s(x, "%s")\n' % (call, str(target).encode())
+        return code.replace(b"    return ", line + b"    return ", 1)
+
+    path = _with_record(tmp_path / "plain.pt", tmp_path / "hidden.pt", ".py", add)
+    assert path.read_bytes().count(call) == 1
+    with pytest.raises(InputError, match="reads or writes files in its code"):
+        convert(path, input_shape=["4"])
+    assert not target.exists()
+
+
+def test_other_precisions(convert: Convert, tmp_path: Path) -> None:
+    model = nn.Linear(4, 2).double()
+    torch.jit.trace(model, torch.zeros(1, 4).double()).save(str(tmp_path / "double.pt"))
+    with pytest.raises(
+        InputError, match=r"computes in float64, and programs do in float32; save model.float\(\)"
+    ):
+        convert(tmp_path / "double.pt", input_shape=["4"])
+
+
 def test_quantized_modules(convert: Convert, tmp_path: Path) -> None:
     model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)), {nn.Linear})
     torch.jit.script(model).save(str(tmp_path / "quantized.pt"))

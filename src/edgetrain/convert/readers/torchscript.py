@@ -19,8 +19,9 @@ from ..weights import find_weights
 from .named_model import source_of_weights
 
 _PREPACKED = b"torch.classes.xnnpack"
-# A model computes; these write and read files.
-_FILES = re.compile(rb"\b(?:torch|ops\.aten)\.(?:save|from_file)\b")
+# A model computes; these operators write and read files. Their names alone, since the code may have blanks,
+# comments and line breaks wherever it likes.
+_FILES = re.compile(rb"\b(?:save|from_file)\b")
 _VERSIONS = re.compile(r"version (\d+).*?maximum supported version for reading is (\d+)", re.DOTALL)
 
 
@@ -40,6 +41,8 @@ def read_torchscript(found: Identified, config: ConvertConfig) -> Source:
     _check_float(module, origin)
     if config.model is not None:
         return source_of_weights(find_weights(module.state_dict(), origin), config, kind, origin)
+
+    _check_float32(module, origin)
 
     def capture(example: Sequence[Tensor]) -> Captured:
         return trace_script(module, example, origin)
@@ -103,6 +106,16 @@ def _check_float(module: torch.jit.ScriptModule, origin: str) -> None:
         raise InputError(
             f"{origin} is quantized by PyTorch's old quantization, whose operators ExecuTorch doesn't have; "
             "convert the float model, with --precision int8 to quantize it again"
+        )
+
+
+def _check_float32(module: torch.jit.ScriptModule, origin: str) -> None:
+    other = {t.dtype for t in module.state_dict().values() if t.is_floating_point()} - {torch.float32}
+    if other:
+        names = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in other))
+        raise InputError(
+            f"{origin} computes in {names}, and programs do in float32; save model.float(), or name the "
+            "model with --model to take the weights alone"
         )
 
 

@@ -15,8 +15,8 @@ def masked_gradients(program: ExportedProgram) -> int:
     """Writes choices between a tensor and a constant as masked_fill; returns how many there were.
 
     One form for `masked_by_outputs` to find; lowering makes `where` of what is left. Where the constant comes
-    second, the comparison that made the mask is turned round if it is x != c; x <= c and x > c are no opposites,
-    for NaN.
+    second, the comparison that made the mask is turned round if it is x != c; x <= c and x > c are no
+    opposites, for NaN.
     """
     count = 0
     for node in calls(program, aten.where.self):
