@@ -35,7 +35,11 @@ class Outcome:
 
 
 class DeviceSteps:
-    """Runs a program in ExecuTorch, without dropout, from its own weights each time."""
+    """Runs a program in ExecuTorch, without dropout, from its own weights each time.
+
+    In stock kernels: a program has to be right wherever it is taken, and edgetrain's kernels have tests of
+    their own.
+    """
 
     def __init__(self, program: Program, learning_rate: float) -> None:
         self.program = program
@@ -44,7 +48,7 @@ class DeviceSteps:
 
     def run(self, inputs: Tensor, targets: Tensor, steps: int) -> Outcome:
         """`steps` steps of SGD with momentum 0.9 on one batch."""
-        session = open_session("executorch", self.program, dropout=False)
+        session = open_session("executorch", self.program, dropout=False, kernels="stock")
         outcome = Outcome()
         optimizer = None
         for step in range(1, steps + 1):
