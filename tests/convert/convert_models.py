@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,3 +158,12 @@ def model_flags(kind: str, name: str) -> dict[str, object]:
     if name == "mobilenet":
         return {"model": "torchvision:mobilenet_v2", "model_args": {"width_mult": 0.25, "num_classes": 10}}
     return {"model": f"convert_models:{name}"}
+
+
+def with_record(source: Path, path: Path, ending: str, change: Callable[[bytes], bytes]) -> Path:
+    """A copy of a zip file in which one record is changed."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, change(content) if name.endswith(ending) else content)
+    return path

@@ -12,20 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from convert_models import Images, example, make
+from convert_models import Images, example, make, with_record
 
 from edgetrain.convert.program_checks import _is_size, _is_target
 from edgetrain.errors import InputError
 
 Convert = Callable[..., Any]
-
-
-def _changed(source: Path, path: Path, ending: str, change: Callable[[bytes], bytes]) -> Path:
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            new.writestr(name, change(content) if name.endswith(ending) else content)
-    return path
 
 
 class Harmful:
@@ -42,7 +34,7 @@ def test_pickled_example_inputs(convert: Convert, model_file: Any, tmp_path: Pat
     proof = tmp_path / "proof"
     buffer = io.BytesIO()
     torch.save(Harmful(f"touch {proof}"), buffer)
-    path = _changed(
+    path = with_record(
         model_file("pt2", "Images"),
         tmp_path / "bad.pt2",
         "sample_inputs/model.pt",
@@ -62,14 +54,14 @@ def test_formulas_that_are_code(convert: Convert, model_file: Any, tmp_path: Pat
         end = text.index('"', start)
         return (text[:start] + f"__import__('os').system('touch {proof}')" + text[end:]).encode()
 
-    path = _changed(model_file("pt2", "Images"), tmp_path / "bad.pt2", "models/model.json", change)
+    path = with_record(model_file("pt2", "Images"), tmp_path / "bad.pt2", "models/model.json", change)
     with pytest.raises(InputError, match="a size that is no number or formula"):
         convert(path)
     assert not proof.exists()
 
 
 def test_functions_that_are_no_operators(convert: Convert, model_file: Any, tmp_path: Path) -> None:
-    path = _changed(
+    path = with_record(
         model_file("pt2", "Images"),
         tmp_path / "bad.pt2",
         "models/model.json",
@@ -80,7 +72,7 @@ def test_functions_that_are_no_operators(convert: Convert, model_file: Any, tmp_
 
 
 def test_compiled_code(convert: Convert, model_file: Any, tmp_path: Path) -> None:
-    path = _changed(model_file("pt2", "Images"), tmp_path / "bad.pt2", "nothing", lambda content: content)
+    path = with_record(model_file("pt2", "Images"), tmp_path / "bad.pt2", "nothing", lambda content: content)
     with zipfile.ZipFile(path, "a") as file:
         top = file.namelist()[0].partition("/")[0]
         file.writestr(f"{top}/data/aotinductor/model/model.so", b"\x7fELF")
@@ -133,7 +125,7 @@ def test_a_newer_format(convert: Convert, model_file: Any, tmp_path: Path) -> No
         document["schema_version"]["major"] = 99
         return json.dumps(document).encode()
 
-    path = _changed(model_file("pt2", "Images"), tmp_path / "new.pt2", "models/model.json", change)
+    path = with_record(model_file("pt2", "Images"), tmp_path / "new.pt2", "models/model.json", change)
     with pytest.raises(
         InputError, match=r"was written by a newer PyTorch \(schema 99, this PyTorch reads up to \d"
     ):

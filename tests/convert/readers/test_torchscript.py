@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from convert_models import Images, Tokens, example, make
+from convert_models import Images, Tokens, example, make, with_record
 from torch import Tensor, nn
 from torch.utils.bundled_inputs import augment_model_with_bundled_inputs
 
@@ -19,18 +18,9 @@ Convert = Callable[..., Any]
 SHAPE = {"input_shape": ["3,12,12"]}
 
 
-def _with_record(source: Path, path: Path, ending: str, change: Callable[[bytes], bytes]) -> Path:
-    """A copy of a zip file in which one record is changed."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            new.writestr(name, change(content) if name.endswith(ending) else content)
-    return path
-
-
 def test_prepacked_files(convert: Convert, model_file: Any, tmp_path: Path) -> None:
     """A PyTorch with XNNPACK would write such a file; what gives it away is the name of its classes."""
-    path = _with_record(
+    path = with_record(
         model_file("mobile", "Images"),
         tmp_path / "prepacked.ptl",
         "bytecode.pkl",
@@ -43,7 +33,7 @@ def test_prepacked_files(convert: Convert, model_file: Any, tmp_path: Path) -> N
 
 
 def test_newer_files(convert: Convert, model_file: Any, tmp_path: Path) -> None:
-    path = _with_record(model_file("traced", "Images"), tmp_path / "new.pt", "version", lambda _: b"999\n")
+    path = with_record(model_file("traced", "Images"), tmp_path / "new.pt", "version", lambda _: b"999\n")
     with pytest.raises(
         InputError, match=r"has TorchScript version 999; this PyTorch \(2\.\d+.*reads up to \d+"
     ):
@@ -77,7 +67,7 @@ def test_code_that_hides_what_it_does_to_files(convert: Convert, tmp_path: Path,
         line = b'    _9 = %s(x, "%s")\n' % (call, str(target).encode())
         return code.replace(b"    return ", line + b"    return ", 1)
 
-    path = _with_record(tmp_path / "plain.pt", tmp_path / "hidden.pt", ".py", add)
+    path = with_record(tmp_path / "plain.pt", tmp_path / "hidden.pt", ".py", add)
     assert path.read_bytes().count(call) == 1
     with pytest.raises(InputError, match="reads or writes files in its code"):
         convert(path, input_shape=["4"])
