@@ -64,6 +64,7 @@ enum class Unary {
   kTanh
 };
 enum class Binary { kAdd, kSubtract, kMultiply, kDivide, kMaximum, kMinimum };
+enum class Bits { kAnd, kOr, kXor };
 enum class Comparison { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
 
 /// Rows of channels x plane elements with mean 0 and variance 1, scaled and shifted per channel. The channels
@@ -126,6 +127,8 @@ struct Compute {
                  float alpha, float* to);
   void (*compare)(Comparison operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
                   bool* to);
+  /// Elements of any type, as bytes.
+  void (*combine_bits)(Bits operation, const uint8_t* a, const uint8_t* b, int64_t count, uint8_t* to);
   void (*select)(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes,
                  const float* no, float* to);
   /// to[o][i] = factor * sum over r of from[o][r][i]

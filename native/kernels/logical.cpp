@@ -1,12 +1,11 @@
 #include "logical.h"
 
+#include "isa.h"
 #include "loops.h"
 #include "types.h"
 
 namespace edgetrain::kernels {
 namespace {
-
-enum class Bits { kAnd, kOr, kXor };
 
 template <class T>
 T combine(Bits operation, T x, T y) {
@@ -38,7 +37,19 @@ std::optional<Plan> plan_bits(bool logical, const Tensor& a, const Tensor& b, co
               out.mutable_data_ptr()};
 }
 
+bool is_one_row(const Loops<3>& loops) {
+  const auto& step = loops.back().step;
+  return loops.size() == 1 && step[0] == 1 && step[1] == 1 && step[2] == 1;
+}
+
 void run_bits(Bits operation, bool logical, const Plan& plan) {
+  if (is_one_row(plan.loops) && (!logical || plan.type == ScalarType::Bool)) {
+    const auto bytes =
+        plan.loops.back().size * static_cast<int64_t>(executorch::runtime::elementSize(plan.type));
+    return compute().combine_bits(operation, static_cast<const uint8_t*>(plan.a),
+                                  static_cast<const uint8_t*>(plan.b), bytes,
+                                  static_cast<uint8_t*>(plan.out));
+  }
   visit(plan.type, [&](auto zero) {
     using T = decltype(zero);
     const auto *a = static_cast<const T*>(plan.a), *b = static_cast<const T*>(plan.b);

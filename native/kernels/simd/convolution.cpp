@@ -3,6 +3,7 @@
 // output channels.
 #include "functions.h"
 #include "padding.h"
+#include "parts.h"
 #include "tile.h"
 #include "transpose.h"
 
@@ -76,26 +77,29 @@ struct Images {
   Window window;
 
   int64_t group_plane() const { return channels / groups * window.plane(); }
+  bool as_they_are() const { return window.inside(height, width); }
 };
 
-/// Images [first, first + count) as the window sees them.
-const float* windows_of(const Images& images, int64_t first, int64_t count) {
+/// Images [first, first + count) as the window sees them, in memory of that many where it is not them.
+template <class Spread>
+const float* windows_of(const Images& images, int64_t first, int64_t count, float* memory,
+                        const Spread& spread) {
   const float* from = images.data + first * images.channels * images.height * images.width;
-  if (images.window.inside(images.height, images.width)) return from;
-  const int64_t planes = count * images.channels;
-  auto* to = scratch_of<float>(Scratch::kPadded, planes * images.window.plane());
-  parallel(planes, [&](int64_t begin, int64_t end) {
+  if (images.as_they_are()) return from;
+  spread(count * images.channels, [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) {
       pad_plane(from + plane * images.height * images.width, images.height, images.width, images.window,
-                to + plane * images.window.plane());
+                memory + plane * images.window.plane());
     }
   });
-  return to;
+  return memory;
 }
 
-int64_t images_at_once(const Images& images) {
-  if (images.window.inside(images.height, images.width)) return images.count;
-  return how_many(kImageBytes, images.channels * images.window.plane() * 4, images.count);
+/// How many images are copied at a time, each of `parts` on its own.
+int64_t images_at_once(const Images& images, int64_t parts) {
+  const int64_t most = divide_up(images.count, parts);
+  if (images.as_they_are()) return most;
+  return how_many(kImageBytes, images.channels * images.window.plane() * 4, most);
 }
 
 /// Every image times every panel. pack(group, first column, columns, panel) fills [depth, kPanel].
@@ -105,7 +109,16 @@ void correlate(const Images& images, const Gathered& matrix, int64_t columns, co
   const int64_t panels_per_group = divide_up(columns, kPanel), panels = images.groups * panels_per_group;
   const int64_t panel_size = matrix.depth * kPanel;
   const int64_t chunk = how_many(kPackedBytes, panel_size * 4, panels);
-  const int64_t together = images_at_once(images), blocks = divide_up(matrix.row_count, kBlockRows);
+  const int64_t blocks = divide_up(matrix.row_count, kBlockRows);
+  // What cores read of each other is to be little: all panels, where each has images of its own, or else all
+  // images and their results.
+  const int64_t pixels = images.count * (images.channels * images.height * images.width +
+                                         images.groups * columns * matrix.row_count);
+  const bool apart = thread_count() > 1 && images.count > 1 && panels * panel_size < pixels;
+  const int64_t parts = apart ? min(images.count, 4 * thread_count()) : 1;
+  const int64_t together = images_at_once(images, parts);
+  const int64_t slot = images.as_they_are() ? 0 : together * images.channels * images.window.plane();
+  auto* slots = scratch_of<float>(Scratch::kPadded, parts * slot);
   auto* packed = scratch_of<float>(Scratch::kPacked, chunk * panel_size);
   const auto column_of = [&](int64_t panel) { return panel % panels_per_group * kPanel; };
   for (int64_t first_panel = 0; first_panel < panels; first_panel += chunk) {
@@ -118,24 +131,36 @@ void correlate(const Images& images, const Gathered& matrix, int64_t columns, co
         pack((first_panel + p) / panels_per_group, n0, width, panel);
       }
     });
-    for (int64_t first = 0; first < images.count; first += together) {
-      const int64_t count = min(together, images.count - first);
-      const float* windows = windows_of(images, first, count);
-      parallel(panel_count * count * blocks, [&](int64_t begin, int64_t end) {
-        for (int64_t task = begin; task < end; ++task) {
-          const int64_t p = task / (count * blocks), image = task / blocks % count, block = task % blocks;
-          const int64_t group = (first_panel + p) / panels_per_group, n0 = column_of(first_panel + p);
-          const float* base = windows + (image * images.groups + group) * images.group_plane();
-          const int64_t channel = group * columns + n0;
-          const Target place = {
-              target.to + ((first + image) * images.groups * columns + channel) * target.column_step,
-              target.column_step, target.positions};
-          multiply_block<false>(base, matrix, block * kBlockRows, 0, matrix.depth, packed + p * panel_size,
-                                min<int64_t>(kPanel, columns - n0),
-                                bias != nullptr ? bias + channel : nullptr, place);
-        }
-      });
+    const auto multiply_images = [&](int64_t first, int64_t last, float* memory, const auto& spread) {
+      for (; first < last; first += together) {
+        const int64_t count = min(together, last - first);
+        const float* windows = windows_of(images, first, count, memory, spread);
+        spread(panel_count * count * blocks, [&](int64_t begin, int64_t end) {
+          for (int64_t task = begin; task < end; ++task) {
+            const int64_t p = task / (count * blocks), image = task / blocks % count, block = task % blocks;
+            const int64_t group = (first_panel + p) / panels_per_group, n0 = column_of(first_panel + p);
+            const float* base = windows + (image * images.groups + group) * images.group_plane();
+            const int64_t channel = group * columns + n0;
+            const Target place = {
+                target.to + ((first + image) * images.groups * columns + channel) * target.column_step,
+                target.column_step, target.positions};
+            multiply_block<false>(base, matrix, block * kBlockRows, 0, matrix.depth, packed + p * panel_size,
+                                  min<int64_t>(kPanel, columns - n0),
+                                  bias != nullptr ? bias + channel : nullptr, place);
+          }
+        });
+      }
+    };
+    if (!apart) {
+      multiply_images(0, images.count, slots, OnAllThreads());
+      continue;
     }
+    parallel(parts, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; ++part) {
+        multiply_images(part * images.count / parts, (part + 1) * images.count / parts, slots + part * slot,
+                        OnThisThread());
+      }
+    });
   }
 }
 
@@ -203,56 +228,6 @@ struct Reach {
     end = max(end, pixels + phase.offset);
   }
 };
-
-/// Parts of the batch whose sums are made apart, where weights are few. As many for any number of threads, so
-/// that results are the same.
-constexpr int64_t kParts = 4, kFewWeights = 4096;
-
-/// The gradient of a small weight: each thread goes through images of its own.
-void grad_of_few_weights(const Convolution& c, const Images& images, const float* grad_output,
-                         float* grad_weight) {
-  const int64_t taps = c.channels * c.kernel_height * c.kernel_width, weights = c.out_channels * taps;
-  const int64_t pixels = c.out_height * c.out_width, image_plane = c.channels * images.window.plane();
-  auto* offsets = scratch_of<int32_t>(Scratch::kOffsets, taps + pixels);
-  fill_taps(c, images.window, offsets);
-  fill_pixels(c, images.window, offsets + taps);
-  const Gathered matrix = {offsets, taps, offsets + taps, pixels};
-  const int64_t parts = min(kParts, c.batch), memory = image_plane + pixels * kPanel;
-  auto* sums = scratch_of<float>(Scratch::kTransposed, parts * weights);
-  auto* slots = scratch_of<float>(Scratch::kPacked, parts * memory);
-  __builtin_memset(sums, 0, static_cast<size_t>(parts * weights) * sizeof(float));
-  parallel(parts, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) {
-      float *panel = slots + part * memory, *window = panel + pixels * kPanel;
-      for (int64_t image = part * c.batch / parts; image < (part + 1) * c.batch / parts; ++image) {
-        for (int64_t channel = 0; channel < c.channels; ++channel) {
-          const float* from = images.data + (image * c.channels + channel) * c.height * c.width;
-          pad_plane(from, c.height, c.width, images.window, window + channel * images.window.plane());
-        }
-        for (int64_t n0 = 0; n0 < c.out_channels; n0 += kPanel) {
-          const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0);
-          if (columns < kPanel) {
-            __builtin_memset(panel, 0, static_cast<size_t>(pixels * kPanel) * sizeof(float));
-          }
-          transpose(grad_output + (image * c.out_channels + n0) * pixels, pixels, panel, kPanel, columns,
-                    pixels);
-          const Target target = {sums + part * weights + n0 * taps, taps, nullptr};
-          for (int64_t k = 0; k < pixels; k += kSumDepth) {
-            for (int64_t m = 0; m < taps; m += kBlockRows) {
-              multiply_block<true>(window, matrix, m, k, min(kSumDepth, pixels - k), panel + k * kPanel,
-                                   columns, nullptr, target);
-            }
-          }
-        }
-      }
-    }
-  });
-  for (int64_t i = 0; i < weights; ++i) {
-    float sum = sums[i];
-    for (int64_t part = 1; part < parts; ++part) sum += sums[part * weights + i];
-    grad_weight[i] = sum;
-  }
-}
 
 }  // namespace
 
@@ -347,15 +322,15 @@ void convolution_grad_weight(const Convolution& c, const float* grad_output, con
   if (winograd_grad_weight(c, grad_output, input, grad_weight)) return;
   const Images images = input_images(c, input);
   const int64_t taps = c.channels / c.groups * c.kernel_height * c.kernel_width;
-  if (c.groups == 1 && c.batch > 1 && c.out_channels * taps <= kFewWeights) {
-    return grad_of_few_weights(c, images, grad_output, grad_weight);
-  }
   const int64_t pixels = c.out_height * c.out_width, columns = c.out_channels / c.groups;
   const int64_t panels_per_group = divide_up(columns, kPanel), panels = c.groups * panels_per_group;
-  const int64_t image_plane = c.channels * images.window.plane();
-  const int64_t together = how_many(kImageBytes, max(image_plane, c.out_channels * pixels) * 4, c.batch);
+  const int64_t image_plane = c.channels * images.window.plane(), weights = c.out_channels * taps;
+  const Parts parts(c.batch, weights, c.batch * (image_plane + c.out_channels * pixels));
+  const int64_t together =
+      how_many(kImageBytes, max(image_plane, c.out_channels * pixels) * 4, divide_up(c.batch, parts.count));
   const int64_t panel_size = together * pixels * kPanel;
-  const int64_t chunk = how_many(kPackedBytes, panel_size * 4, panels);
+  const int64_t chunk = how_many(kPackedBytes / parts.count, panel_size * 4, panels);
+  const int64_t window_size = images.as_they_are() ? 0 : together * image_plane;
   auto* offsets = scratch_of<int32_t>(Scratch::kOffsets, taps + together * pixels);
   int32_t* depths = offsets + taps;
   fill_taps(c, images.window, offsets);
@@ -364,44 +339,52 @@ void convolution_grad_weight(const Convolution& c, const float* grad_output, con
     for (int64_t i = 0; i < pixels; ++i)
       depths[image * pixels + i] += static_cast<int32_t>(image * image_plane);
   }
-  auto* packed = scratch_of<float>(Scratch::kPacked, chunk * panel_size);
-  __builtin_memset(grad_weight, 0, static_cast<size_t>(c.out_channels * taps) * sizeof(float));
+  auto* windows_of_parts = scratch_of<float>(Scratch::kPadded, parts.slots() * window_size);
+  auto* panels_of_parts = scratch_of<float>(Scratch::kPacked, parts.slots() * chunk * panel_size);
+  auto* sums = scratch_of<float>(Scratch::kTransposed, (parts.count - 1) * weights);
   const int64_t blocks = divide_up(taps, kBlockRows);
-  for (int64_t first = 0; first < c.batch; first += together) {
-    const int64_t count = min(together, c.batch - first), depth = count * pixels;
-    const float* windows = windows_of(images, first, count);
-    for (int64_t first_panel = 0; first_panel < panels; first_panel += chunk) {
-      const int64_t panel_count = min(chunk, panels - first_panel);
-      const auto channel_of = [&](int64_t p) {
-        return (first_panel + p) / panels_per_group * columns + (first_panel + p) % panels_per_group * kPanel;
-      };
-      const auto columns_of = [&](int64_t p) {
-        return min<int64_t>(kPanel, columns - (first_panel + p) % panels_per_group * kPanel);
-      };
-      parallel(panel_count * count, [&](int64_t begin, int64_t end) {
-        for (int64_t task = begin; task < end; ++task) {
-          const int64_t p = task / count, image = task % count, width = columns_of(p);
-          float* panel = packed + p * panel_size + image * pixels * kPanel;
-          if (width < kPanel)
-            __builtin_memset(panel, 0, static_cast<size_t>(pixels * kPanel) * sizeof(float));
-          transpose(grad_output + ((first + image) * c.out_channels + channel_of(p)) * pixels, pixels, panel,
-                    kPanel, width, pixels);
-        }
-      });
-      parallel(panel_count * blocks, [&](int64_t begin, int64_t end) {
-        for (int64_t task = begin; task < end; ++task) {
-          const int64_t p = task / blocks, block = task % blocks,
-                        group = (first_panel + p) / panels_per_group;
-          const Target target = {grad_weight + channel_of(p) * taps, taps, nullptr};
-          for (int64_t k = 0; k < depth; k += kSumDepth) {
-            multiply_block<true>(windows + group * images.group_plane(), {offsets, taps, depths, depth},
-                                 block * kBlockRows, k, min(kSumDepth, depth - k),
-                                 packed + p * panel_size + k * kPanel, columns_of(p), nullptr, target);
+  const auto add_images = [&](int64_t part, int64_t slot, float* result, const auto& spread) {
+    float* packed = panels_of_parts + slot * chunk * panel_size;
+    __builtin_memset(result, 0, static_cast<size_t>(weights) * sizeof(float));
+    const int64_t last = parts.begin(part + 1, c.batch);
+    for (int64_t first = parts.begin(part, c.batch); first < last; first += together) {
+      const int64_t count = min(together, last - first), depth = count * pixels;
+      const float* windows = windows_of(images, first, count, windows_of_parts + slot * window_size, spread);
+      for (int64_t first_panel = 0; first_panel < panels; first_panel += chunk) {
+        const int64_t panel_count = min(chunk, panels - first_panel);
+        const auto channel_of = [&](int64_t p) {
+          return (first_panel + p) / panels_per_group * columns +
+                 (first_panel + p) % panels_per_group * kPanel;
+        };
+        const auto columns_of = [&](int64_t p) {
+          return min<int64_t>(kPanel, columns - (first_panel + p) % panels_per_group * kPanel);
+        };
+        spread(panel_count * count, [&](int64_t begin, int64_t end) {
+          for (int64_t task = begin; task < end; ++task) {
+            const int64_t p = task / count, image = task % count, width = columns_of(p);
+            float* panel = packed + p * panel_size + image * pixels * kPanel;
+            if (width < kPanel)
+              __builtin_memset(panel, 0, static_cast<size_t>(pixels * kPanel) * sizeof(float));
+            transpose(grad_output + ((first + image) * c.out_channels + channel_of(p)) * pixels, pixels,
+                      panel, kPanel, width, pixels);
           }
-        }
-      });
+        });
+        spread(panel_count * blocks, [&](int64_t begin, int64_t end) {
+          for (int64_t task = begin; task < end; ++task) {
+            const int64_t p = task / blocks, block = task % blocks,
+                          group = (first_panel + p) / panels_per_group;
+            const Target target = {result + channel_of(p) * taps, taps, nullptr};
+            for (int64_t k = 0; k < depth; k += kSumDepth) {
+              multiply_block<true>(windows + group * images.group_plane(), {offsets, taps, depths, depth},
+                                   block * kBlockRows, k, min(kSumDepth, depth - k),
+                                   packed + p * panel_size + k * kPanel, columns_of(p), nullptr, target);
+            }
+          }
+        });
+      }
     }
-  }
+  };
+  parts.sum(weights, sums, grad_weight, add_images);
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

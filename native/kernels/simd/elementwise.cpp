@@ -113,6 +113,20 @@ void compare(Comparison operation, const Loop<3>* loops, int64_t depth, const fl
   apply(kRows[static_cast<int>(operation)], loops, depth, a, b, 0, reinterpret_cast<uint8_t*>(to));
 }
 
+void combine_bits(Bits operation, const uint8_t* a, const uint8_t* b, int64_t count, uint8_t* to) {
+  over(count, [=](int64_t begin, int64_t end) {
+    const auto each = [=](auto combine) {
+      // Bytes may lie anywhere: only what is local is known not to change.
+      const uint8_t *left = a, *right = b;
+      uint8_t* __restrict out = to;
+      for (int64_t i = begin; i < end; ++i) out[i] = static_cast<uint8_t>(combine(left[i], right[i]));
+    };
+    if (operation == Bits::kAnd) return each([](int x, int y) { return x & y; });
+    if (operation == Bits::kOr) return each([](int x, int y) { return x | y; });
+    each([](int x, int y) { return x ^ y; });
+  });
+}
+
 void select(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes, const float* no,
             float* out) {
   const Loop<4>& inner = loops[depth - 1];

@@ -37,6 +37,7 @@ void binary(Binary operation, const Loop<3>* loops, int64_t depth, const float* 
             float alpha, float* to);
 void compare(Comparison operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
              bool* to);
+void combine_bits(Bits operation, const uint8_t* a, const uint8_t* b, int64_t count, uint8_t* to);
 void select(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes, const float* no,
             float* to);
 void sum_middle(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor, float* to);

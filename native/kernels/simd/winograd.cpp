@@ -5,6 +5,7 @@
 
 #include "functions.h"
 #include "padding.h"
+#include "parts.h"
 #include "tile.h"
 #include "transpose.h"
 
@@ -16,9 +17,6 @@ constexpr int kTaps = 9;
 constexpr int64_t kTileBytes = 256 << 10, kKernelBytes = 1152 << 10;
 /// Tiles per task: their products, of one panel, stay in the second-level cache.
 constexpr int64_t kBlockTiles = 2 * kTileRows;
-/// Parts of the tiles in a weight's gradient that are summed apart, where the weight has at most so many
-/// bytes.
-constexpr int64_t kParts = 2, kPartBytes = 512 << 10;
 /// Tiles of a row that are read at once.
 constexpr int64_t kRun = 8;
 
@@ -62,20 +60,6 @@ void read_run(const Squares& from, int64_t image, int64_t group, int64_t row, in
               end - begin);
   }
 }
-
-/// f(0, count), on all threads or on this one.
-struct OnAllThreads {
-  template <class Function>
-  void operator()(int64_t count, const Function& f) const {
-    parallel(count, f);
-  }
-};
-struct OnThisThread {
-  template <class Function>
-  void operator()(int64_t count, const Function& f) const {
-    f(int64_t{0}, count);
-  }
-};
 
 /// Squares [first, first + count), all channels, through kLine.
 template <auto kLine, int kSize, int kStep, int kTo, class Spread = OnAllThreads>
@@ -260,17 +244,18 @@ void grad_weight_of(const Convolution& c, const float* grad_output, const float*
   const int64_t tiles = c.batch * down * across, taps = c.channels * kTaps, weights = c.out_channels * taps;
   if (tiles == 0) return void(__builtin_memset(grad_weight, 0, static_cast<size_t>(weights) * sizeof(float)));
   const int64_t row = odd_lines(pixels.groups() * kWidth), panel_row = odd_lines(grads.groups() * kWidth);
-  // As many parts and tiles at a time for any number of threads, so that sums are the same.
-  const int64_t parts = weights * 4 <= kPartBytes && tiles >= kParts * kBlockTiles ? kParts : 1;
-  const int64_t chunk = how_many(kKernelBytes / parts, kPoints * (row + panel_row) * 4, tiles);
+  const Parts parts(
+      c.batch, weights,
+      c.batch * (c.channels * c.height * c.width + c.out_channels * c.out_height * c.out_width));
+  const int64_t chunk = how_many(kKernelBytes / parts.count, kPoints * (row + panel_row) * 4, tiles);
   const int64_t row_product = odd_lines(chunk * row), panel_product = odd_lines(chunk * panel_row);
-  const bool apart = parts > 1 && thread_count() == parts;
-  const int64_t slots = apart ? parts : 1;
-  auto* row_memory = scratch_of<float>(Scratch::kPadded, slots * kPoints * row_product);
-  auto* panel_memory = scratch_of<float>(Scratch::kPacked, slots * kPoints * panel_product);
-  auto* sums_of_parts = scratch_of<float>(Scratch::kTransposed, (parts - 1) * weights);
+  auto* row_memory = scratch_of<float>(Scratch::kPadded, parts.slots() * kPoints * row_product);
+  auto* panel_memory = scratch_of<float>(Scratch::kPacked, parts.slots() * kPoints * panel_product);
+  auto* sums_of_parts = scratch_of<float>(Scratch::kTransposed, (parts.count - 1) * weights);
   const int64_t blocks = divide_up(c.channels, kTileRows);
-  const auto add_tiles = [&](int64_t begin, int64_t end, int64_t slot, float* result, const auto& spread) {
+  const auto add_tiles = [&](int64_t part, int64_t slot, float* result, const auto& spread) {
+    const int64_t begin = parts.begin(part, c.batch) * down * across;
+    const int64_t end = parts.begin(part + 1, c.batch) * down * across;
     const Transformed rows = {row_memory + slot * kPoints * row_product, row_product, row};
     const Transformed panels = {panel_memory + slot * kPoints * panel_product, panel_product, panel_row};
     for (int64_t first = begin; first < end; first += chunk) {
@@ -306,21 +291,7 @@ void grad_weight_of(const Convolution& c, const float* grad_output, const float*
       });
     }
   };
-  const auto add_part = [&](int64_t part, int64_t slot, const auto& spread) {
-    float* result = part == 0 ? grad_weight : sums_of_parts + (part - 1) * weights;
-    add_tiles(part * tiles / parts, (part + 1) * tiles / parts, slot, result, spread);
-  };
-  if (apart) {
-    parallel(parts, [&](int64_t begin, int64_t end) {
-      for (int64_t part = begin; part < end; ++part) add_part(part, part, OnThisThread());
-    });
-  } else {
-    for (int64_t part = 0; part < parts; ++part) add_part(part, 0, OnAllThreads());
-  }
-  for (int64_t part = 1; part < parts; ++part) {
-    const float* from = sums_of_parts + (part - 1) * weights;
-    for (int64_t i = 0; i < weights; ++i) grad_weight[i] += from[i];
-  }
+  parts.sum(weights, sums_of_parts, grad_weight, add_tiles);
 }
 
 /// Output pixels along a tile's side, or 0 where the direct convolution takes less: by multiply-adds, with

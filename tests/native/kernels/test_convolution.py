@@ -47,6 +47,10 @@ NAMED = [
     Case(4, 64, (16, 16), 130, (3, 3), padding=(1, 1)),
     # more than a depthwise convolution's strip
     Case(2, 20, (60, 70), 20, (3, 3), (2, 1), (1, 1), groups=20),
+    # images in parts, of which one is larger
+    Case(9, 5, (20, 20), 6, (3, 3), (2, 2), (1, 1)),
+    Case(7, 24, (16, 16), 40, (1, 1)),
+    Case(11, 8, (24, 24), 8, (3, 3), padding=(1, 1)),
     # sides and corners of what there is
     Case(1, 1, (1, 1), 1, (1, 1)),
     Case(0, 4, (5, 5), 4, (3, 3)),
@@ -188,7 +192,7 @@ def test_winograd_is_what_runs(kernels: KernelCaller) -> None:
     assert 0 < relative_error(output.outputs[0], expected) <= 1e-5
 
 
-@pytest.mark.parametrize("case", NAMED[:12], ids=str)
+@pytest.mark.parametrize("case", NAMED, ids=str)
 def test_threads_make_no_difference(
     kernels: KernelCaller, threaded_kernels: KernelCaller, case: Case
 ) -> None:

@@ -1,0 +1,59 @@
+// Images in parts, each of which one thread goes through alone: moving data from core to core costs more than
+// arithmetic.
+#pragma once
+
+#include "vector.h"
+
+namespace edgetrain::kernels::EDGETRAIN_ISA {
+
+/// f(begin, end) for parts of [0, count), on all threads or on this one.
+struct OnAllThreads {
+  template <class Function>
+  void operator()(int64_t count, const Function& f) const {
+    parallel(count, f);
+  }
+};
+struct OnThisThread {
+  template <class Function>
+  void operator()(int64_t count, const Function& f) const {
+    f(int64_t{0}, count);
+  }
+};
+
+/// A weight's gradient as the sum of parts of the batch. As many for any number of threads, so that results
+/// are the same.
+struct Parts {
+  int64_t count;
+  bool apart;  // each on a thread of its own
+
+  /// @param values read and written besides the sums
+  Parts(int64_t images, int64_t weights, int64_t values) {
+    constexpr int64_t kMost = 4, kMostWeights = 128 << 10;
+    count = 1;
+    while (2 * count <= min(kMost, images) && 2 * count * weights <= min(values, 2 * kMostWeights))
+      count *= 2;
+    apart = count > 1 && thread_count() > 1;
+  }
+  /// Parts for which there is memory at a time.
+  int64_t slots() const { return apart ? count : 1; }
+  int64_t begin(int64_t part, int64_t images) const { return part * images / count; }
+
+  /// add(part, slot, sums, spread) writes the sums of a part, by spread(count, f).
+  /// @param sums [count - 1][weights]
+  template <class Add>
+  void sum(int64_t weights, float* sums, float* result, const Add& add) const {
+    const auto target = [&](int64_t part) { return part == 0 ? result : sums + (part - 1) * weights; };
+    if (apart) {
+      parallel(count, [&](int64_t first, int64_t last) {
+        for (int64_t part = first; part < last; ++part) add(part, part, target(part), OnThisThread());
+      });
+    } else {
+      for (int64_t part = 0; part < count; ++part) add(part, int64_t{0}, target(part), OnAllThreads());
+    }
+    for (int64_t part = 1; part < count; ++part) {
+      for (int64_t i = 0; i < weights; ++i) result[i] += target(part)[i];
+    }
+  }
+};
+
+}  // namespace edgetrain::kernels::EDGETRAIN_ISA
