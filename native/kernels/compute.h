@@ -105,8 +105,9 @@ struct Compute {
                       const float* bias, float* output);
   void (*convolution_grad_input)(const Convolution& convolution, const float* grad_output,
                                  const float* weight, float* grad_input);
+  /// @param grad_bias may be null
   void (*convolution_grad_weight)(const Convolution& convolution, const float* grad_output,
-                                  const float* input, float* grad_weight);
+                                  const float* input, float* grad_weight, float* grad_bias);
   /// Sums of [batch, channels, plane] over batch and plane.
   void (*sum_channels)(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to);
   /// Indices count within a plane.

@@ -128,8 +128,9 @@ struct Backward {
   static void run(const Plan& p) {
     const Convolution& c = p.convolution;
     if (p.grad_input) compute().convolution_grad_input(c, p.grad_output, p.weight, p.grad_input);
-    if (p.grad_weight) compute().convolution_grad_weight(c, p.grad_output, p.input, p.grad_weight);
-    if (p.grad_bias) {
+    if (p.grad_weight) {
+      compute().convolution_grad_weight(c, p.grad_output, p.input, p.grad_weight, p.grad_bias);
+    } else if (p.grad_bias) {
       compute().sum_channels(p.grad_output, c.batch, c.out_channels, c.out_height * c.out_width, p.grad_bias);
     }
   }

@@ -229,12 +229,83 @@ struct Reach {
   }
 };
 
+/// By sums over all pixels.
+void direct_grad_weight(const Convolution& c, const float* grad_output, const float* input,
+                        float* grad_weight) {
+  const Images images = input_images(c, input);
+  const int64_t taps = c.channels / c.groups * c.kernel_height * c.kernel_width;
+  const int64_t pixels = c.out_height * c.out_width, columns = c.out_channels / c.groups;
+  const int64_t panels_per_group = divide_up(columns, kPanel), panels = c.groups * panels_per_group;
+  const int64_t image_plane = c.channels * images.window.plane(), weights = c.out_channels * taps;
+  const Parts parts(c.batch, weights, c.batch * (image_plane + c.out_channels * pixels));
+  const int64_t together =
+      how_many(kImageBytes, max(image_plane, c.out_channels * pixels) * 4, divide_up(c.batch, parts.count));
+  const int64_t panel_size = together * pixels * kPanel;
+  const int64_t chunk = how_many(kPackedBytes / parts.count, panel_size * 4, panels);
+  const int64_t window_size = images.as_they_are() ? 0 : together * image_plane;
+  auto* offsets = scratch_of<int32_t>(Scratch::kOffsets, taps + together * pixels);
+  int32_t* depths = offsets + taps;
+  fill_taps(c, images.window, offsets);
+  for (int64_t image = 0; image < together; ++image) {
+    fill_pixels(c, images.window, depths + image * pixels);
+    for (int64_t i = 0; i < pixels; ++i)
+      depths[image * pixels + i] += static_cast<int32_t>(image * image_plane);
+  }
+  auto* windows_of_parts = scratch_of<float>(Scratch::kPadded, parts.slots() * window_size);
+  auto* panels_of_parts = scratch_of<float>(Scratch::kPacked, parts.slots() * chunk * panel_size);
+  auto* sums = scratch_of<float>(Scratch::kTransposed, (parts.count - 1) * weights);
+  const int64_t blocks = divide_up(taps, kBlockRows);
+  const auto add_images = [&](int64_t part, int64_t slot, float* result, const auto& spread) {
+    float* packed = panels_of_parts + slot * chunk * panel_size;
+    __builtin_memset(result, 0, static_cast<size_t>(weights) * sizeof(float));
+    const int64_t last = parts.begin(part + 1, c.batch);
+    for (int64_t first = parts.begin(part, c.batch); first < last; first += together) {
+      const int64_t count = min(together, last - first), depth = count * pixels;
+      const float* windows = windows_of(images, first, count, windows_of_parts + slot * window_size, spread);
+      for (int64_t first_panel = 0; first_panel < panels; first_panel += chunk) {
+        const int64_t panel_count = min(chunk, panels - first_panel);
+        const auto channel_of = [&](int64_t p) {
+          return (first_panel + p) / panels_per_group * columns +
+                 (first_panel + p) % panels_per_group * kPanel;
+        };
+        const auto columns_of = [&](int64_t p) {
+          return min<int64_t>(kPanel, columns - (first_panel + p) % panels_per_group * kPanel);
+        };
+        spread(panel_count * count, [&](int64_t begin, int64_t end) {
+          for (int64_t task = begin; task < end; ++task) {
+            const int64_t p = task / count, image = task % count, width = columns_of(p);
+            float* panel = packed + p * panel_size + image * pixels * kPanel;
+            if (width < kPanel)
+              __builtin_memset(panel, 0, static_cast<size_t>(pixels * kPanel) * sizeof(float));
+            transpose(grad_output + ((first + image) * c.out_channels + channel_of(p)) * pixels, pixels,
+                      panel, kPanel, width, pixels);
+          }
+        });
+        spread(panel_count * blocks, [&](int64_t begin, int64_t end) {
+          for (int64_t task = begin; task < end; ++task) {
+            const int64_t p = task / blocks, block = task % blocks,
+                          group = (first_panel + p) / panels_per_group;
+            const Target target = {result + channel_of(p) * taps, taps, nullptr};
+            for (int64_t k = 0; k < depth; k += kSumDepth) {
+              multiply_block<true>(windows + group * images.group_plane(), {offsets, taps, depths, depth},
+                                   block * kBlockRows, k, min(kSumDepth, depth - k),
+                                   packed + p * panel_size + k * kPanel, columns_of(p), nullptr, target);
+            }
+          }
+        });
+      }
+    }
+  };
+  parts.sum(weights, sums, grad_weight, add_images);
+}
+
 }  // namespace
 
 void convolution(const Convolution& c, const float* input, const float* weight, const float* bias,
                  float* output) {
   if (c.depthwise()) return depthwise(c, input, weight, bias, output);
   if (winograd(c, false, input, weight, bias, output)) return;
+  if (narrow(c, input, weight, bias, output)) return;
   const Images images = input_images(c, input);
   const int64_t depth = c.channels / c.groups * c.kernel_height * c.kernel_width;
   const int64_t pixels = c.out_height * c.out_width, columns = c.out_channels / c.groups;
@@ -317,74 +388,16 @@ void convolution_grad_input(const Convolution& c, const float* grad_output, cons
 }
 
 void convolution_grad_weight(const Convolution& c, const float* grad_output, const float* input,
-                             float* grad_weight) {
-  if (c.depthwise()) return depthwise_grad_weight(c, grad_output, input, grad_weight);
-  if (winograd_grad_weight(c, grad_output, input, grad_weight)) return;
-  const Images images = input_images(c, input);
-  const int64_t taps = c.channels / c.groups * c.kernel_height * c.kernel_width;
-  const int64_t pixels = c.out_height * c.out_width, columns = c.out_channels / c.groups;
-  const int64_t panels_per_group = divide_up(columns, kPanel), panels = c.groups * panels_per_group;
-  const int64_t image_plane = c.channels * images.window.plane(), weights = c.out_channels * taps;
-  const Parts parts(c.batch, weights, c.batch * (image_plane + c.out_channels * pixels));
-  const int64_t together =
-      how_many(kImageBytes, max(image_plane, c.out_channels * pixels) * 4, divide_up(c.batch, parts.count));
-  const int64_t panel_size = together * pixels * kPanel;
-  const int64_t chunk = how_many(kPackedBytes / parts.count, panel_size * 4, panels);
-  const int64_t window_size = images.as_they_are() ? 0 : together * image_plane;
-  auto* offsets = scratch_of<int32_t>(Scratch::kOffsets, taps + together * pixels);
-  int32_t* depths = offsets + taps;
-  fill_taps(c, images.window, offsets);
-  for (int64_t image = 0; image < together; ++image) {
-    fill_pixels(c, images.window, depths + image * pixels);
-    for (int64_t i = 0; i < pixels; ++i)
-      depths[image * pixels + i] += static_cast<int32_t>(image * image_plane);
+                             float* grad_weight, float* grad_bias) {
+  if (c.depthwise()) {
+    depthwise_grad_weight(c, grad_output, input, grad_weight);
+  } else if (!winograd_grad_weight(c, grad_output, input, grad_weight)) {
+    if (narrow_grad_weight(c, grad_output, input, grad_weight, grad_bias)) return;
+    direct_grad_weight(c, grad_output, input, grad_weight);
   }
-  auto* windows_of_parts = scratch_of<float>(Scratch::kPadded, parts.slots() * window_size);
-  auto* panels_of_parts = scratch_of<float>(Scratch::kPacked, parts.slots() * chunk * panel_size);
-  auto* sums = scratch_of<float>(Scratch::kTransposed, (parts.count - 1) * weights);
-  const int64_t blocks = divide_up(taps, kBlockRows);
-  const auto add_images = [&](int64_t part, int64_t slot, float* result, const auto& spread) {
-    float* packed = panels_of_parts + slot * chunk * panel_size;
-    __builtin_memset(result, 0, static_cast<size_t>(weights) * sizeof(float));
-    const int64_t last = parts.begin(part + 1, c.batch);
-    for (int64_t first = parts.begin(part, c.batch); first < last; first += together) {
-      const int64_t count = min(together, last - first), depth = count * pixels;
-      const float* windows = windows_of(images, first, count, windows_of_parts + slot * window_size, spread);
-      for (int64_t first_panel = 0; first_panel < panels; first_panel += chunk) {
-        const int64_t panel_count = min(chunk, panels - first_panel);
-        const auto channel_of = [&](int64_t p) {
-          return (first_panel + p) / panels_per_group * columns +
-                 (first_panel + p) % panels_per_group * kPanel;
-        };
-        const auto columns_of = [&](int64_t p) {
-          return min<int64_t>(kPanel, columns - (first_panel + p) % panels_per_group * kPanel);
-        };
-        spread(panel_count * count, [&](int64_t begin, int64_t end) {
-          for (int64_t task = begin; task < end; ++task) {
-            const int64_t p = task / count, image = task % count, width = columns_of(p);
-            float* panel = packed + p * panel_size + image * pixels * kPanel;
-            if (width < kPanel)
-              __builtin_memset(panel, 0, static_cast<size_t>(pixels * kPanel) * sizeof(float));
-            transpose(grad_output + ((first + image) * c.out_channels + channel_of(p)) * pixels, pixels,
-                      panel, kPanel, width, pixels);
-          }
-        });
-        spread(panel_count * blocks, [&](int64_t begin, int64_t end) {
-          for (int64_t task = begin; task < end; ++task) {
-            const int64_t p = task / blocks, block = task % blocks,
-                          group = (first_panel + p) / panels_per_group;
-            const Target target = {result + channel_of(p) * taps, taps, nullptr};
-            for (int64_t k = 0; k < depth; k += kSumDepth) {
-              multiply_block<true>(windows + group * images.group_plane(), {offsets, taps, depths, depth},
-                                   block * kBlockRows, k, min(kSumDepth, depth - k),
-                                   packed + p * panel_size + k * kPanel, columns_of(p), nullptr, target);
-            }
-          }
-        });
-      }
-    }
-  };
-  parts.sum(weights, sums, grad_weight, add_images);
+  if (grad_bias != nullptr) {
+    sum_channels(grad_output, c.batch, c.out_channels, c.out_height * c.out_width, grad_bias);
+  }
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -27,7 +27,7 @@ inline T* scratch_of(Scratch purpose, int64_t count) {
 }
 
 /// The part of the plane around an image that a convolution looks at: rows from -top on, columns from -left
-/// on.
+/// on. Tops may be negative.
 struct Window {
   int64_t top, left, height, width;
 
@@ -37,12 +37,12 @@ struct Window {
   }
 };
 
-/// An image's plane with zeros around it.
+/// What a window sees of an image's plane, with zeros around it.
 inline void pad_plane(const float* from, int64_t height, int64_t width, const Window& window, float* to) {
-  const int64_t rows = max<int64_t>(0, min(height, window.height - window.top));
+  const int64_t begin = max<int64_t>(0, -window.top), end = min(height, window.height - window.top);
   const int64_t columns = max<int64_t>(0, min(width, window.width - window.left));
   __builtin_memset(to, 0, static_cast<size_t>(window.plane()) * sizeof(float));
-  for (int64_t y = 0; y < rows; ++y) {
+  for (int64_t y = begin; y < end; ++y) {
     float* target = to + (window.top + y) * window.width + window.left;
     __builtin_memcpy(target, from + y * width, static_cast<size_t>(columns) * sizeof(float));
   }

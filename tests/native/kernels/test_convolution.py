@@ -47,6 +47,11 @@ NAMED = [
     Case(4, 64, (16, 16), 130, (3, 3), padding=(1, 1)),
     # more than a depthwise convolution's strip
     Case(2, 20, (60, 70), 20, (3, 3), (2, 1), (1, 1), groups=20),
+    # few channels: vectors of pixels, rows that end within one, strips of high images
+    Case(3, 3, (70, 37), 10, (5, 5), (2, 1), (2, 2)),
+    Case(2, 1, (40, 19), 33, (3, 3), padding=(1, 2), dilation=(2, 3)),
+    Case(5, 2, (9, 50), 7, (1, 3), (3, 1), (1, 0)),
+    Case(3, 2, (200,), 7, (9,), (1,), (4,), (1,)),
     # images in parts, of which one is larger
     Case(9, 5, (20, 20), 6, (3, 3), (2, 2), (1, 1)),
     Case(7, 24, (16, 16), 40, (1, 1)),
@@ -171,7 +176,7 @@ def test_only_the_gradients_asked_for(kernels: KernelCaller) -> None:
     for mask in itertools.product([True, False], repeat=3):
         some = backward(kernels, case, list(mask), grad)[1]
         for asked, tensor, full in zip(mask, some, everything, strict=True):
-            assert torch.equal(tensor, full) if asked else bool(tensor.isnan().all())
+            assert relative_error(tensor, full) <= 1e-6 if asked else bool(tensor.isnan().all())
 
 
 def test_transposed_runs_on_the_stock_kernel(kernels: KernelCaller) -> None:

@@ -1,0 +1,235 @@
+// Convolutions of few input channels, as in a first layer. Vectors hold neighbouring pixels of a row, so that
+// nothing has to be transposed.
+#include "functions.h"
+#include "padding.h"
+#include "parts.h"
+#include "tile.h"
+
+namespace edgetrain::kernels::EDGETRAIN_ISA {
+namespace {
+
+/// Most elements of a kernel: the pixels that a row of results looks at stay in the first-level cache.
+constexpr int64_t kMostTaps = 128;
+/// Rows of results per task.
+constexpr int64_t kRows = 8;
+/// Most elements of a weight, each of which has a vector of sums, and most bytes of what they are summed
+/// from.
+constexpr int64_t kMostWeights = 4096, kStripBytes = 32 << 10;
+/// Sums of output channels with taps that stay in registers.
+constexpr int kSumChannels = kRegisters >= 32 ? 4 : 3, kSumTaps = kRegisters >= 32 ? 6 : 4;
+
+bool is_narrow(const Convolution& c) {
+  return c.groups == 1 && c.stride_x == 1 && c.out_width >= kWidth &&
+         c.channels * c.kernel_height * c.kernel_width <= kMostTaps;
+}
+
+/// Rows of all channels that `rows` rows of results look at.
+Window window_of(const Convolution& c, int64_t rows) {
+  return {c.padding_y, c.padding_x, (rows - 1) * c.stride_y + (c.kernel_height - 1) * c.dilation_y + 1,
+          c.out_width + (c.kernel_width - 1) * c.dilation_x};
+}
+
+/// Where in a window the pixels of a kernel's elements lie.
+const int32_t* offsets_in(const Convolution& c, const Window& window) {
+  auto* offsets = scratch_of<int32_t>(Scratch::kOffsets, c.channels * c.kernel_height * c.kernel_width);
+  int32_t* offset = offsets;
+  for (int64_t channel = 0; channel < c.channels; ++channel) {
+    for (int64_t y = 0; y < c.kernel_height; ++y) {
+      for (int64_t x = 0; x < c.kernel_width; ++x) {
+        const int64_t row = channel * window.height + y * c.dilation_y;
+        *offset++ = static_cast<int32_t>(row * window.width + x * c.dilation_x);
+      }
+    }
+  }
+  return offsets;
+}
+
+/// What the results from row y0 on look at.
+void read_window(const Convolution& c, const float* input, int64_t image, int64_t y0, Window window,
+                 float* to) {
+  window.top -= y0 * c.stride_y;
+  for (int64_t channel = 0; channel < c.channels; ++channel) {
+    pad_plane(input + (image * c.channels + channel) * c.height * c.width, c.height, c.width, window,
+              to + channel * window.plane());
+  }
+}
+
+/// `vectors` of neighbouring results, of kChannels output channels.
+template <int kChannels, int kVectors>
+void sum_taps(const float* pixels, const int32_t* offsets, int64_t taps, const float* weight,
+              const float* bias, float* to, int64_t plane) {
+  Vector sums[kChannels][kVectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < kChannels; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) sums[i][j] = bias != nullptr ? splat(bias[i]) : Vector{};
+  }
+  for (int64_t k = 0; k < taps; ++k) {
+    Vector pixel[kVectors];
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) pixel[j] = load(pixels + offsets[k] + j * kWidth);
+#pragma GCC unroll 8
+    for (int i = 0; i < kChannels; ++i) {
+      const Vector factor = splat(weight[i * taps + k]);
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) sums[i][j] += factor * pixel[j];
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kChannels; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) store(to + i * plane + j * kWidth, sums[i][j]);
+  }
+}
+
+/// Rows of gradients of neighbouring channels, and of the pixels that the first tap meets.
+struct Strip {
+  const float *grads, *pixels;
+  int64_t rows, width, grad_plane, pixel_row;
+};
+
+/// sums[channel][tap] += a strip's products; the vectors of `taps` taps of one channel lie in a row.
+template <int kTaps>
+void add_products(const Strip& strip, const int32_t* offsets, int64_t channels, float* sums, int64_t taps) {
+  Vector sum[kSumChannels][kTaps] = {};
+  const float* grads[kSumChannels];
+#pragma GCC unroll 4
+  for (int i = 0; i < kSumChannels; ++i)
+    grads[i] = strip.grads + min<int64_t>(i, channels - 1) * strip.grad_plane;
+  const auto add = [&](const float* pixels, const Vector(&grad)[kSumChannels]) {
+#pragma GCC unroll 9
+    for (int t = 0; t < kTaps; ++t) {
+      const Vector pixel = load(pixels + offsets[t]);
+#pragma GCC unroll 4
+      for (int i = 0; i < kSumChannels; ++i) sum[i][t] += grad[i] * pixel;
+    }
+  };
+  for (int64_t y = 0; y < strip.rows; ++y) {
+    Vector grad[kSumChannels];
+    const float* pixels = strip.pixels + y * strip.pixel_row;
+    const int64_t row = y * strip.width;
+    int64_t x = 0;
+    for (; x + kWidth <= strip.width; x += kWidth) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kSumChannels; ++i) grad[i] = load(grads[i] + row + x);
+      add(pixels + x, grad);
+    }
+    if (x == strip.width) continue;
+    // Pixels beyond the row meet gradients of zero.
+    for (int i = 0; i < kSumChannels; ++i) grad[i] = load_part(grads[i] + row + x, strip.width - x);
+    add(pixels + x, grad);
+  }
+  for (int64_t i = 0; i < channels; ++i) {
+    for (int t = 0; t < kTaps; ++t) {
+      float* to = sums + (i * taps + t) * kWidth;
+      store(to, load(to) + sum[i][t]);
+    }
+  }
+}
+
+/// sums[channel] += a strip's gradients.
+void add_gradients(const Strip& strip, int64_t channels, float* sums) {
+  for (int64_t i = 0; i < channels; ++i) {
+    const float* grads = strip.grads + i * strip.grad_plane;
+    const int64_t count = strip.rows * strip.width;
+    Vector sum[2] = {load(sums + i * kWidth), {}};
+    int64_t k = 0;
+    for (; k + kPanel <= count; k += kPanel) {
+      sum[0] += load(grads + k);
+      sum[1] += load(grads + k + kWidth);
+    }
+    for (; k < count; k += kWidth) sum[0] += load_part(grads + k, count - k);
+    store(sums + i * kWidth, sum[0] + sum[1]);
+  }
+}
+
+}  // namespace
+
+bool narrow(const Convolution& c, const float* input, const float* weight, const float* bias, float* output) {
+  if (!is_narrow(c)) return false;
+  const int64_t taps = c.channels * c.kernel_height * c.kernel_width, plane = c.out_height * c.out_width;
+  const int64_t strips = divide_up(c.out_height, kRows), tasks = c.batch * strips;
+  const Window window = window_of(c, min(kRows, c.out_height));
+  const int32_t* offsets = offsets_in(c, window);
+  auto* slots = scratch_of<float>(Scratch::kPadded, tasks * c.channels * window.plane());
+  parallel(tasks, [&](int64_t begin, int64_t end) {
+    float* pixels = slots + begin * c.channels * window.plane();
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t image = task / strips, y0 = task % strips * kRows, y1 = min(c.out_height, y0 + kRows);
+      read_window(c, input, image, y0, window, pixels);
+      for (int64_t y = y0; y < y1; ++y) {
+        const float* row = pixels + (y - y0) * c.stride_y * window.width;
+        float* to = output + image * c.out_channels * plane + y * c.out_width;
+        for (int64_t x = 0; x < c.out_width;) {
+          // The last vector may overlap the one before.
+          const int64_t size = c.out_width - x > kWidth && c.out_width >= kPanel ? kPanel : kWidth;
+          const int64_t at = min(x, c.out_width - size);
+          for (int64_t o = 0; o < c.out_channels; o += kTileRows) {
+            with_vectors(size, [&](auto vectors) {
+              with_rows(min<int64_t>(kTileRows, c.out_channels - o), [&](auto channels) {
+                sum_taps<channels(), vectors()>(row + at, offsets, taps, weight + o * taps,
+                                                bias != nullptr ? bias + o : nullptr, to + o * plane + at,
+                                                plane);
+              });
+            });
+          }
+          x = at + size;
+        }
+      }
+    }
+  });
+  return true;
+}
+
+bool narrow_grad_weight(const Convolution& c, const float* grad_output, const float* input,
+                        float* grad_weight, float* grad_bias) {
+  const int64_t taps = c.channels * c.kernel_height * c.kernel_width, weights = c.out_channels * taps;
+  if (!is_narrow(c) || weights > kMostWeights) return false;
+  const int64_t plane = c.out_height * c.out_width;
+  const int64_t row_bytes = ((kSumChannels + c.channels) * c.out_width) * 4;
+  const int64_t strip_rows = how_many(kStripBytes, row_bytes, c.out_height);
+  const Window window = window_of(c, strip_rows);
+  const int32_t* offsets = offsets_in(c, window);
+  // The weight's sums, and after them the bias's.
+  const int64_t sums_size = weights + c.out_channels;
+  const Parts parts(c.batch, sums_size, c.batch * (c.channels * c.height * c.width + c.out_channels * plane));
+  // The last vector of the last row reads beyond it.
+  const int64_t pixels_size = c.channels * window.plane() + kWidth,
+                slot_size = pixels_size + sums_size * kWidth;
+  auto* slots = scratch_of<float>(Scratch::kPadded, parts.slots() * slot_size);
+  auto* sums_of_parts = scratch_of<float>(Scratch::kTransposed, parts.count * sums_size);
+  const auto add_images = [&](int64_t part, int64_t slot, float* result, const auto& spread) {
+    float *pixels = slots + slot * slot_size, *sums = pixels + pixels_size;
+    __builtin_memset(pixels, 0, static_cast<size_t>(slot_size) * sizeof(float));
+    for (int64_t image = parts.begin(part, c.batch); image < parts.begin(part + 1, c.batch); ++image) {
+      for (int64_t y0 = 0; y0 < c.out_height; y0 += strip_rows) {
+        read_window(c, input, image, y0, window, pixels);
+        spread(divide_up(c.out_channels, kSumChannels), [&](int64_t begin, int64_t end) {
+          for (int64_t o = begin * kSumChannels; o < min(c.out_channels, end * kSumChannels);
+               o += kSumChannels) {
+            const float* grads = grad_output + (image * c.out_channels + o) * plane + y0 * c.out_width;
+            const Strip strip = {grads,       pixels, min(strip_rows, c.out_height - y0),
+                                 c.out_width, plane,  c.stride_y * window.width};
+            const int64_t channels = min<int64_t>(kSumChannels, c.out_channels - o);
+            for (int64_t t = 0; t < taps; t += kSumTaps) {
+              with_rows<kSumTaps>(min<int64_t>(kSumTaps, taps - t), [&](auto count) {
+                add_products<count()>(strip, offsets + t, channels, sums + (o * taps + t) * kWidth, taps);
+              });
+            }
+            if (grad_bias != nullptr) add_gradients(strip, channels, sums + (weights + o) * kWidth);
+          }
+        });
+      }
+    }
+    for (int64_t i = 0; i < sums_size; ++i) result[i] = sum_of(load(sums + i * kWidth));
+  };
+  float* result = sums_of_parts + (parts.count - 1) * sums_size;
+  parts.sum(sums_size, sums_of_parts, result, add_images);
+  __builtin_memcpy(grad_weight, result, static_cast<size_t>(weights) * sizeof(float));
+  if (grad_bias != nullptr) {
+    __builtin_memcpy(grad_bias, result + weights, static_cast<size_t>(c.out_channels) * sizeof(float));
+  }
+  return true;
+}
+
+}  // namespace edgetrain::kernels::EDGETRAIN_ISA
