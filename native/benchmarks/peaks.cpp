@@ -52,7 +52,7 @@ void on_all_threads(int64_t count, const Task& task) {
       [](const void* context, int64_t begin, int64_t end) {
         (*static_cast<const Task*>(context))(begin, end);
       },
-      &task);
+      &task, true);
 }
 
 /// The shortest of many runs: other work on the machine only makes them longer.

@@ -36,30 +36,11 @@ void multiply_block(const float* base, const Gathered& matrix, int64_t m0, int64
                     const float* panel, int64_t columns, const float* bias, const Target& target) {
   alignas(64) float result[kBlockRows * kPanel];
   const int64_t count = min(kBlockRows, matrix.row_count - m0);
-  Vector start[2] = {};
-  if (bias != nullptr) {
-    float padded[kPanel] = {};
-    for (int64_t n = 0; n < columns; ++n) padded[n] = bias[n];
-    start[0] = load(padded);
-    start[1] = load(padded + kWidth);
-  }
-  for (int64_t m = 0; m < count; m += kTileRows) {
-    const float* rows[kTileRows];
-    for (int64_t i = 0; i < kTileRows; ++i) rows[i] = base + matrix.rows[m0 + min(m + i, count - 1)];
-    with_vectors(columns, [&](auto vectors) {
-      with_rows(min<int64_t>(kTileRows, count - m), [&](auto tile_rows) {
-        constexpr int kRows = tile_rows(), kVectors = vectors();
-        const auto sums = multiply<kRows, kVectors>(rows, Offsets{matrix.depths + k0}, depth, panel, kPanel);
-#pragma GCC unroll 8
-        for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 2
-          for (int j = 0; j < kVectors; ++j) {
-            store(result + (m + i) * kPanel + j * kWidth, sums.v[i][j] + start[j]);
-          }
-        }
-      });
-    });
-  }
+  alignas(64) float start[kPanel] = {};
+  if (bias != nullptr) __builtin_memcpy(start, bias, static_cast<size_t>(columns) * sizeof(float));
+  const float* rows[kBlockRows];
+  for (int64_t m = 0; m < count; ++m) rows[m] = base + matrix.rows[m0 + m];
+  multiply({rows, count, columns, depth, panel, kPanel, result, kPanel, start}, Offsets{matrix.depths + k0});
   if (target.positions == nullptr) {
     transpose_apart<kAdd>(result, kPanel, target.to + m0, target.column_step, count, columns);
     return;
@@ -80,18 +61,18 @@ struct Images {
   bool as_they_are() const { return window.inside(height, width); }
 };
 
-/// Images [first, first + count) as the window sees them, in memory of that many where it is not them.
-template <class Spread>
-const float* windows_of(const Images& images, int64_t first, int64_t count, float* memory,
-                        const Spread& spread) {
+/// Images [first, first + count) as the window sees them, in memory of that many where it is not them; by all
+/// threads, or by this one alone.
+const float* windows_of(const Images& images, int64_t first, int64_t count, float* memory, bool all_threads) {
   const float* from = images.data + first * images.channels * images.height * images.width;
   if (images.as_they_are()) return from;
-  spread(count * images.channels, [&](int64_t begin, int64_t end) {
+  const auto pad = [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) {
       pad_plane(from + plane * images.height * images.width, images.height, images.width, images.window,
                 memory + plane * images.window.plane());
     }
-  });
+  };
+  parallel(count * images.channels, pad, all_threads);
   return memory;
 }
 
@@ -131,11 +112,11 @@ void correlate(const Images& images, const Gathered& matrix, int64_t columns, co
         pack((first_panel + p) / panels_per_group, n0, width, panel);
       }
     });
-    const auto multiply_images = [&](int64_t first, int64_t last, float* memory, const auto& spread) {
+    const auto multiply_images = [&](int64_t first, int64_t last, float* memory) {
       for (; first < last; first += together) {
         const int64_t count = min(together, last - first);
-        const float* windows = windows_of(images, first, count, memory, spread);
-        spread(panel_count * count * blocks, [&](int64_t begin, int64_t end) {
+        const float* windows = windows_of(images, first, count, memory, !apart);
+        const auto multiply_blocks = [&](int64_t begin, int64_t end) {
           for (int64_t task = begin; task < end; ++task) {
             const int64_t p = task / (count * blocks), image = task / blocks % count, block = task % blocks;
             const int64_t group = (first_panel + p) / panels_per_group, n0 = column_of(first_panel + p);
@@ -148,17 +129,17 @@ void correlate(const Images& images, const Gathered& matrix, int64_t columns, co
                                   min<int64_t>(kPanel, columns - n0),
                                   bias != nullptr ? bias + channel : nullptr, place);
           }
-        });
+        };
+        parallel(panel_count * count * blocks, multiply_blocks, !apart);
       }
     };
     if (!apart) {
-      multiply_images(0, images.count, slots, OnAllThreads());
+      multiply_images(0, images.count, slots);
       continue;
     }
     parallel(parts, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; ++part) {
-        multiply_images(part * images.count / parts, (part + 1) * images.count / parts, slots + part * slot,
-                        OnThisThread());
+        multiply_images(part * images.count / parts, (part + 1) * images.count / parts, slots + part * slot);
       }
     });
   }
@@ -255,13 +236,14 @@ void direct_grad_weight(const Convolution& c, const float* grad_output, const fl
   auto* panels_of_parts = scratch_of<float>(Scratch::kPacked, parts.slots() * chunk * panel_size);
   auto* sums = scratch_of<float>(Scratch::kTransposed, (parts.count - 1) * weights);
   const int64_t blocks = divide_up(taps, kBlockRows);
-  const auto add_images = [&](int64_t part, int64_t slot, float* result, const auto& spread) {
+  const auto add_images = [&](int64_t part, int64_t slot, float* result) {
     float* packed = panels_of_parts + slot * chunk * panel_size;
     __builtin_memset(result, 0, static_cast<size_t>(weights) * sizeof(float));
     const int64_t last = parts.begin(part + 1, c.batch);
     for (int64_t first = parts.begin(part, c.batch); first < last; first += together) {
       const int64_t count = min(together, last - first), depth = count * pixels;
-      const float* windows = windows_of(images, first, count, windows_of_parts + slot * window_size, spread);
+      const float* windows =
+          windows_of(images, first, count, windows_of_parts + slot * window_size, !parts.apart);
       for (int64_t first_panel = 0; first_panel < panels; first_panel += chunk) {
         const int64_t panel_count = min(chunk, panels - first_panel);
         const auto channel_of = [&](int64_t p) {
@@ -271,7 +253,7 @@ void direct_grad_weight(const Convolution& c, const float* grad_output, const fl
         const auto columns_of = [&](int64_t p) {
           return min<int64_t>(kPanel, columns - (first_panel + p) % panels_per_group * kPanel);
         };
-        spread(panel_count * count, [&](int64_t begin, int64_t end) {
+        const auto pack_panels = [&](int64_t begin, int64_t end) {
           for (int64_t task = begin; task < end; ++task) {
             const int64_t p = task / count, image = task % count, width = columns_of(p);
             float* panel = packed + p * panel_size + image * pixels * kPanel;
@@ -280,8 +262,8 @@ void direct_grad_weight(const Convolution& c, const float* grad_output, const fl
             transpose(grad_output + ((first + image) * c.out_channels + channel_of(p)) * pixels, pixels,
                       panel, kPanel, width, pixels);
           }
-        });
-        spread(panel_count * blocks, [&](int64_t begin, int64_t end) {
+        };
+        const auto multiply_blocks = [&](int64_t begin, int64_t end) {
           for (int64_t task = begin; task < end; ++task) {
             const int64_t p = task / blocks, block = task % blocks,
                           group = (first_panel + p) / panels_per_group;
@@ -292,7 +274,9 @@ void direct_grad_weight(const Convolution& c, const float* grad_output, const fl
                                    packed + p * panel_size + k * kPanel, columns_of(p), nullptr, target);
             }
           }
-        });
+        };
+        parallel(panel_count * count, pack_panels, !parts.apart);
+        parallel(panel_count * blocks, multiply_blocks, !parts.apart);
       }
     }
   };
@@ -377,6 +361,10 @@ void convolution_grad_input(const Convolution& c, const float* grad_output, cons
                       for (int64_t j = 0; j < x_taps.count; ++j, panel += kPanel) {
                         const float* tap = from + (y_taps.first + i * y_taps.step) * c.kernel_width +
                                            x_taps.first + j * x_taps.step;
+                        if (taps == 1) {
+                          __builtin_memcpy(panel, tap, static_cast<size_t>(panel_columns) * sizeof(float));
+                          continue;
+                        }
                         for (int64_t n = 0; n < panel_columns; ++n) panel[n] = tap[n * taps];
                       }
                     }

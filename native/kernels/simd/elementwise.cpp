@@ -1,7 +1,6 @@
 // Loops that the compiler turns into vectors.
 #include "functions.h"
 #include "loops.h"
-#include "transpose.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
@@ -80,22 +79,6 @@ void apply(Row<To> row, const Loop<3>* loops, int64_t depth, const float* a, con
 }
 
 }  // namespace
-
-void transpose_matrix(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
-                      int64_t columns) {
-  // Strips as wide as a cache line: each line of both matrices is touched once.
-  constexpr int64_t kStrip = 64;
-  const auto strips = [&](int64_t begin, int64_t end) {
-    const int64_t c = begin * kStrip;
-    transpose<false, kWidth>(from + c, from_row, to + c * to_row, to_row, rows,
-                             min(columns, end * kStrip) - c);
-  };
-  const int64_t count = divide_up(columns, kStrip);
-  if (rows * columns < kWorthThreads) return strips(0, count);
-  parallel(count, [&](int64_t begin, int64_t end) {
-    for (int64_t strip = begin; strip < end; ++strip) strips(strip, strip + 1);
-  });
-}
 
 void binary(Binary operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
             float alpha, float* to) {

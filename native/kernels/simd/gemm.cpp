@@ -14,22 +14,20 @@ struct Finish {
   const float* bias;
   bool accumulate;
 
-  template <int kVectors>
-  void row(const Vector (&sums)[kVectors], float* c, int64_t columns, int64_t column) const {
-    if (columns < kVectors * kWidth) {
-      float part[kVectors * kWidth];
-      for (int j = 0; j < kVectors; ++j) store(part + j * kWidth, alpha * sums[j]);
+  /// A vector of sums, of which `columns` count, from column `column` on.
+  void operator()(Vector sums, float* c, int64_t columns, int64_t column) const {
+    Vector sum = alpha * sums;
+    if (columns < kWidth) {
+      float part[kWidth];
+      store(part, sum);
       for (int64_t n = 0; n < columns; ++n) {
         c[n] = part[n] + (bias != nullptr ? bias[column + n] : 0.0F) + (accumulate ? c[n] : 0.0F);
       }
       return;
     }
-    for (int j = 0; j < kVectors; ++j) {
-      Vector sum = alpha * sums[j];
-      if (bias != nullptr) sum += load(bias + column + j * kWidth);
-      if (accumulate) sum += load(c + j * kWidth);
-      store(c + j * kWidth, sum);
-    }
+    if (bias != nullptr) sum += load(bias + column);
+    if (accumulate) sum += load(c);
+    store(c, sum);
   }
 };
 
@@ -55,20 +53,22 @@ void pack_panel(const Gemm& g, int64_t k0, int64_t depth, int64_t n0, int64_t co
 /// Rows [m0, m1) of a panel of columns.
 void panel_product(const Gemm& g, int64_t m0, int64_t m1, int64_t n0) {
   alignas(64) float panel[kDepth * kPanel];
+  alignas(64) float result[kTileRows * kPanel];
   const int64_t columns = min<int64_t>(kPanel, g.n - n0);
   for (int64_t k0 = 0; k0 < g.k; k0 += kDepth) {
     const int64_t depth = min(kDepth, g.k - k0);
     pack_panel(g, k0, depth, n0, columns, panel);
     const Finish finish = {g.alpha, k0 == 0 ? g.bias : nullptr, g.accumulate || k0 > 0};
     for (int64_t m = m0; m < m1; m += kTileRows) {
+      const int64_t count = min<int64_t>(kTileRows, m1 - m);
       const float* rows[kTileRows];
-      for (int i = 0; i < kTileRows; ++i) rows[i] = g.a + min(m + i, m1 - 1) * g.a_row + k0 * g.a_column;
-      with_vectors(columns, [&](auto vectors) {
-        with_rows(min<int64_t>(kTileRows, m1 - m), [&](auto count) {
-          const auto sums = multiply<count(), vectors()>(rows, Steps{g.a_column}, depth, panel, kPanel);
-          for (int i = 0; i < count(); ++i) finish.row(sums.v[i], g.c + (m + i) * g.c_row + n0, columns, n0);
-        });
-      });
+      for (int i = 0; i < kTileRows; ++i) rows[i] = g.a + (m + i) * g.a_row + k0 * g.a_column;
+      multiply({rows, count, columns, depth, panel, kPanel, result, kPanel}, Steps{g.a_column});
+      for (int64_t i = 0; i < count; ++i) {
+        for (int64_t n = 0; n < columns; n += kWidth) {
+          finish(load(result + i * kPanel + n), g.c + (m + i) * g.c_row + n0 + n, columns - n, n0 + n);
+        }
+      }
     }
   }
 }
@@ -95,9 +95,9 @@ void stream(const Gemm& g) {
           float* c = g.c + m * g.c_row + n0;
           int64_t n = 0;
           for (; n + kWidth <= columns; n += kWidth) {
-            Vector sum[1] = {a[0] * load(b[0] + n)};
-            for (int64_t i = 1; i < deep; ++i) sum[0] += a[i] * load(b[i] + n);
-            finish.row(sum, c + n, kWidth, n0 + n);
+            Vector sum = a[0] * load(b[0] + n);
+            for (int64_t i = 1; i < deep; ++i) sum += a[i] * load(b[i] + n);
+            finish(sum, c + n, kWidth, n0 + n);
           }
           for (; n < columns; ++n) {
             float sum = 0;
@@ -109,6 +109,22 @@ void stream(const Gemm& g) {
       }
     }
   });
+}
+
+/// A number as a type.
+template <int kValue>
+struct Constant {
+  constexpr int operator()() const { return kValue; }
+};
+
+/// Calls f with the number of rows, 1 to kRows, as a constant.
+template <int kRows, class Function>
+inline void with_rows(int64_t rows, const Function& f) {
+  if (rows == kRows) {
+    f(Constant<kRows>());
+  } else if constexpr (kRows > 1) {
+    with_rows<kRows - 1>(rows, f);
+  }
 }
 
 constexpr int kDotRows = kRegisters >= 32 ? 4 : 2, kDotColumns = 4;

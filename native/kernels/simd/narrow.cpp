@@ -82,7 +82,15 @@ void sum_taps(const float* pixels, const int32_t* offsets, int64_t taps, const f
   }
 }
 
-/// Rows of gradients of neighbouring channels, and of the pixels that the first tap meets.
+using SumTaps = decltype(&sum_taps<1, 1>);
+template <size_t... kChannels>
+SumTaps sum_of_taps(int64_t channels, int64_t vectors, std::index_sequence<kChannels...>) {
+  static constexpr SumTaps kSums[2][kTileRows] = {{sum_taps<kChannels + 1, 1>...},
+                                                  {sum_taps<kChannels + 1, 2>...}};
+  return kSums[vectors - 1][channels - 1];
+}
+
+/// Rows of gradients of neighbouring channels, in whole vectors, and of the pixels that the first tap meets.
 struct Strip {
   const float *grads, *pixels;
   int64_t rows, width, grad_plane, pixel_row;
@@ -96,28 +104,23 @@ void add_products(const Strip& strip, const int32_t* offsets, int64_t channels, 
 #pragma GCC unroll 4
   for (int i = 0; i < kSumChannels; ++i)
     grads[i] = strip.grads + min<int64_t>(i, channels - 1) * strip.grad_plane;
-  const auto add = [&](const float* pixels, const Vector(&grad)[kSumChannels]) {
-#pragma GCC unroll 9
+  const float* pixels = strip.pixels;
+  for (int64_t at = 0, left = strip.width; at < strip.rows * strip.width; at += kWidth) {
+    Vector grad[kSumChannels];
+#pragma GCC unroll 4
+    for (int i = 0; i < kSumChannels; ++i) grad[i] = load(grads[i] + at);
+#pragma GCC unroll 8
     for (int t = 0; t < kTaps; ++t) {
       const Vector pixel = load(pixels + offsets[t]);
 #pragma GCC unroll 4
       for (int i = 0; i < kSumChannels; ++i) sum[i][t] += grad[i] * pixel;
     }
-  };
-  for (int64_t y = 0; y < strip.rows; ++y) {
-    Vector grad[kSumChannels];
-    const float* pixels = strip.pixels + y * strip.pixel_row;
-    const int64_t row = y * strip.width;
-    int64_t x = 0;
-    for (; x + kWidth <= strip.width; x += kWidth) {
-#pragma GCC unroll 4
-      for (int i = 0; i < kSumChannels; ++i) grad[i] = load(grads[i] + row + x);
-      add(pixels + x, grad);
+    pixels += kWidth;
+    left -= kWidth;
+    if (left == 0) {
+      left = strip.width;
+      pixels += strip.pixel_row - strip.width;
     }
-    if (x == strip.width) continue;
-    // Pixels beyond the row meet gradients of zero.
-    for (int i = 0; i < kSumChannels; ++i) grad[i] = load_part(grads[i] + row + x, strip.width - x);
-    add(pixels + x, grad);
   }
   for (int64_t i = 0; i < channels; ++i) {
     for (int t = 0; t < kTaps; ++t) {
@@ -125,6 +128,13 @@ void add_products(const Strip& strip, const int32_t* offsets, int64_t channels, 
       store(to, load(to) + sum[i][t]);
     }
   }
+}
+
+using AddProducts = decltype(&add_products<1>);
+template <size_t... kTaps>
+AddProducts addition_of(int64_t taps, std::index_sequence<kTaps...>) {
+  static constexpr AddProducts kAdditions[kSumTaps] = {add_products<kTaps + 1>...};
+  return kAdditions[taps - 1];
 }
 
 /// sums[channel] += a strip's gradients.
@@ -138,7 +148,7 @@ void add_gradients(const Strip& strip, int64_t channels, float* sums) {
       sum[0] += load(grads + k);
       sum[1] += load(grads + k + kWidth);
     }
-    for (; k < count; k += kWidth) sum[0] += load_part(grads + k, count - k);
+    for (; k < count; k += kWidth) sum[0] += load(grads + k);
     store(sums + i * kWidth, sum[0] + sum[1]);
   }
 }
@@ -165,13 +175,10 @@ bool narrow(const Convolution& c, const float* input, const float* weight, const
           const int64_t size = c.out_width - x > kWidth && c.out_width >= kPanel ? kPanel : kWidth;
           const int64_t at = min(x, c.out_width - size);
           for (int64_t o = 0; o < c.out_channels; o += kTileRows) {
-            with_vectors(size, [&](auto vectors) {
-              with_rows(min<int64_t>(kTileRows, c.out_channels - o), [&](auto channels) {
-                sum_taps<channels(), vectors()>(row + at, offsets, taps, weight + o * taps,
-                                                bias != nullptr ? bias + o : nullptr, to + o * plane + at,
-                                                plane);
-              });
-            });
+            const int64_t channels = min<int64_t>(kTileRows, c.out_channels - o);
+            const auto sum = sum_of_taps(channels, size / kWidth, std::make_index_sequence<kTileRows>());
+            const float* start = bias != nullptr ? bias + o : nullptr;
+            sum(row + at, offsets, taps, weight + o * taps, start, to + o * plane + at, plane);
           }
           x = at + size;
         }
@@ -184,7 +191,7 @@ bool narrow(const Convolution& c, const float* input, const float* weight, const
 bool narrow_grad_weight(const Convolution& c, const float* grad_output, const float* input,
                         float* grad_weight, float* grad_bias) {
   const int64_t taps = c.channels * c.kernel_height * c.kernel_width, weights = c.out_channels * taps;
-  if (!is_narrow(c) || weights > kMostWeights) return false;
+  if (!is_narrow(c) || weights > kMostWeights || c.out_width % kWidth != 0) return false;
   const int64_t plane = c.out_height * c.out_width;
   const int64_t row_bytes = ((kSumChannels + c.channels) * c.out_width) * 4;
   const int64_t strip_rows = how_many(kStripBytes, row_bytes, c.out_height);
@@ -193,18 +200,16 @@ bool narrow_grad_weight(const Convolution& c, const float* grad_output, const fl
   // The weight's sums, and after them the bias's.
   const int64_t sums_size = weights + c.out_channels;
   const Parts parts(c.batch, sums_size, c.batch * (c.channels * c.height * c.width + c.out_channels * plane));
-  // The last vector of the last row reads beyond it.
-  const int64_t pixels_size = c.channels * window.plane() + kWidth,
-                slot_size = pixels_size + sums_size * kWidth;
+  const int64_t pixels_size = c.channels * window.plane(), slot_size = pixels_size + sums_size * kWidth;
   auto* slots = scratch_of<float>(Scratch::kPadded, parts.slots() * slot_size);
   auto* sums_of_parts = scratch_of<float>(Scratch::kTransposed, parts.count * sums_size);
-  const auto add_images = [&](int64_t part, int64_t slot, float* result, const auto& spread) {
+  const auto add_images = [&](int64_t part, int64_t slot, float* result) {
     float *pixels = slots + slot * slot_size, *sums = pixels + pixels_size;
     __builtin_memset(pixels, 0, static_cast<size_t>(slot_size) * sizeof(float));
     for (int64_t image = parts.begin(part, c.batch); image < parts.begin(part + 1, c.batch); ++image) {
       for (int64_t y0 = 0; y0 < c.out_height; y0 += strip_rows) {
         read_window(c, input, image, y0, window, pixels);
-        spread(divide_up(c.out_channels, kSumChannels), [&](int64_t begin, int64_t end) {
+        const auto add_channels = [&](int64_t begin, int64_t end) {
           for (int64_t o = begin * kSumChannels; o < min(c.out_channels, end * kSumChannels);
                o += kSumChannels) {
             const float* grads = grad_output + (image * c.out_channels + o) * plane + y0 * c.out_width;
@@ -212,13 +217,14 @@ bool narrow_grad_weight(const Convolution& c, const float* grad_output, const fl
                                  c.out_width, plane,  c.stride_y * window.width};
             const int64_t channels = min<int64_t>(kSumChannels, c.out_channels - o);
             for (int64_t t = 0; t < taps; t += kSumTaps) {
-              with_rows<kSumTaps>(min<int64_t>(kSumTaps, taps - t), [&](auto count) {
-                add_products<count()>(strip, offsets + t, channels, sums + (o * taps + t) * kWidth, taps);
-              });
+              const int64_t count = min<int64_t>(kSumTaps, taps - t);
+              const auto add = addition_of(count, std::make_index_sequence<kSumTaps>());
+              add(strip, offsets + t, channels, sums + (o * taps + t) * kWidth, taps);
             }
             if (grad_bias != nullptr) add_gradients(strip, channels, sums + (weights + o) * kWidth);
           }
-        });
+        };
+        parallel(divide_up(c.out_channels, kSumChannels), add_channels, !parts.apart);
       }
     }
     for (int64_t i = 0; i < sums_size; ++i) result[i] = sum_of(load(sums + i * kWidth));

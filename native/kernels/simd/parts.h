@@ -6,20 +6,6 @@
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 
-/// f(begin, end) for parts of [0, count), on all threads or on this one.
-struct OnAllThreads {
-  template <class Function>
-  void operator()(int64_t count, const Function& f) const {
-    parallel(count, f);
-  }
-};
-struct OnThisThread {
-  template <class Function>
-  void operator()(int64_t count, const Function& f) const {
-    f(int64_t{0}, count);
-  }
-};
-
 /// A weight's gradient as the sum of parts of the batch. As many for any number of threads, so that results
 /// are the same.
 struct Parts {
@@ -38,17 +24,17 @@ struct Parts {
   int64_t slots() const { return apart ? count : 1; }
   int64_t begin(int64_t part, int64_t images) const { return part * images / count; }
 
-  /// add(part, slot, sums, spread) writes the sums of a part, by spread(count, f).
+  /// add(part, slot, sums) writes the sums of a part.
   /// @param sums [count - 1][weights]
   template <class Add>
   void sum(int64_t weights, float* sums, float* result, const Add& add) const {
     const auto target = [&](int64_t part) { return part == 0 ? result : sums + (part - 1) * weights; };
     if (apart) {
       parallel(count, [&](int64_t first, int64_t last) {
-        for (int64_t part = first; part < last; ++part) add(part, part, target(part), OnThisThread());
+        for (int64_t part = first; part < last; ++part) add(part, part, target(part));
       });
     } else {
-      for (int64_t part = 0; part < count; ++part) add(part, int64_t{0}, target(part), OnAllThreads());
+      for (int64_t part = 0; part < count; ++part) add(part, int64_t{0}, target(part));
     }
     for (int64_t part = 1; part < count; ++part) {
       for (int64_t i = 0; i < weights; ++i) result[i] += target(part)[i];

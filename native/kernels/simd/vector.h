@@ -45,15 +45,15 @@ inline float sum_of(Vector v) {
   return parts[0];
 }
 
-/// f(begin, end) for parts of [0, count), in parallel.
+/// f(begin, end) for parts of [0, count), in parallel where that pays.
 template <class Function>
-inline void parallel(int64_t count, const Function& f) {
+inline void parallel(int64_t count, const Function& f, bool pays = true) {
   run_parallel(
       count,
       [](const void* context, int64_t begin, int64_t end) {
         (*static_cast<const Function*>(context))(begin, end);
       },
-      &f);
+      &f, pays);
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

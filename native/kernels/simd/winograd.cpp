@@ -61,12 +61,12 @@ void read_run(const Squares& from, int64_t image, int64_t group, int64_t row, in
   }
 }
 
-/// Squares [first, first + count), all channels, through kLine.
-template <auto kLine, int kSize, int kStep, int kTo, class Spread = OnAllThreads>
+/// Squares [first, first + count), all channels, through kLine; by all threads, or by this one alone.
+template <auto kLine, int kSize, int kStep, int kTo>
 void transform_squares(const Squares& from, int64_t first, int64_t count, const Transformed& to,
-                       const Spread& spread = {}) {
+                       bool all_threads) {
   const int64_t runs = divide_up(count, kRun), groups = from.groups(), product = to.product;
-  spread(runs * groups, [&](int64_t begin, int64_t end) {
+  const auto transform = [&](int64_t begin, int64_t end) {
     alignas(64) float pixels[kSize * (kStep * kRun + kSize - kStep) * kWidth];
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task % groups, last = min(first + count, first + (task / groups + 1) * kRun);
@@ -85,7 +85,8 @@ void transform_squares(const Squares& from, int64_t first, int64_t count, const 
         square += together;
       }
     }
-  });
+  };
+  parallel(runs * groups, transform, all_threads);
 }
 
 /// [kProducts][channels][kPanel] per panel of output channels. `turned` is the convolution of the input's
@@ -115,30 +116,6 @@ void transform_weight(const Convolution& c, const float* weight, bool turned, in
         }
       }
     }
-  });
-}
-
-/// products[row][point][kPanel]: kTileRows rows or fewer, a panel of `columns`, at all points.
-template <int kPoints, class At>
-void multiply_points(const float* rows, int64_t row_step, int64_t row_product, int64_t row_count, At at,
-                     int64_t depth, const float* panel, int64_t panel_row, int64_t panel_product,
-                     int64_t columns, float* products) {
-  with_vectors(columns, [&](auto vectors) {
-    with_rows(row_count, [&](auto count) {
-      constexpr int kRows = count(), kVectors = vectors();
-      for (int point = 0; point < kPoints; ++point) {
-        const float* row[kRows];
-        for (int i = 0; i < kRows; ++i) row[i] = rows + i * row_step + point * row_product;
-        const auto sums = multiply<kRows, kVectors>(row, at, depth, panel + point * panel_product, panel_row);
-#pragma GCC unroll 8
-        for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 2
-          for (int j = 0; j < kVectors; ++j) {
-            store(products + (i * kPoints + point) * kPanel + j * kWidth, sums.v[i][j]);
-          }
-        }
-      }
-    });
   });
 }
 
@@ -182,13 +159,12 @@ void convolve(const Convolution& c, bool turned, const float* input, const float
   for (int64_t first_panel = 0; first_panel < panels; first_panel += panel_chunk) {
     const int64_t panel_count = min(panel_chunk, panels - first_panel);
     transform_weight<kOutputs>(c, weight, turned, first_panel, panel_count, kernels);
-    const auto multiply_tiles = [&](int64_t first, int64_t end, const Transformed& transformed,
-                                    const auto& spread) {
+    const auto multiply_tiles = [&](int64_t first, int64_t end, const Transformed& transformed) {
       for (; first < end; first += tile_chunk) {
         const int64_t count = min(tile_chunk, end - first), blocks = divide_up(count, kBlockTiles);
         transform_squares<Winograd<kOutputs>::input, kTile, kOutputs, kTile>(squares, first, count,
-                                                                             transformed, spread);
-        spread(panel_count * blocks, [&](int64_t task, int64_t last) {
+                                                                             transformed, !apart);
+        const auto multiply_blocks = [&](int64_t task, int64_t last) {
           alignas(64) float products[kBlockTiles * kPoints * kPanel];
           alignas(64) float pixels[kOutputs * kOutputs * kRun * kPanel];
           for (; task < last; ++task) {
@@ -196,11 +172,19 @@ void convolve(const Convolution& c, bool turned, const float* input, const float
             const int64_t n0 = (first_panel + task / blocks) * kPanel;
             const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0);
             const float* panel = kernels + task / blocks * kPoints * product;
-            for (int64_t t = t0; t < t1; t += kTileRows) {
-              multiply_points<kPoints>(transformed.data + t * square, square, depth,
-                                       min<int64_t>(kTileRows, t1 - t), Steps{1}, c.channels, panel, kPanel,
-                                       product, columns, products + (t - t0) * kPoints * kPanel);
-            }
+            const float* rows[kBlockTiles];
+            for (int64_t i = 0; i < kBlockTiles; ++i) rows[i] = transformed.data + (t0 + i) * square;
+            multiply({rows,
+                      t1 - t0,
+                      columns,
+                      c.channels,
+                      panel,
+                      kPanel,
+                      products,
+                      kPoints * kPanel,
+                      nullptr,
+                      {kPoints, depth, product, kPanel}},
+                     Steps{1});
             const float* from = products;
             for_runs(first + t0, first + t1, [&](const Run& run) {
               const int64_t row = run.tiles * kOutputs * kPanel;
@@ -219,17 +203,18 @@ void convolve(const Convolution& c, bool turned, const float* input, const float
               }
             });
           }
-        });
+        };
+        parallel(panel_count * blocks, multiply_blocks, !apart);
       }
     };
     if (!apart) {
-      multiply_tiles(0, tiles, {memory, depth, square}, OnAllThreads());
+      multiply_tiles(0, tiles, {memory, depth, square});
       continue;
     }
     parallel(parts, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; ++part) {
         multiply_tiles(part * tiles / parts, (part + 1) * tiles / parts,
-                       {memory + part * tile_chunk * square, depth, square}, OnThisThread());
+                       {memory + part * tile_chunk * square, depth, square});
       }
     });
   }
@@ -253,7 +238,7 @@ void grad_weight_of(const Convolution& c, const float* grad_output, const float*
   auto* panel_memory = scratch_of<float>(Scratch::kPacked, parts.slots() * kPoints * panel_product);
   auto* sums_of_parts = scratch_of<float>(Scratch::kTransposed, (parts.count - 1) * weights);
   const int64_t blocks = divide_up(c.channels, kTileRows);
-  const auto add_tiles = [&](int64_t part, int64_t slot, float* result, const auto& spread) {
+  const auto add_tiles = [&](int64_t part, int64_t slot, float* result) {
     const int64_t begin = parts.begin(part, c.batch) * down * across;
     const int64_t end = parts.begin(part + 1, c.batch) * down * across;
     const Transformed rows = {row_memory + slot * kPoints * row_product, row_product, row};
@@ -261,17 +246,28 @@ void grad_weight_of(const Convolution& c, const float* grad_output, const float*
     for (int64_t first = begin; first < end; first += chunk) {
       const int64_t count = min(chunk, end - first);
       transform_squares<Winograd<kOutputs>::input, kTile, kOutputs, kTile>(pixels, first, count, rows,
-                                                                           spread);
+                                                                           !parts.apart);
       transform_squares<Winograd<kOutputs>::grad_output, kOutputs, kOutputs, kTile>(grads, first, count,
-                                                                                    panels, spread);
-      spread(divide_up(c.out_channels, kPanel) * blocks, [&](int64_t task, int64_t last) {
+                                                                                    panels, !parts.apart);
+      const auto multiply_blocks = [&](int64_t task, int64_t last) {
         alignas(64) float products[kTileRows * kPoints * kPanel];
         alignas(64) float sums[kTileRows * kTaps * kPanel];
         for (; task < last; ++task) {
           const int64_t n0 = task / blocks * kPanel, columns = min<int64_t>(kPanel, c.out_channels - n0);
           const int64_t c0 = task % blocks * kTileRows, channels = min<int64_t>(kTileRows, c.channels - c0);
-          multiply_points<kPoints>(rows.data + c0, 1, rows.product, channels, Steps{row}, count,
-                                   panels.data + n0, panel_row, panels.product, columns, products);
+          const float* row_of[kTileRows];
+          for (int64_t i = 0; i < kTileRows; ++i) row_of[i] = rows.data + c0 + i;
+          multiply({row_of,
+                    channels,
+                    columns,
+                    count,
+                    panels.data + n0,
+                    panel_row,
+                    products,
+                    kPoints * kPanel,
+                    nullptr,
+                    {kPoints, rows.product, panels.product, kPanel}},
+                   Steps{row});
           for (int64_t i = 0; i < channels; ++i) {
             for (int64_t n = 0; n < columns; n += kWidth) {
               const float* from = products + i * kPoints * kPanel + n;
@@ -288,7 +284,8 @@ void grad_weight_of(const Convolution& c, const float* grad_output, const float*
             transpose<true>(sums, kPanel, to, taps, channels * kTaps, columns);
           }
         }
-      });
+      };
+      parallel(divide_up(c.out_channels, kPanel) * blocks, multiply_blocks, !parts.apart);
     }
   };
   parts.sum(weights, sums_of_parts, grad_weight, add_tiles);
