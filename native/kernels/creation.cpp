@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "parallel.h"
 #include "types.h"
 
 namespace edgetrain::kernels {
@@ -27,12 +28,28 @@ std::optional<FillPlan> plan_fill(const std::vector<int64_t>& sizes, const EValu
   return FillPlan{type, out.mutable_data_ptr(), out.numel(), value, missing};
 }
 
+struct Zeros {
+  char* to;
+  int64_t bytes;
+};
+
+/// By all threads: what one has written it need not fetch from another.
+void clear(const Zeros& zeros) {
+  constexpr int64_t kPart = 1 << 15;
+  const auto parts = [](const void* context, int64_t begin, int64_t end) {
+    const auto& all = *static_cast<const Zeros*>(context);
+    const int64_t first = begin * kPart, last = std::min(all.bytes, end * kPart);
+    std::memset(all.to + first, 0, static_cast<size_t>(last - first));
+  };
+  run_parallel((zeros.bytes + kPart - 1) / kPart, parts, &zeros, zeros.bytes >= 4 * kPart);
+}
+
 void run_fill(const FillPlan& plan) {
   visit(plan.type, [&](auto zero) {
     using T = decltype(zero);
     const T value = plan.value == nullptr ? static_cast<T>(plan.missing) : element<T>(*plan.value);
     if (value == T{0} && !std::signbit(static_cast<double>(value))) {
-      std::memset(plan.to, 0, static_cast<size_t>(plan.count) * sizeof(T));
+      clear({static_cast<char*>(plan.to), plan.count * static_cast<int64_t>(sizeof(T))});
     } else {
       std::fill_n(static_cast<T*>(plan.to), plan.count, value);
     }

@@ -55,9 +55,8 @@ void dropout(const Dropout& d, const float* from, int64_t count, float* to, bool
       }
     }
   };
-  const int64_t block_count = divide_up(count, kBlock);
-  if (count < 32768) return blocks(0, block_count);
-  parallel(block_count, blocks);
+  constexpr int64_t kWorthThreads = 4096;
+  parallel(divide_up(count, kBlock), blocks, count >= kWorthThreads);
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA
