@@ -20,14 +20,14 @@ struct Square {
   template <bool kAdd>
   inline __attribute__((always_inline)) void store(float* to, int64_t row) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kSide; ++i) {
-      if constexpr (kAdd) {
-        Line before;
-        __builtin_memcpy(&before, to + i * row, sizeof(Line));
-        lines[i] += before;
-      }
-      __builtin_memcpy(to + i * row, &lines[i], sizeof(Line));
-    }
+    for (int i = 0; i < kSide; ++i) store_line<kAdd>(lines[i], to + i * row);
+  }
+
+  /// A column, to a line of the result.
+  template <bool kAdd, size_t... kRow>
+  static inline __attribute__((always_inline)) void copy_column(const float* from, int64_t row, float* to,
+                                                                std::index_sequence<kRow...>) {
+    store_line<kAdd>(Line{from[static_cast<int64_t>(kRow) * row]...}, to);
   }
 
   template <int kStep = kSide / 2>
@@ -40,6 +40,16 @@ struct Square {
   }
 
  private:
+  template <bool kAdd>
+  static inline __attribute__((always_inline)) void store_line(Line line, float* to) {
+    if constexpr (kAdd) {
+      Line before;
+      __builtin_memcpy(&before, to, sizeof(Line));
+      line += before;
+    }
+    __builtin_memcpy(to, &line, sizeof(Line));
+  }
+
   /// Exchanges the blocks of kStep columns off the diagonal between two lines.
   template <int kStep, size_t... kColumn>
   static inline __attribute__((always_inline)) void exchange(Line& a, Line& b,
@@ -77,8 +87,8 @@ void transpose_by(const float* from, int64_t from_row, float* to, int64_t to_row
       }
     }
     for (; c < columns; ++c) {
-      float* line = target + c * to_row;
-      for (int i = 0; i < kSide; ++i) line[i] = source[i * from_row + c] + (kAdd ? line[i] : 0.0F);
+      Square<kSide>::template copy_column<kAdd>(source + c, from_row, target + c * to_row,
+                                                std::make_index_sequence<kSide>());
     }
   }
   if constexpr (kSide > 4) {
@@ -89,7 +99,7 @@ void transpose_by(const float* from, int64_t from_row, float* to, int64_t to_row
   for (; r < rows; ++r) {
     for (int64_t c = 0; c < columns; ++c) {
       float& element = to[c * to_row + r];
-      element = from[r * from_row + c] + (kAdd ? element : 0.0F);
+      element = kAdd ? element + from[r * from_row + c] : from[r * from_row + c];
     }
   }
 }

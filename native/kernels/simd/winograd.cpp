@@ -99,18 +99,23 @@ void transform_weight(const Convolution& c, const float* weight, bool turned, in
   const int64_t depth_step = turned ? c.out_channels * kTaps : kTaps;
   const int64_t product = odd_lines(c.channels * kPanel), blocks = divide_up(c.channels, kDepths);
   parallel(panels * blocks, [&](int64_t begin, int64_t end) {
-    alignas(64) float taps[kTaps * kPanel] = {};
+    alignas(64) float taps[kDepths * kTaps * kPanel] = {};
     for (int64_t task = begin; task < end; ++task) {
       const int64_t panel = task / blocks, n0 = (first_panel + panel) * kPanel;
       const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0), d0 = task % blocks * kDepths;
-      for (int64_t d = d0; d < min(c.channels, d0 + kDepths); ++d) {
-        transpose(weight + n0 * column_step + d * depth_step, column_step, taps, kPanel, columns, kTaps);
+      const int64_t depths = min(c.channels - d0, kDepths), together = turned ? 1 : depths;
+      for (int64_t i = 0; i < depths; i += together) {
+        transpose(weight + n0 * column_step + (d0 + i) * depth_step, column_step, taps + i * kTaps * kPanel,
+                  kPanel, columns, together * kTaps);
+      }
+      for (int64_t i = 0; i < depths; ++i) {
         for (int64_t n = 0; n < columns; n += kWidth) {
-          float* target = to + panel * kTile * kTile * product + d * kPanel + n;
+          const float* from = taps + i * kTaps * kPanel + n;
+          float* target = to + panel * kTile * kTile * product + (d0 + i) * kPanel + n;
           both_ways<Winograd<kOutputs>::weight, 3, kTile>(
               [&](int y, int x) {
                 const int tap = 3 * y + x;
-                return load(taps + (turned ? kTaps - 1 - tap : tap) * kPanel + n);
+                return load(from + (turned ? kTaps - 1 - tap : tap) * kPanel);
               },
               [&](int y, int x, Vector value) { store(target + (y * kTile + x) * product, value); });
         }
