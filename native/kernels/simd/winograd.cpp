@@ -13,8 +13,8 @@ namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
 
 constexpr int kTaps = 9;
-/// Most bytes of transformed images and of transformed kernels at a time.
-constexpr int64_t kTileBytes = 256 << 10, kKernelBytes = 1152 << 10;
+/// Most bytes of transformed images and of transformed kernels at a time, and of all images at once.
+constexpr int64_t kTileBytes = 256 << 10, kKernelBytes = 1152 << 10, kAllTilesBytes = 2 << 20;
 /// Tiles per task: their products, of one panel, stay in the second-level cache.
 constexpr int64_t kBlockTiles = 2 * kTileRows;
 /// Tiles of a row that are read at once.
@@ -93,12 +93,12 @@ void transform_squares(const Squares& from, int64_t first, int64_t count, const 
 /// gradient: the weight's first two dimensions are exchanged, its elements go backwards.
 template <int kOutputs>
 void transform_weight(const Convolution& c, const float* weight, bool turned, int64_t first_panel,
-                      int64_t panels, float* to) {
+                      int64_t panels, float* to, bool all_threads) {
   constexpr int64_t kTile = kOutputs + 2, kDepths = 16;
   const int64_t column_step = turned ? kTaps : c.channels * kTaps;
   const int64_t depth_step = turned ? c.out_channels * kTaps : kTaps;
   const int64_t product = odd_lines(c.channels * kPanel), blocks = divide_up(c.channels, kDepths);
-  parallel(panels * blocks, [&](int64_t begin, int64_t end) {
+  const auto transform = [&](int64_t begin, int64_t end) {
     alignas(64) float taps[kDepths * kTaps * kPanel] = {};
     for (int64_t task = begin; task < end; ++task) {
       const int64_t panel = task / blocks, n0 = (first_panel + panel) * kPanel;
@@ -121,13 +121,135 @@ void transform_weight(const Convolution& c, const float* weight, bool turned, in
         }
       }
     }
+  };
+  parallel(panels * blocks, transform, all_threads);
+}
+
+/// What a convolution makes of its images' tiles, panel by panel of output channels.
+template <int kOutputs>
+struct Products {
+  static constexpr int kTile = kOutputs + 2, kPoints = kTile * kTile;
+
+  const Convolution& c;
+  bool turned;
+  Squares squares;
+  const float *weight, *bias;
+  float* output;
+  // Steps between transformed tiles, their points, and the points of transformed kernels.
+  int64_t square, depth, product;
+
+  int64_t tiles() const { return c.batch * squares.down * squares.across; }
+  int64_t panels() const { return divide_up(c.out_channels, kPanel); }
+  int64_t panel_size() const { return kPoints * product; }
+
+  void transform_tiles(int64_t first, int64_t count, float* to, bool all_threads) const {
+    transform_squares<Winograd<kOutputs>::input, kTile, kOutputs, kTile>(squares, first, count,
+                                                                         {to, depth, square}, all_threads);
+  }
+  void transform_panels(int64_t first, int64_t count, float* to, bool all_threads) const {
+    transform_weight<kOutputs>(c, weight, turned, first, count, to, all_threads);
+  }
+  /// Output pixels of tiles [first, first + count), at most kBlockTiles.
+  void multiply_block(int64_t first, int64_t count, const float* transformed, int64_t panel,
+                      const float* kernels) const {
+    alignas(64) float products[kBlockTiles * kPoints * kPanel];
+    alignas(64) float pixels[kOutputs * kOutputs * kRun * kPanel];
+    const int64_t n0 = panel * kPanel, columns = min<int64_t>(kPanel, c.out_channels - n0);
+    const float* rows[kBlockTiles];
+    for (int64_t i = 0; i < count; ++i) rows[i] = transformed + i * square;
+    multiply({rows,
+              count,
+              columns,
+              c.channels,
+              kernels,
+              kPanel,
+              products,
+              kPoints * kPanel,
+              nullptr,
+              {kPoints, depth, product, kPanel}},
+             Steps{1});
+    const float* from = products;
+    for (int64_t tile = first; tile < first + count;) {
+      const int64_t row = tile / squares.across, column = tile % squares.across;
+      const int64_t together = min(min(kRun, first + count - tile), squares.across - column);
+      const int64_t line = together * kOutputs * kPanel;
+      for (int64_t i = 0; i < together; ++i, from += kPoints * kPanel) {
+        for (int64_t n = 0; n < columns; n += kWidth) {
+          float* to = pixels + i * kOutputs * kPanel + n;
+          const Vector start = bias != nullptr ? load_part(bias + n0 + n, columns - n) : Vector{};
+          both_ways<Winograd<kOutputs>::output, kTile, kOutputs>(
+              [&](int y, int x) { return load(from + (y * kTile + x) * kPanel + n); },
+              [&](int y, int x, Vector value) { store(to + y * line + x * kPanel, value + start); });
+        }
+      }
+      const int64_t image = row / squares.down, y0 = row % squares.down * kOutputs, x0 = column * kOutputs;
+      const int64_t height = min<int64_t>(kOutputs, c.out_height - y0);
+      const int64_t width = min(together * kOutputs, c.out_width - x0), plane = c.out_height * c.out_width;
+      float* to = output + (image * c.out_channels + n0) * plane + y0 * c.out_width + x0;
+      for (int64_t y = 0; y < height; ++y) {
+        transpose(pixels + y * line, kPanel, to + y * c.out_width, plane, width, columns);
+      }
+      tile += together;
+    }
+  }
+};
+
+/// Each thread transforms tiles of its own and multiplies them by all kernels.
+template <int kOutputs>
+void multiply_by_tiles(const Products<kOutputs>& p) {
+  const int64_t tiles = p.tiles(), panels = p.panels(), threads = thread_count();
+  const int64_t parts = threads > 1 ? max<int64_t>(1, min(2 * threads, tiles / (2 * kTileRows))) : 1;
+  const int64_t fitting = how_many(kTileBytes / (parts > 1 ? 2 : 1), p.square * 4, tiles);
+  const int64_t tile_chunk = min(tiles, max(kBlockTiles, fitting / kBlockTiles * kBlockTiles));
+  const int64_t panel_chunk = how_many(kKernelBytes, p.panel_size() * 4, panels);
+  auto* kernels = scratch_of<float>(Scratch::kPacked, panel_chunk * p.panel_size());
+  auto* memory = scratch_of<float>(Scratch::kPadded, parts * tile_chunk * p.square);
+  for (int64_t first_panel = 0; first_panel < panels; first_panel += panel_chunk) {
+    const int64_t panel_count = min(panel_chunk, panels - first_panel);
+    p.transform_panels(first_panel, panel_count, kernels, true);
+    parallel(parts, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; ++part) {
+        float* transformed = memory + part * tile_chunk * p.square;
+        const int64_t last = (part + 1) * tiles / parts;
+        for (int64_t first = part * tiles / parts; first < last; first += tile_chunk) {
+          const int64_t count = min(tile_chunk, last - first);
+          p.transform_tiles(first, count, transformed, false);
+          for (int64_t panel = 0; panel < panel_count; ++panel) {
+            for (int64_t t = 0; t < count; t += kBlockTiles) {
+              p.multiply_block(first + t, min(kBlockTiles, count - t), transformed + t * p.square,
+                               first_panel + panel, kernels + panel * p.panel_size());
+            }
+          }
+        }
+      }
+    });
+  }
+}
+
+/// Each thread transforms kernels of its own, by which it multiplies all tiles.
+template <int kOutputs>
+void multiply_by_panels(const Products<kOutputs>& p) {
+  const int64_t tiles = p.tiles(), panels = p.panels(), threads = thread_count();
+  const int64_t parts = threads > 1 ? min(2 * threads, panels) : 1;
+  auto* kernels = scratch_of<float>(Scratch::kPacked, parts * p.panel_size());
+  auto* transformed = scratch_of<float>(Scratch::kPadded, tiles * p.square);
+  p.transform_tiles(0, tiles, transformed, true);
+  parallel(parts, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      float* kernel = kernels + part * p.panel_size();
+      for (int64_t panel = part * panels / parts; panel < (part + 1) * panels / parts; ++panel) {
+        p.transform_panels(panel, 1, kernel, false);
+        for (int64_t t = 0; t < tiles; t += kBlockTiles) {
+          p.multiply_block(t, min(kBlockTiles, tiles - t), transformed + t * p.square, panel, kernel);
+        }
+      }
+    }
   });
 }
 
 template <int kOutputs>
 void convolve(const Convolution& c, bool turned, const float* input, const float* weight, const float* bias,
               float* output) {
-  constexpr int kTile = kOutputs + 2, kPoints = kTile * kTile;
   const Squares squares = {input,
                            c.channels,
                            c.height,
@@ -136,92 +258,23 @@ void convolve(const Convolution& c, bool turned, const float* input, const float
                            c.padding_x,
                            divide_up(c.out_height, kOutputs),
                            divide_up(c.out_width, kOutputs)};
-  const int64_t tiles = c.batch * squares.down * squares.across, plane = c.out_height * c.out_width;
-  const int64_t depth = squares.groups() * kWidth, panels = divide_up(c.out_channels, kPanel);
-  const int64_t product = odd_lines(c.channels * kPanel), square = odd_lines(kPoints * depth);
-  const int64_t panel_chunk = how_many(kKernelBytes, kPoints * product * 4, panels);
-  // Each part of the images has memory of its own: what a thread has transformed, the same thread multiplies.
-  const int64_t parts = min(2 * thread_count(), tiles / (2 * kTileRows));
-  const bool apart = thread_count() > 1 && parts > 1;
-  const int64_t fitting = how_many(kTileBytes / (apart ? 2 : 1), square * 4, tiles);
-  const int64_t tile_chunk = min(tiles, max(kBlockTiles, fitting / kTileRows * kTileRows));
-  /// Tiles of one row: the first one's image and pixel, and the pixels of all.
-  struct Run {
-    int64_t tiles, image, y, x, height, width;
-  };
-  const auto for_runs = [&](int64_t begin, int64_t end, const auto& f) {
-    for (int64_t tile = begin; tile < end;) {
-      const int64_t row = tile / squares.across, column = tile % squares.across;
-      const int64_t together = min(min(kRun, end - tile), squares.across - column);
-      const int64_t y = row % squares.down * kOutputs, x = column * kOutputs;
-      f(Run{together, row / squares.down, y, x, min<int64_t>(kOutputs, c.out_height - y),
-            min(together * kOutputs, c.out_width - x)});
-      tile += together;
-    }
-  };
-  auto* kernels = scratch_of<float>(Scratch::kPacked, panel_chunk * kPoints * product);
-  auto* memory = scratch_of<float>(Scratch::kPadded, (apart ? parts : 1) * tile_chunk * square);
-  for (int64_t first_panel = 0; first_panel < panels; first_panel += panel_chunk) {
-    const int64_t panel_count = min(panel_chunk, panels - first_panel);
-    transform_weight<kOutputs>(c, weight, turned, first_panel, panel_count, kernels);
-    const auto multiply_tiles = [&](int64_t first, int64_t end, const Transformed& transformed) {
-      for (; first < end; first += tile_chunk) {
-        const int64_t count = min(tile_chunk, end - first), blocks = divide_up(count, kBlockTiles);
-        transform_squares<Winograd<kOutputs>::input, kTile, kOutputs, kTile>(squares, first, count,
-                                                                             transformed, !apart);
-        const auto multiply_blocks = [&](int64_t task, int64_t last) {
-          alignas(64) float products[kBlockTiles * kPoints * kPanel];
-          alignas(64) float pixels[kOutputs * kOutputs * kRun * kPanel];
-          for (; task < last; ++task) {
-            const int64_t t0 = task % blocks * kBlockTiles, t1 = min(count, t0 + kBlockTiles);
-            const int64_t n0 = (first_panel + task / blocks) * kPanel;
-            const int64_t columns = min<int64_t>(kPanel, c.out_channels - n0);
-            const float* panel = kernels + task / blocks * kPoints * product;
-            const float* rows[kBlockTiles];
-            for (int64_t i = 0; i < kBlockTiles; ++i) rows[i] = transformed.data + (t0 + i) * square;
-            multiply({rows,
-                      t1 - t0,
-                      columns,
-                      c.channels,
-                      panel,
-                      kPanel,
-                      products,
-                      kPoints * kPanel,
-                      nullptr,
-                      {kPoints, depth, product, kPanel}},
-                     Steps{1});
-            const float* from = products;
-            for_runs(first + t0, first + t1, [&](const Run& run) {
-              const int64_t row = run.tiles * kOutputs * kPanel;
-              for (int64_t i = 0; i < run.tiles; ++i, from += kPoints * kPanel) {
-                for (int64_t n = 0; n < columns; n += kWidth) {
-                  float* to = pixels + i * kOutputs * kPanel + n;
-                  const Vector start = bias != nullptr ? load_part(bias + n0 + n, columns - n) : Vector{};
-                  both_ways<Winograd<kOutputs>::output, kTile, kOutputs>(
-                      [&](int y, int x) { return load(from + (y * kTile + x) * kPanel + n); },
-                      [&](int y, int x, Vector value) { store(to + y * row + x * kPanel, value + start); });
-                }
-              }
-              float* to = output + (run.image * c.out_channels + n0) * plane + run.y * c.out_width + run.x;
-              for (int64_t y = 0; y < run.height; ++y) {
-                transpose(pixels + y * row, kPanel, to + y * c.out_width, plane, run.width, columns);
-              }
-            });
-          }
-        };
-        parallel(panel_count * blocks, multiply_blocks, !apart);
-      }
-    };
-    if (!apart) {
-      multiply_tiles(0, tiles, {memory, depth, square});
-      continue;
-    }
-    parallel(parts, [&](int64_t begin, int64_t end) {
-      for (int64_t part = begin; part < end; ++part) {
-        multiply_tiles(part * tiles / parts, (part + 1) * tiles / parts,
-                       {memory + part * tile_chunk * square, depth, square});
-      }
-    });
+  const int64_t depth = squares.groups() * kWidth;
+  const Products<kOutputs> products = {c,
+                                       turned,
+                                       squares,
+                                       weight,
+                                       bias,
+                                       output,
+                                       odd_lines(Products<kOutputs>::kPoints * depth),
+                                       depth,
+                                       odd_lines(c.channels * kPanel)};
+  // What is less goes from core to core: kernels, or tiles and what becomes of them.
+  const int64_t tiles = products.tiles();
+  const bool few = c.channels * c.out_channels > tiles * (c.channels + c.out_channels);
+  if (few && tiles * products.square * 4 <= kAllTilesBytes) {
+    multiply_by_panels(products);
+  } else {
+    multiply_by_tiles(products);
   }
 }
 
