@@ -10,7 +10,7 @@ namespace {
 
 /// Most elements of a kernel: the pixels that a row of results looks at stay in the first-level cache.
 constexpr int64_t kMostTaps = 128;
-/// Rows of results per task.
+/// Rows of results at a time.
 constexpr int64_t kRows = 8;
 /// Most elements of a weight, each of which has a vector of sums, and most bytes of what they are summed
 /// from.
@@ -161,27 +161,32 @@ bool narrow(const Convolution& c, const float* input, const float* weight, const
   const int64_t strips = divide_up(c.out_height, kRows), tasks = c.batch * strips;
   const Window window = window_of(c, min(kRows, c.out_height));
   const int32_t* offsets = offsets_in(c, window);
-  auto* slots = scratch_of<float>(Scratch::kPadded, tasks * c.channels * window.plane());
-  parallel(tasks, [&](int64_t begin, int64_t end) {
-    float* pixels = slots + begin * c.channels * window.plane();
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t image = task / strips, y0 = task % strips * kRows, y1 = min(c.out_height, y0 + kRows);
-      read_window(c, input, image, y0, window, pixels);
-      for (int64_t y = y0; y < y1; ++y) {
-        const float* row = pixels + (y - y0) * c.stride_y * window.width;
-        float* to = output + image * c.out_channels * plane + y * c.out_width;
-        for (int64_t x = 0; x < c.out_width;) {
-          // The last vector may overlap the one before.
-          const int64_t size = c.out_width - x > kWidth && c.out_width >= kPanel ? kPanel : kWidth;
-          const int64_t at = min(x, c.out_width - size);
-          for (int64_t o = 0; o < c.out_channels; o += kTileRows) {
-            const int64_t channels = min<int64_t>(kTileRows, c.out_channels - o);
-            const auto sum = sum_of_taps(channels, size / kWidth, std::make_index_sequence<kTileRows>());
-            const float* start = bias != nullptr ? bias + o : nullptr;
-            sum(row + at, offsets, taps, weight + o * taps, start, to + o * plane + at, plane);
-          }
-          x = at + size;
+  const int64_t parts = min(tasks, 4 * thread_count()), slot = c.channels * window.plane();
+  auto* slots = scratch_of<float>(Scratch::kPadded, parts * slot);
+  const auto sum_rows = [&](int64_t task, float* pixels) {
+    const int64_t image = task / strips, y0 = task % strips * kRows, y1 = min(c.out_height, y0 + kRows);
+    read_window(c, input, image, y0, window, pixels);
+    for (int64_t y = y0; y < y1; ++y) {
+      const float* row = pixels + (y - y0) * c.stride_y * window.width;
+      float* to = output + image * c.out_channels * plane + y * c.out_width;
+      for (int64_t x = 0; x < c.out_width;) {
+        // The last vector may overlap the one before.
+        const int64_t size = c.out_width - x > kWidth && c.out_width >= kPanel ? kPanel : kWidth;
+        const int64_t at = min(x, c.out_width - size);
+        for (int64_t o = 0; o < c.out_channels; o += kTileRows) {
+          const int64_t channels = min<int64_t>(kTileRows, c.out_channels - o);
+          const auto sum = sum_of_taps(channels, size / kWidth, std::make_index_sequence<kTileRows>());
+          const float* start = bias != nullptr ? bias + o : nullptr;
+          sum(row + at, offsets, taps, weight + o * taps, start, to + o * plane + at, plane);
         }
+        x = at + size;
+      }
+    }
+  };
+  parallel(parts, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      for (int64_t task = part * tasks / parts; task < (part + 1) * tasks / parts; ++task) {
+        sum_rows(task, slots + part * slot);
       }
     }
   });
