@@ -224,3 +224,23 @@ def test_ctrl_c_and_resume(digits: Any, tmp_path: Path) -> None:
     assert main(["finetune", str(digits.program), *run[2:], "--set", f"finetune.epochs={epochs}", "-q",
                  "-o", str(tmp_path / "whole.ptd")]) == 0  # fmt: skip
     assert (tmp_path / "t.ptd").read_bytes() == (tmp_path / "whole.ptd").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["export", "convert"])
+def test_an_interrupted_command_leaves_nothing(
+    digits: Any, tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    before = {p.name for p in tmp_path.iterdir()}
+    further = ["--to", "train"] if command == "convert" else []
+    process = _spawn(tmp_path, command, digits.checkpoint.name, *further, "-o", "out.pte")
+    deadline = time.monotonic() + 60
+    while {p.name for p in tmp_path.iterdir()} == before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.poll() is None, process.communicate()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert err.strip().splitlines()[-1] == "error: interrupted"
+    assert {p.name for p in tmp_path.iterdir()} == before

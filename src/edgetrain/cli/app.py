@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -54,6 +58,19 @@ def edgetrain(
             typer.echo(text)
 
 
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt, so that temporary files go. Stages that save handle both."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command line.
 
@@ -65,8 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         # Not standalone: what goes wrong before a command runs comes back here instead of being printed.
-        code = app(args=arguments, prog_name="edgetrain", standalone_mode=False)
-        sys.stdout.flush()
+        with _sigterm_as_ctrl_c():
+            code = app(args=arguments, prog_name="edgetrain", standalone_mode=False)
+            sys.stdout.flush()
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else FAILED
     except (Exception, KeyboardInterrupt) as error:
