@@ -4,8 +4,6 @@
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_runtime_context.h>
 
-#include <cstring>
-#include <new>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,27 +22,38 @@ using executorch::runtime::EValue;
 /// Arguments in the order of the operator's schema, outputs last.
 using Stack = executorch::runtime::Span<EValue*>;
 
-/// The runtime's own kernel; fails the call where there is none.
+/// A call of an operator that we have a kernel of.
+class Call {
+ public:
+  Call(KernelRuntimeContext& context, const char* name) : context_(context), name_(name) {}
+
+  /// Our kernel covers the call: from here on it is that kernel's event in a profile.
+  void begin();
+
+ private:
+  KernelRuntimeContext& context_;
+  const char* name_;
+  std::string event_;
+  std::optional<KernelScope> scope_;
+};
+
+/// Runs our kernel. Where it returns false, without having begun, because the call is not one that it covers,
+/// the stock kernel runs, and says so in a profile.
+void run_call(KernelRuntimeContext& context, Stack stack, const char* name, bool (*run)(Stack, Call&));
+
+/// Runs Operator::run(*Operator::plan(stack)), if there is a plan.
 template <class Operator>
-void call_stock(KernelRuntimeContext& context, Stack stack) {
-  static const auto stock = stock_kernel(Operator::kName);
-  if (stock == nullptr) return context.fail(Error::NotSupported);
-  stock(context, stack);
+bool run_planned(Stack stack, Call& call) {
+  const auto plan = Operator::plan(stack);
+  if (!plan) return false;
+  call.begin();
+  Operator::run(*plan);
+  return true;
 }
 
-/// Runs Operator::run(*Operator::plan(stack)). Where there is no plan, because the call is not one that our
-/// kernel covers, the stock kernel runs, and says so in a profile.
 template <class Operator>
 void run_boxed(KernelRuntimeContext& context, Stack stack) {
-  static const std::string event = std::string(kKernelEvent) + (std::strchr(Operator::kName, ':') + 2);
-  const auto plan = Operator::plan(stack);
-  if (!plan) return call_stock<Operator>(context, stack);
-  const KernelScope scope(context.internal_event_tracer(), event.c_str());
-  try {
-    Operator::run(*plan);
-  } catch (const std::bad_alloc&) {
-    context.fail(Error::MemoryAllocationFailed);
-  }
+  run_call(context, stack, Operator::kName, run_planned<Operator>);
 }
 
 template <class Operator>
@@ -53,14 +62,7 @@ Kernel boxed() {
 }
 
 /// Whether elements of that type lie in the order of the dimensions.
-inline bool is_dense(const Tensor& tensor, ScalarType type = ScalarType::Float) {
-  if (tensor.scalar_type() != type) return false;
-  const auto order = tensor.dim_order();
-  for (size_t i = 0; i < order.size(); ++i) {
-    if (order[i] != i) return false;
-  }
-  return true;
-}
+bool is_dense(const Tensor& tensor, ScalarType type = ScalarType::Float);
 
 template <class... Tensors>
 bool are_dense(const Tensors&... tensors) {
@@ -68,19 +70,10 @@ bool are_dense(const Tensors&... tensors) {
 }
 
 /// Gives an output the shape of this call; not every call has the size that memory was planned for.
-inline bool resize(const Tensor& out, const std::vector<int64_t>& sizes) {
-  const executorch::aten::ArrayRef<int64_t> list(sizes.data(), sizes.size());
-  return executorch::runtime::resize_tensor(out, list) == Error::Ok;
-}
+bool resize(const Tensor& out, const std::vector<int64_t>& sizes);
 
-inline std::vector<int64_t> sizes_of(const Tensor& tensor) {
-  return {tensor.sizes().begin(), tensor.sizes().end()};
-}
+std::vector<int64_t> sizes_of(const Tensor& tensor);
 
-inline double scalar(const EValue& value) {
-  return value.isInt()      ? static_cast<double>(value.toInt())
-         : value.isDouble() ? value.toDouble()
-                            : static_cast<double>(value.toBool());
-}
+double scalar(const EValue& value);
 
 }  // namespace edgetrain::kernels

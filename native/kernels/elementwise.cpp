@@ -197,7 +197,7 @@ struct Compare {
 struct Where {
   struct Plan {
     Loops<4> loops;
-    ScalarType type;
+    ssize_t element;  // bytes of one
     const bool* condition;
     const void *yes, *no;
     void* out;
@@ -212,23 +212,25 @@ struct Where {
     const auto sizes = broadcast_sizes(condition, yes, no);
     if (!sizes || !resize(out, *sizes)) return {};
     return Plan{broadcast_loops(*sizes, condition, yes, no),
-                type,
+                out.element_size(),
                 condition.const_data_ptr<bool>(),
                 yes.const_data_ptr(),
                 no.const_data_ptr(),
                 out.mutable_data_ptr()};
   }
   static void run(const Plan& plan) {
-    visit(plan.type, [&](auto zero) {
+    if (plan.element == sizeof(float)) {
+      // Floats or not: bytes are copied.
+      const auto *yes = static_cast<const float*>(plan.yes), *no = static_cast<const float*>(plan.no);
+      return compute().select(plan.loops.data(), static_cast<int64_t>(plan.loops.size()), plan.condition, yes,
+                              no, static_cast<float*>(plan.out));
+    }
+    visit_bytes(plan.element, [&](auto zero) {
       using T = decltype(zero);
       const auto *yes = static_cast<const T*>(plan.yes), *no = static_cast<const T*>(plan.no);
-      auto* out = static_cast<T*>(plan.out);
-      if constexpr (std::is_same_v<T, float>) {
-        const auto depth = static_cast<int64_t>(plan.loops.size());
-        compute().select(plan.loops.data(), depth, plan.condition, yes, no, out);
-      } else {
-        map(plan.loops, [](bool c, T x, T y) { return c ? x : y; }, out, plan.condition, yes, no);
-      }
+      map(
+          plan.loops, [](bool c, T x, T y) { return c ? x : y; }, static_cast<T*>(plan.out), plan.condition,
+          yes, no);
     });
   }
 };

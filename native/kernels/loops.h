@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <initializer_list>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -33,24 +34,38 @@ Loops<kOperands> merge(const Loops<kOperands>& all) {
   return merged;
 }
 
+/// The runs of the innermost loop, one after another.
+template <int kOperands>
+class Rows {
+ public:
+  explicit Rows(const Loops<kOperands>& loops) : loops_(loops), at_(loops.size()) {
+    for (size_t d = 0; d + 1 < loops.size(); ++d) left_ *= loops[d].size;
+  }
+  bool any() const { return left_ > 0; }
+  /// Where each operand's run begins.
+  const int64_t* offsets() const { return offsets_; }
+  __attribute__((noinline)) void next() {
+    --left_;
+    for (size_t d = loops_.size() - 1; d-- > 0;) {
+      const Loop<kOperands>& loop = loops_[d];
+      const bool wraps = ++at_[d] == loop.size;
+      const int64_t steps = wraps ? 1 - loop.size : 1;
+      for (int k = 0; k < kOperands; ++k) offsets_[k] += steps * loop.step[k];
+      if (!wraps) break;
+      at_[d] = 0;
+    }
+  }
+
+ private:
+  const Loops<kOperands>& loops_;
+  std::vector<int64_t> at_;
+  int64_t left_ = 1, offsets_[kOperands] = {};
+};
+
 /// f(offsets) for each run of the innermost loop.
 template <int kOperands, class Function>
 void for_each_row(const Loops<kOperands>& loops, const Function& f) {
-  int64_t rows = 1;
-  for (size_t d = 0; d + 1 < loops.size(); ++d) rows *= loops[d].size;
-  std::vector<int64_t> at(loops.size());
-  int64_t offsets[kOperands] = {};
-  for (int64_t row = 0; row < rows; ++row) {
-    f(offsets);
-    for (size_t d = loops.size() - 1; d-- > 0;) {
-      const Loop<kOperands>& loop = loops[d];
-      const bool wraps = ++at[d] == loop.size;
-      const int64_t steps = wraps ? 1 - loop.size : 1;
-      for (int k = 0; k < kOperands; ++k) offsets[k] += steps * loop.step[k];
-      if (!wraps) break;
-      at[d] = 0;
-    }
-  }
+  for (Rows<kOperands> rows(loops); rows.any(); rows.next()) f(rows.offsets());
 }
 
 /// to = f(from...) for all elements; the first operand is `to`.
@@ -71,53 +86,29 @@ void map(const Loops<1 + static_cast<int>(sizeof...(From))>& loops, const Functi
 }
 
 /// How far apart neighbours lie in a tensor of those sizes whose elements lie in order.
-inline std::vector<int64_t> dense_steps(const std::vector<int64_t>& sizes) {
-  std::vector<int64_t> steps(sizes.size());
-  int64_t step = 1;
-  for (size_t i = sizes.size(); i-- > 0; step *= sizes[i]) steps[i] = step;
-  return steps;
-}
+std::vector<int64_t> dense_steps(const std::vector<int64_t>& sizes);
 
 /// What tensors broadcast to, if they do.
+std::optional<std::vector<int64_t>> broadcast_sizes_of(std::initializer_list<const Tensor*> tensors);
 template <class... Tensors>
 std::optional<std::vector<int64_t>> broadcast_sizes(const Tensors&... tensors) {
-  std::vector<int64_t> sizes(static_cast<size_t>(std::max({int64_t{0}, int64_t{tensors.dim()}...})), 1);
-  bool fits = true;
-  const auto include = [&](const Tensor& tensor) {
-    const size_t missing = sizes.size() - static_cast<size_t>(tensor.dim());
-    for (size_t i = missing; i < sizes.size(); ++i) {
-      const int64_t size = tensor.size(static_cast<int64_t>(i - missing));
-      fits &= size == 1 || sizes[i] == 1 || size == sizes[i];
-      if (size != 1) sizes[i] = size;
-    }
-  };
-  (include(tensors), ...);
-  if (!fits) return {};
-  return sizes;
+  return broadcast_sizes_of({&tensors...});
 }
+
+/// How far apart neighbours lie in a tensor that is broadcast to those sizes.
+std::vector<int64_t> broadcast_steps(const std::vector<int64_t>& sizes, const Tensor& tensor);
 
 /// Loops over a result of those sizes, the first operand, and tensors that are broadcast to it.
 template <class... Tensors>
 Loops<1 + static_cast<int>(sizeof...(Tensors))> broadcast_loops(const std::vector<int64_t>& sizes,
                                                                 const Tensors&... tensors) {
-  constexpr int kOperands = 1 + static_cast<int>(sizeof...(Tensors));
-  Loops<kOperands> loops(sizes.size());
-  const auto steps = dense_steps(sizes);
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    loops[i].size = sizes[i];
-    loops[i].step[0] = steps[i];
-  }
-  int operand = 1;
-  const auto include = [&](const Tensor& tensor) {
-    const auto own = dense_steps(sizes_of(tensor));
-    const size_t missing = sizes.size() - own.size();
-    for (size_t i = 0; i < sizes.size(); ++i) {
-      const bool there = i >= missing && tensor.size(static_cast<int64_t>(i - missing)) != 1;
-      loops[i].step[operand] = there ? own[i - missing] : 0;
-    }
+  Loops<1 + static_cast<int>(sizeof...(Tensors))> loops(sizes.size());
+  for (size_t i = 0; i < sizes.size(); ++i) loops[i].size = sizes[i];
+  int operand = 0;
+  for (const auto& steps : {dense_steps(sizes), broadcast_steps(sizes, tensors)...}) {
+    for (size_t i = 0; i < sizes.size(); ++i) loops[i].step[operand] = steps[i];
     ++operand;
-  };
-  (include(tensors), ...);
+  }
   return merge(loops);
 }
 

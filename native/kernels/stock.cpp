@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <mutex>
 
 namespace edgetrain::kernels {
 namespace {
@@ -15,6 +16,7 @@ using executorch::ET_RUNTIME_NAMESPACE::Kernel;
 using executorch::ET_RUNTIME_NAMESPACE::OpFunction;
 
 std::vector<std::string> uncovered;
+std::vector<OpFunction> stand_ins;  // for each of them
 Status missing;
 
 OpFunction registered(const char* name) {
@@ -43,6 +45,18 @@ std::string path() {
 #endif
 }
 
+/// Loads them where they are missing.
+OpFunction find_stock_kernel(const char* name) {
+  OpFunction found = registered(name);
+  if (found != nullptr) return found;
+  if (const Status loaded = load_stock_kernels(); !loaded.ok()) {
+    missing = bad_input("the program calls " + std::string(name) +
+                        " in a way that needs ExecuTorch's own kernels: " + loaded.failure().message);
+    return nullptr;
+  }
+  return registered(name);
+}
+
 }  // namespace
 
 Status load_stock_kernels() {
@@ -54,15 +68,13 @@ Status load_stock_kernels() {
 }
 
 OpFunction stock_kernel(const char* name) {
-  uncovered.emplace_back(name);
-  OpFunction found = registered(name);
-  if (found != nullptr) return found;
-  if (const Status loaded = load_stock_kernels(); !loaded.ok()) {
-    missing = bad_input("the program calls " + std::string(name) +
-                        " in a way that needs ExecuTorch's own kernels: " + loaded.failure().message);
-    return nullptr;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  for (size_t i = 0; i < uncovered.size(); ++i) {
+    if (uncovered[i] == name) return stand_ins[i];
   }
-  return registered(name);
+  uncovered.emplace_back(name);
+  return stand_ins.emplace_back(find_stock_kernel(name));
 }
 
 const std::vector<std::string>& uncovered_operators() { return uncovered; }

@@ -32,6 +32,14 @@ bool visit(ScalarType type, const Function& f) {
   }
 }
 
+/// f(T()) for an unsigned number of as many bytes, 1, 4 or 8: where elements are only moved.
+template <class Function>
+void visit_bytes(ssize_t bytes, const Function& f) {
+  if (bytes == 1) return f(uint8_t());
+  if (bytes == 4) return f(uint32_t());
+  f(uint64_t());
+}
+
 inline bool is_visited(ScalarType type) {
   return visit(type, [](auto) {});
 }

@@ -1,0 +1,49 @@
+#include "boxed.h"
+
+#include <cstring>
+#include <new>
+
+namespace edgetrain::kernels {
+
+void Call::begin() {
+  auto* tracer = context_.internal_event_tracer();
+  if (tracer == nullptr) return;
+  event_ = std::string(kKernelEvent) + (std::strchr(name_, ':') + 2);
+  scope_.emplace(tracer, event_.c_str());
+}
+
+void run_call(KernelRuntimeContext& context, Stack stack, const char* name, bool (*run)(Stack, Call&)) {
+  try {
+    Call call(context, name);
+    if (run(stack, call)) return;
+  } catch (const std::bad_alloc&) {
+    return context.fail(Error::MemoryAllocationFailed);
+  }
+  const auto stock = stock_kernel(name);
+  if (stock == nullptr) return context.fail(Error::NotSupported);
+  stock(context, stack);
+}
+
+bool is_dense(const Tensor& tensor, ScalarType type) {
+  if (tensor.scalar_type() != type) return false;
+  const auto order = tensor.dim_order();
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (order[i] != i) return false;
+  }
+  return true;
+}
+
+bool resize(const Tensor& out, const std::vector<int64_t>& sizes) {
+  const executorch::aten::ArrayRef<int64_t> list(sizes.data(), sizes.size());
+  return executorch::runtime::resize_tensor(out, list) == Error::Ok;
+}
+
+std::vector<int64_t> sizes_of(const Tensor& tensor) { return {tensor.sizes().begin(), tensor.sizes().end()}; }
+
+double scalar(const EValue& value) {
+  return value.isInt()      ? static_cast<double>(value.toInt())
+         : value.isDouble() ? value.toDouble()
+                            : static_cast<double>(value.toBool());
+}
+
+}  // namespace edgetrain::kernels
