@@ -5,32 +5,36 @@
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
 
-/// f(a, b), where a and b give an operand's i-th element: steps are 0 or 1.
-template <class Function>
-inline void with_operands(const float* a, int64_t a_step, const float* b, int64_t b_step, const Function& f) {
-  const auto each_a = [a](int64_t i) { return a[i]; };
-  const auto each_b = [b](int64_t i) { return b[i]; };
-  const auto same_a = [value = *a](int64_t) { return value; };
-  const auto same_b = [value = *b](int64_t) { return value; };
-  if (a_step == 1 && b_step == 1) return f(each_a, each_b);
-  if (a_step == 1) return f(each_a, same_b);
-  if (b_step == 1) return f(same_a, each_b);
-  f(same_a, same_b);
-}
-
-/// A row of to = f(a, b, alpha). Rows are functions of their own, so that each exists only once.
+/// A row of to = f(a, b, alpha).
 template <class To>
-using Row = void (*)(const float* a, int64_t a_step, const float* b, int64_t b_step, float alpha,
-                     int64_t count, To* to);
+using Row = void (*)(const float* a, const float* b, float alpha, int64_t count, To* to);
 
 template <class To, class Function>
-void row(const float* left, int64_t left_step, const float* right, int64_t right_step, float alpha,
-         int64_t count, To* out) {
+void each(const float* a, const float* b, float alpha, int64_t count, To* out) {
   To* __restrict to = out;
-  with_operands(left, left_step, right, right_step, [&](auto a, auto b) {
-    for (int64_t i = 0; i < count; ++i) to[i] = Function()(a(i), b(i), alpha);
-  });
+  for (int64_t i = 0; i < count; ++i) to[i] = Function()(a[i], b[i], alpha);
 }
+
+/// With the same b for all.
+template <class To, class Function>
+void same(const float* a, const float* b, float alpha, int64_t count, To* out) {
+  To* __restrict to = out;
+  const float value = *b;
+  for (int64_t i = 0; i < count; ++i) to[i] = Function()(a[i], value, alpha);
+}
+
+/// f(b, a) instead of f(a, b).
+template <class Function>
+struct Mirrored {
+  auto operator()(float x, float y, float alpha) const { return Function()(y, x, alpha); }
+};
+
+template <class To>
+struct Rows {
+  Row<To> each, same, mirrored;  // the last one is `same` of the mirrored function
+};
+template <class To, class Function, class Mirror = Mirrored<Function>>
+constexpr Rows<To> kRowsOf = {each<To, Function>, same<To, Function>, same<To, Mirror>};
 
 struct Add {
   float operator()(float x, float y, float alpha) const { return x + alpha * y; }
@@ -70,11 +74,21 @@ struct GreaterEqual {
 };
 
 template <class To>
-void apply(Row<To> row, const Loop<3>* loops, int64_t depth, const float* a, const float* b, float alpha,
-           To* to) {
+void apply(const Rows<To>& rows, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
+           float alpha, To* to) {
   const Loop<3>& inner = loops[depth - 1];
+  const bool same_a = inner.step[1] == 0, same_b = inner.step[2] == 0;
   over_rows(loops, depth, [&](const int64_t* at, int64_t count) {
-    row(a + at[1], inner.step[1], b + at[2], inner.step[2], alpha, count, to + at[0]);
+    const float *left = a + at[1], *right = b + at[2];
+    To* out = to + at[0];
+    if (same_a && same_b) {
+      rows.same(left, right, alpha, 1, out);
+      for (int64_t i = 1; i < count; ++i) out[i] = *out;
+    } else if (same_a) {
+      rows.mirrored(right, left, alpha, count, out);
+    } else {
+      (same_b ? rows.same : rows.each)(left, right, alpha, count, out);
+    }
   });
 }
 
@@ -83,16 +97,18 @@ void apply(Row<To> row, const Loop<3>* loops, int64_t depth, const float* a, con
 void binary(Binary operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
             float alpha, float* to) {
   // In the order of the enumeration.
-  static constexpr Row<float> kRows[] = {row<float, Add>,    row<float, Subtract>, row<float, Multiply>,
-                                         row<float, Divide>, row<float, Maximum>,  row<float, Minimum>};
+  static constexpr Rows<float> kRows[] = {
+      kRowsOf<float, Add>,    kRowsOf<float, Subtract>, kRowsOf<float, Multiply, Multiply>,
+      kRowsOf<float, Divide>, kRowsOf<float, Maximum>,  kRowsOf<float, Minimum>};
   apply(kRows[static_cast<int>(operation)], loops, depth, a, b, alpha, to);
 }
 
 void compare(Comparison operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
              bool* to) {
-  static constexpr Row<uint8_t> kRows[] = {row<uint8_t, Equal>,   row<uint8_t, NotEqual>,
-                                           row<uint8_t, Less>,    row<uint8_t, LessEqual>,
-                                           row<uint8_t, Greater>, row<uint8_t, GreaterEqual>};
+  static constexpr Rows<uint8_t> kRows[] = {
+      kRowsOf<uint8_t, Equal, Equal>,  kRowsOf<uint8_t, NotEqual, NotEqual>,
+      kRowsOf<uint8_t, Less, Greater>, kRowsOf<uint8_t, LessEqual, GreaterEqual>,
+      kRowsOf<uint8_t, Greater, Less>, kRowsOf<uint8_t, GreaterEqual, LessEqual>};
   apply(kRows[static_cast<int>(operation)], loops, depth, a, b, 0, reinterpret_cast<uint8_t*>(to));
 }
 
@@ -115,18 +131,28 @@ void select(const Loop<4>* loops, int64_t depth, const bool* condition, const fl
   const Loop<4>& inner = loops[depth - 1];
   over_rows(loops, depth, [&](const int64_t* at, int64_t count) {
     const auto* __restrict flags = reinterpret_cast<const uint8_t*>(condition + at[1]);
+    const float *a = yes + at[2], *b = no + at[3];
     float* __restrict to = out + at[0];
-    with_operands(yes + at[2], inner.step[2], no + at[3], inner.step[3], [&](auto a, auto b) {
-      if (inner.step[1] == 0) {
-        const bool chosen = *flags != 0;
-        for (int64_t i = 0; i < count; ++i) to[i] = chosen ? a(i) : b(i);
-        return;
-      }
+    const int64_t a_step = inner.step[2], b_step = inner.step[3];
+    if (inner.step[1] == 0) {
+      const float* from = *flags != 0 ? a : b;
+      const int64_t step = *flags != 0 ? a_step : b_step;
+      for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+      return;
+    }
+    const auto choose = [&](auto left, auto right) {
       for (int64_t i = 0; i < count; ++i) {
-        const float left = a(i), right = b(i);
-        to[i] = flags[i] != 0 ? left : right;
+        const float x = left(i), y = right(i);
+        to[i] = flags[i] != 0 ? x : y;
       }
-    });
+    };
+    const auto each = [](const float* from) { return [from](int64_t i) { return from[i]; }; };
+    const auto same = [](const float* from) { return [value = *from](int64_t) { return value; }; };
+    if (a_step == 1) {
+      b_step == 1 ? choose(each(a), each(b)) : choose(each(a), same(b));
+    } else {
+      b_step == 1 ? choose(same(a), each(b)) : choose(same(a), same(b));
+    }
   });
 }
 
