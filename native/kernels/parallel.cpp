@@ -9,7 +9,7 @@ namespace edgetrain::kernels {
 int64_t thread_count() { return executorch::extension::get_thread_count(); }
 
 void run_parallel(int64_t count, void (*task)(const void*, int64_t, int64_t), const void* context,
-                  bool pays) {
+                  bool pays) noexcept {
   if (count <= 0) return;
   const int64_t threads = pays ? thread_count() : 1;
   if (threads <= 1 || count == 1) {

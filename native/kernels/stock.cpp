@@ -1,13 +1,9 @@
 #include "stock.h"
 
-#include <dlfcn.h>
-#ifndef __APPLE__
-#include <link.h>
-#endif
-#include <unistd.h>
-
 #include <cstring>
 #include <mutex>
+
+#include "library.h"
 
 namespace edgetrain::kernels {
 namespace {
@@ -26,25 +22,6 @@ OpFunction registered(const char* name) {
   return nullptr;
 }
 
-/// A name is looked for where the runner looks for its libraries; not where a sanitizer stands between, which
-/// is what the neighbour is for.
-std::string path() {
-#ifdef __APPLE__
-  return "@rpath/" EDGETRAIN_STOCK_KERNELS;
-#else
-  std::string found = EDGETRAIN_STOCK_KERNELS;
-  void* neighbour = ::dlopen("libexecutorch.so", RTLD_LAZY | RTLD_NOLOAD);
-  const link_map* map = nullptr;
-  if (neighbour != nullptr && ::dlinfo(neighbour, RTLD_DI_LINKMAP, &map) == 0) {
-    const std::string beside = map->l_name;
-    const std::string candidate = beside.substr(0, beside.rfind('/') + 1) + found;
-    if (::access(candidate.c_str(), R_OK) == 0) found = candidate;
-  }
-  if (neighbour != nullptr) ::dlclose(neighbour);
-  return found;
-#endif
-}
-
 /// Loads them where they are missing.
 OpFunction find_stock_kernel(const char* name) {
   OpFunction found = registered(name);
@@ -60,11 +37,9 @@ OpFunction find_stock_kernel(const char* name) {
 }  // namespace
 
 Status load_stock_kernels() {
-  // Its static initialisers register the kernels. It stays: they are called until the process ends.
-  if (::dlopen(path().c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) return {};
-  const char* reason = ::dlerror();
-  return bad_input("put " EDGETRAIN_STOCK_KERNELS " beside edgetrain-runner or into ../lib (" +
-                   std::string(reason != nullptr ? reason : "it can't be loaded") + ")");
+  // Its static initialisers register the kernels.
+  const auto library = load_library(EDGETRAIN_STOCK_KERNELS);
+  return library.ok() ? Status() : Status(library.failure());
 }
 
 OpFunction stock_kernel(const char* name) {

@@ -59,7 +59,7 @@ Result<std::unique_ptr<Program>> open_program(const Arguments& arguments) {
   std::unique_ptr<Profiler> profiler;
   if (!arguments.profile.empty()) {
     const bool training = arguments.command == "train" || arguments.command == "bench";
-    profiler = std::make_unique<Profiler>(arguments.profile_batches, training);
+    EDGETRAIN_TAKE(profiler, Profiler::make(arguments.profile_batches, training));
   }
   return Program::load(std::move(files), std::move(profiler));
 }

@@ -13,10 +13,6 @@
 namespace edgetrain {
 namespace {
 
-using executorch::runtime::ChainID;
-using executorch::runtime::DebugHandle;
-using executorch::runtime::EventTracerEntry;
-
 // What the runtime calls the event around an operator, and how events of stock kernels inside begin.
 constexpr char kOperator[] = "OPERATOR_CALL", kStockEvent[] = "native_call_";
 constexpr size_t kMostLines = 20;
@@ -25,11 +21,16 @@ bool starts_with(const std::string& text, const char* prefix) { return text.rfin
 
 }  // namespace
 
-void Profiler::create_event_block(const char* name) {
-  if (active_) ETDumpGen::create_event_block(name);
+Result<std::unique_ptr<Profiler>> Profiler::make(uint64_t most, bool training) {
+  EDGETRAIN_TAKE(auto etdump, Etdump::load());
+  return std::unique_ptr<Profiler>(new Profiler(std::move(etdump), most, training));
 }
 
-EventTracerEntry Profiler::start_profiling(const char* name, ChainID chain, DebugHandle handle) {
+void Profiler::create_event_block(const char* name) {
+  if (active_) tracer_.create_event_block(name);
+}
+
+Profiler::Entry Profiler::start_profiling(const char* name, Chain chain, Handle handle) {
   if (!active_) return {};
   if (depth_ > 0) {
     ++depth_;
@@ -39,12 +40,15 @@ EventTracerEntry Profiler::start_profiling(const char* name, ChainID chain, Debu
     kernel_.clear();
     watch_ = {};
   }
-  return ETDumpGen::start_profiling(name, chain, handle);
+  // The instruction that runs is told to this tracer only.
+  if (chain == executorch::runtime::kUnsetChainId)
+    chain = current_chain_id(), handle = current_debug_handle();
+  return tracer_.start_profiling(name, chain, handle);
 }
 
-void Profiler::end_profiling(EventTracerEntry entry) {
+void Profiler::end_profiling(Entry entry) {
   if (!active_) return;
-  ETDumpGen::end_profiling(entry);
+  tracer_.end_profiling(entry);
   if (depth_ == 0 || --depth_ > 0) return;
   const bool ours = starts_with(kernel_, kKernelEvent);
   const char* prefix = ours ? kKernelEvent : starts_with(kernel_, kStockEvent) ? kStockEvent : "";
@@ -54,8 +58,51 @@ void Profiler::end_profiling(EventTracerEntry entry) {
   sum.seconds += watch_.seconds();
 }
 
+Profiler::Entry Profiler::start_profiling_delegate(const char* name, Delegate index) {
+  return tracer_.start_profiling_delegate(name, index);
+}
+void Profiler::end_profiling_delegate(Entry entry, const void* metadata, size_t size) {
+  tracer_.end_profiling_delegate(entry, metadata, size);
+}
+void Profiler::log_profiling_delegate(const char* name, Delegate index, et_timestamp_t start,
+                                      et_timestamp_t end, const void* metadata, size_t size) {
+  tracer_.log_profiling_delegate(name, index, start, end, metadata, size);
+}
+void Profiler::track_allocation(executorch::runtime::AllocatorID id, size_t size) {
+  tracer_.track_allocation(id, size);
+}
+executorch::runtime::AllocatorID Profiler::track_allocator(const char* name) {
+  return tracer_.track_allocator(name);
+}
+Profiler::Logged Profiler::log_evalue(const Value& value, executorch::runtime::LoggedEValueType type) {
+  return tracer_.log_evalue(value, type);
+}
+Profiler::Logged Profiler::log_intermediate_output_delegate(const char* name, Delegate index,
+                                                            const Tensor& output) {
+  return tracer_.log_intermediate_output_delegate(name, index, output);
+}
+Profiler::Logged Profiler::log_intermediate_output_delegate(
+    const char* name, Delegate index, const executorch::runtime::ArrayRef<Tensor> output) {
+  return tracer_.log_intermediate_output_delegate(name, index, output);
+}
+Profiler::Logged Profiler::log_intermediate_output_delegate(const char* name, Delegate index,
+                                                            const int& output) {
+  return tracer_.log_intermediate_output_delegate(name, index, output);
+}
+Profiler::Logged Profiler::log_intermediate_output_delegate(const char* name, Delegate index,
+                                                            const bool& output) {
+  return tracer_.log_intermediate_output_delegate(name, index, output);
+}
+Profiler::Logged Profiler::log_intermediate_output_delegate(const char* name, Delegate index,
+                                                            const double& output) {
+  return tracer_.log_intermediate_output_delegate(name, index, output);
+}
+void Profiler::set_delegation_intermediate_output_filter(executorch::runtime::EventTracerFilterBase* filter) {
+  tracer_.set_delegation_intermediate_output_filter(filter);
+}
+
 Status Profiler::write(const std::string& path) {
-  const auto dump = get_etdump_data();
+  const auto dump = etdump_->data();
   if (dump.buf == nullptr) return failed("ExecuTorch could not put its profile together");
   const auto save = [&]() -> Status {
     EDGETRAIN_TAKE(AtomicFile file, AtomicFile::open(path));
