@@ -82,12 +82,16 @@ void sum_taps(const float* pixels, const int32_t* offsets, int64_t taps, const f
   }
 }
 
-using SumTaps = decltype(&sum_taps<1, 1>);
-template <size_t... kChannels>
-SumTaps sum_of_taps(int64_t channels, int64_t vectors, std::index_sequence<kChannels...>) {
-  static constexpr SumTaps kSums[2][kTileRows] = {{sum_taps<kChannels + 1, 1>...},
-                                                  {sum_taps<kChannels + 1, 2>...}};
-  return kSums[vectors - 1][channels - 1];
+/// The same for as many of `left` channels as there is a function for; how many that is.
+template <int kVectors>
+int64_t sum_channels_of(int64_t left, const float* pixels, const int32_t* offsets, int64_t taps,
+                        const float* weight, const float* bias, float* to, int64_t plane) {
+  const int64_t channels = left >= kTileRows ? kTileRows : min<int64_t>(left, 2);
+  const auto sum = channels == kTileRows ? sum_taps<kTileRows, kVectors>
+                   : channels == 2       ? sum_taps<2, kVectors>
+                                         : sum_taps<1, kVectors>;
+  sum(pixels, offsets, taps, weight, bias, to, plane);
+  return channels;
 }
 
 /// Rows of gradients of neighbouring channels, in whole vectors, and of the pixels that the first tap meets.
@@ -130,11 +134,15 @@ void add_products(const Strip& strip, const int32_t* offsets, int64_t channels, 
   }
 }
 
-using AddProducts = decltype(&add_products<1>);
-template <size_t... kTaps>
-AddProducts addition_of(int64_t taps, std::index_sequence<kTaps...>) {
-  static constexpr AddProducts kAdditions[kSumTaps] = {add_products<kTaps + 1>...};
-  return kAdditions[taps - 1];
+/// The same for as many of `left` taps as there is a function for; how many that is.
+int64_t add_taps(int64_t left, const Strip& strip, const int32_t* offsets, int64_t channels, float* sums,
+                 int64_t taps) {
+  const int64_t count = left >= kSumTaps ? kSumTaps : left >= 3 ? 3 : 1;
+  const auto add = count == kSumTaps ? add_products<kSumTaps>
+                   : count == 3      ? add_products<3>
+                                     : add_products<1>;
+  add(strip, offsets, channels, sums, taps);
+  return count;
 }
 
 /// sums[channel] += a strip's gradients.
@@ -173,11 +181,10 @@ bool narrow(const Convolution& c, const float* input, const float* weight, const
         // The last vector may overlap the one before.
         const int64_t size = c.out_width - x > kWidth && c.out_width >= kPanel ? kPanel : kWidth;
         const int64_t at = min(x, c.out_width - size);
-        for (int64_t o = 0; o < c.out_channels; o += kTileRows) {
-          const int64_t channels = min<int64_t>(kTileRows, c.out_channels - o);
-          const auto sum = sum_of_taps(channels, size / kWidth, std::make_index_sequence<kTileRows>());
-          const float* start = bias != nullptr ? bias + o : nullptr;
-          sum(row + at, offsets, taps, weight + o * taps, start, to + o * plane + at, plane);
+        const auto sum = size == kPanel ? sum_channels_of<2> : sum_channels_of<1>;
+        for (int64_t o = 0; o < c.out_channels;) {
+          o += sum(c.out_channels - o, row + at, offsets, taps, weight + o * taps,
+                   bias != nullptr ? bias + o : nullptr, to + o * plane + at, plane);
         }
         x = at + size;
       }
@@ -221,11 +228,8 @@ bool narrow_grad_weight(const Convolution& c, const float* grad_output, const fl
             const Strip strip = {grads,       pixels, min(strip_rows, c.out_height - y0),
                                  c.out_width, plane,  c.stride_y * window.width};
             const int64_t channels = min<int64_t>(kSumChannels, c.out_channels - o);
-            for (int64_t t = 0; t < taps; t += kSumTaps) {
-              const int64_t count = min<int64_t>(kSumTaps, taps - t);
-              const auto add = addition_of(count, std::make_index_sequence<kSumTaps>());
-              add(strip, offsets + t, channels, sums + (o * taps + t) * kWidth, taps);
-            }
+            for (int64_t t = 0; t < taps;)
+              t += add_taps(taps - t, strip, offsets + t, channels, sums + (o * taps + t) * kWidth, taps);
             if (grad_bias != nullptr) add_gradients(strip, channels, sums + (weights + o) * kWidth);
           }
         };
