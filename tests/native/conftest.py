@@ -160,6 +160,30 @@ def turn_dropout_off() -> Callable[[Path], Path]:
 
 
 @pytest.fixture(scope="session")
+def cifar_program(tmp_path_factory: pytest.TempPathFactory, turn_dropout_off: Callable[[Path], Path]) -> Path:
+    """A cifar_cnn for batches of up to 4, with its dropout off."""
+    from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
+    from edgetrain.artifacts.specs import Task, TensorSpec
+    from edgetrain.config.model import ModelConfig
+    from edgetrain.config.stages import ExportCommand
+    from edgetrain.export import export
+    from edgetrain.models import build_model
+
+    folder = tmp_path_factory.mktemp("cifar")
+    torch.manual_seed(0)
+    config = ModelConfig(name="cifar_cnn")
+    checkpoint = Checkpoint(
+        model=config,
+        state=build_model(config).state_dict(),
+        input=TensorSpec(shape=[3, 32, 32], dtype="float32"),
+        task=Task(loss="cross_entropy", classes=[str(i) for i in range(10)]),
+    )
+    save_checkpoint(folder / "model.pth", checkpoint)
+    command = ExportCommand.model_validate({"export": {"max_batch_size": 4}})
+    return turn_dropout_off(export(command, folder / "model.pth", folder / "model").program)
+
+
+@pytest.fixture(scope="session")
 def damages() -> int:
     """Damaged versions of each file to try; $EDGETRAIN_DAMAGES for a longer look."""
     return int(os.environ.get("EDGETRAIN_DAMAGES", "60"))

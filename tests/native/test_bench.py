@@ -54,28 +54,8 @@ def work(digits_program: Any, tmp_path_factory: pytest.TempPathFactory) -> Work:
 
 
 @pytest.fixture(scope="module")
-def cifar_work(tmp_path_factory: pytest.TempPathFactory, turn_dropout_off: Callable[[Path], Path]) -> Work:
-    """A cifar_cnn with its dropout off."""
-    from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
-    from edgetrain.artifacts.specs import Task, TensorSpec
-    from edgetrain.config.model import ModelConfig
-    from edgetrain.config.stages import ExportCommand
-    from edgetrain.export import export
-    from edgetrain.models import build_model
-
-    folder = tmp_path_factory.mktemp("cifar")
-    torch.manual_seed(0)
-    config = ModelConfig(name="cifar_cnn")
-    checkpoint = Checkpoint(
-        model=config,
-        state=build_model(config).state_dict(),
-        input=TensorSpec(shape=[3, 32, 32], dtype="float32"),
-        task=Task(loss="cross_entropy", classes=[str(i) for i in range(10)]),
-    )
-    save_checkpoint(folder / "model.pth", checkpoint)
-    settings = {"max_batch_size": BATCH}
-    made = export(ExportCommand.model_validate({"export": settings}), folder / "model.pth", folder / "model")
-    return Work(turn_dropout_off(made.program), pack(folder / "batches.ptd", [3, 32, 32]))
+def cifar_work(cifar_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
+    return Work(cifar_program, pack(tmp_path_factory.mktemp("cifar") / "batches.ptd", [3, 32, 32]))
 
 
 @pytest.mark.slow
