@@ -52,13 +52,15 @@ build/aarch64/.installed: $(VENV)/.installed
 		executorch==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("executorch"))')
 	touch $@
 
-test-arm: arm-packages build/aarch64/.installed ## build the native runner for 64-bit Arm, run it emulated
+test-arm: export EDGETRAIN_EMULATOR := qemu-aarch64-static -L /usr/aarch64-linux-gnu
+test-arm: arm-packages build/aarch64/.installed ## build the native runner for 64-bit Arm, test it emulated
 	$(CMAKE) -S native -B build/native-aarch64 --toolchain "$(CURDIR)/native/cmake/aarch64-linux-gnu.cmake" \
-		-DCMAKE_PREFIX_PATH="$(CURDIR)/build/aarch64/executorch" -DEDGETRAIN_TESTS=OFF
+		-DCMAKE_PREFIX_PATH="$(CURDIR)/build/aarch64/executorch" -DEDGETRAIN_TESTS=ON
 	$(CMAKE) --build build/native-aarch64
 	rm -rf build/edgetrain-aarch64
 	$(CMAKE) --install build/native-aarch64 --prefix build/edgetrain-aarch64 --strip
 	EDGETRAIN_AARCH64="$(CURDIR)/build/edgetrain-aarch64" $(BIN)/python -m pytest -m "not slow" tests/native/test_arm.py
+	EDGETRAIN_NATIVE_BUILD="$(CURDIR)/build/native-aarch64" $(PYTEST) tests/native/kernels tests/native/test_parts.py
 
 benchmark: native ## measure steps and kernels, on a quiet machine (docs/performance.md)
 	$(BIN)/python -m benchmarks.step

@@ -6,6 +6,7 @@ import fcntl
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,19 +47,33 @@ class Run:
 
 
 GIVEN_BUILD = os.environ.get("EDGETRAIN_NATIVE_BUILD")
+EMULATOR = os.environ.get("EDGETRAIN_EMULATOR")
+PROGRAMS = ("edgetrain-runner", "kernel_calls", "optimizer_steps", "parts_test")
 SANITIZED = pytest.param("sanitized", marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", params=["given"] if GIVEN_BUILD else ["plain", SANITIZED])
-def native_build(request: pytest.FixtureRequest) -> Path:
-    """The built programs: those in $EDGETRAIN_NATIVE_BUILD, or build/native, brought up to date, and then
-    build/native-asan with AddressSanitizer and UndefinedBehaviorSanitizer in them."""
+def native_build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built programs: those in $EDGETRAIN_NATIVE_BUILD, run by the command $EDGETRAIN_EMULATOR if they
+    are another machine's; or build/native, brought up to date, and then build/native-asan with
+    AddressSanitizer and UndefinedBehaviorSanitizer in them."""
     build = Path(GIVEN_BUILD) if GIVEN_BUILD else make_build(request.param == "sanitized")
+    if GIVEN_BUILD and EMULATOR:
+        return emulated(build, EMULATOR, tmp_path_factory.mktemp("emulated"))
     probe = subprocess.run([build / "parts_test"], capture_output=True, text=True)
     if "LeakSanitizer has encountered a fatal error" in probe.stderr:
         # It needs ptrace, which containers often forbid.
         os.environ["ASAN_OPTIONS"] = "detect_leaks=0"
     return build
+
+
+def emulated(build: Path, emulator: str, folder: Path) -> Path:
+    """A folder of scripts with the programs' names, each of which runs one of them in the emulator."""
+    for name in PROGRAMS:
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec {emulator} {shlex.quote(str(build.resolve() / name))} "$@"\n')
+        script.chmod(0o755)
+    return folder
 
 
 def make_build(sanitized: bool) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -16,11 +17,11 @@ import torch
 
 from edgetrain.artifacts.tensors import write_tensors
 
-if "EDGETRAIN_AARCH64" not in os.environ:
+if not {"EDGETRAIN_AARCH64", "EDGETRAIN_EMULATOR"} <= os.environ.keys():
     pytest.skip("needs the runner for aarch64: make test-arm", allow_module_level=True)
 
 FOLDER = Path(os.environ["EDGETRAIN_AARCH64"])
-EMULATOR = (shutil.which("qemu-aarch64-static"), "-L", "/usr/aarch64-linux-gnu")
+EMULATOR = shlex.split(os.environ["EDGETRAIN_EMULATOR"])
 LIBRARIES = {f"libexecutorch{part}.so" for part in ("", "_etdump", "_kernels_optimized", "_threadpool")}
 NAME = "edgetrain-runner"
 
