@@ -84,10 +84,9 @@ struct Dropout {
 
 /// A step of SGD. All gradients are multiplied by `scale` first.
 struct Sgd {
-  float rate, decay, momentum, scale;
-  float fresh;  // factor of what is new in the momentum
-  bool nesterov;
-  bool first;  // the momentum begins with this step
+  float rate, decay, scale;
+  float kept, fresh;                 // of the momentum: what it was, and what is new
+  float change_part, momentum_part;  // of what is subtracted: Nesterov's takes some of both
 };
 
 /// A step of Adam or AdamW, whose corrections of the means' bias are part of `size` and `root`.

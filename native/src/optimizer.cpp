@@ -67,16 +67,19 @@ void Optimizer::sgd(const Parameter& parameter, size_t index, double lr, float s
   kernels::Sgd step = {};
   step.rate = static_cast<float>(lr);
   step.decay = static_cast<float>(settings_.weight_decay);
-  step.momentum = static_cast<float>(settings_.momentum);
   step.scale = scale;
+  step.kept = static_cast<float>(settings_.momentum);
   step.fresh = static_cast<float>(1 - settings_.dampening);
-  step.nesterov = settings_.nesterov;
+  step.change_part = settings_.nesterov ? 1.0F : 0.0F;
+  step.momentum_part = settings_.nesterov ? static_cast<float>(settings_.momentum) : 1.0F;
   float* velocity = nullptr;
   if (settings_.momentum != 0) {
     auto& buffer = first_[index];
     // The first step fills the momentum with the plain gradient: no dampening yet.
-    step.first = buffer.empty();
-    if (step.first) buffer.assign(parameter.count, 0.0F);
+    if (buffer.empty()) {
+      buffer.assign(parameter.count, 0.0F);
+      step.kept = 0, step.fresh = 1;
+    }
     velocity = buffer.data();
   }
   const auto count = static_cast<int64_t>(parameter.count);

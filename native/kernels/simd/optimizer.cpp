@@ -15,8 +15,8 @@ void sgd(const Sgd& s, const float* all_gradients, int64_t count, float* all_val
     }
     for (int64_t i = begin; i < end; ++i) {
       const float change = gradient[i] * s.scale + s.decay * value[i];
-      velocity[i] = s.first ? change : s.momentum * velocity[i] + s.fresh * change;
-      value[i] -= s.rate * (s.nesterov ? change + s.momentum * velocity[i] : velocity[i]);
+      velocity[i] = s.kept * velocity[i] + s.fresh * change;
+      value[i] -= s.rate * (s.change_part * change + s.momentum_part * velocity[i]);
     }
   });
 }
