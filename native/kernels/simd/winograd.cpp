@@ -157,17 +157,10 @@ struct Products {
     const int64_t n0 = panel * kPanel, columns = min<int64_t>(kPanel, c.out_channels - n0);
     const float* rows[kBlockTiles];
     for (int64_t i = 0; i < count; ++i) rows[i] = transformed + i * square;
-    multiply({rows,
-              count,
-              columns,
-              c.channels,
-              kernels,
-              kPanel,
-              products,
-              kPoints * kPanel,
-              nullptr,
-              {kPoints, depth, product, kPanel}},
-             Steps{1});
+    Product product_of_tiles = {rows,    count,  columns,  c.channels,
+                                kernels, kPanel, products, kPoints * kPanel};
+    product_of_tiles.points = {kPoints, depth, product, kPanel};
+    multiply(product_of_tiles, Steps{1});
     const float* from = products;
     for (int64_t tile = first; tile < first + count;) {
       const int64_t row = tile / squares.across, column = tile % squares.across;
@@ -315,17 +308,10 @@ void grad_weight_of(const Convolution& c, const float* grad_output, const float*
           const int64_t c0 = task % blocks * kTileRows, channels = min<int64_t>(kTileRows, c.channels - c0);
           const float* row_of[kTileRows];
           for (int64_t i = 0; i < kTileRows; ++i) row_of[i] = rows.data + c0 + i;
-          multiply({row_of,
-                    channels,
-                    columns,
-                    count,
-                    panels.data + n0,
-                    panel_row,
-                    products,
-                    kPoints * kPanel,
-                    nullptr,
-                    {kPoints, rows.product, panels.product, kPanel}},
-                   Steps{row});
+          Product sums_of_tiles = {row_of,           channels,  columns,  count,
+                                   panels.data + n0, panel_row, products, kPoints * kPanel};
+          sums_of_tiles.points = {kPoints, rows.product, panels.product, kPanel};
+          multiply(sums_of_tiles, Steps{row});
           for (int64_t i = 0; i < channels; ++i) {
             for (int64_t n = 0; n < columns; n += kWidth) {
               const float* from = products + i * kPoints * kPanel + n;
