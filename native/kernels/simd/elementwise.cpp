@@ -126,28 +126,32 @@ void combine_bits(Bits operation, const uint8_t* a, const uint8_t* b, int64_t co
   });
 }
 
+/// An element of any type, which is not branched on even where loops are not vectorised.
+typedef uint32_t Pattern __attribute__((may_alias));
+
 void select(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes, const float* no,
             float* out) {
   const Loop<4>& inner = loops[depth - 1];
   over_rows(loops, depth, [&](const int64_t* at, int64_t count) {
     const auto* __restrict flags = reinterpret_cast<const uint8_t*>(condition + at[1]);
-    const float *a = yes + at[2], *b = no + at[3];
-    float* __restrict to = out + at[0];
+    const auto *a = reinterpret_cast<const Pattern*>(yes + at[2]),
+               *b = reinterpret_cast<const Pattern*>(no + at[3]);
+    auto* __restrict to = reinterpret_cast<Pattern*>(out + at[0]);
     const int64_t a_step = inner.step[2], b_step = inner.step[3];
     if (inner.step[1] == 0) {
-      const float* from = *flags != 0 ? a : b;
+      const Pattern* from = *flags != 0 ? a : b;
       const int64_t step = *flags != 0 ? a_step : b_step;
       for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
       return;
     }
     const auto choose = [&](auto left, auto right) {
       for (int64_t i = 0; i < count; ++i) {
-        const float x = left(i), y = right(i);
+        const Pattern x = left(i), y = right(i);
         to[i] = flags[i] != 0 ? x : y;
       }
     };
-    const auto each = [](const float* from) { return [from](int64_t i) { return from[i]; }; };
-    const auto same = [](const float* from) { return [value = *from](int64_t) { return value; }; };
+    const auto each = [](const Pattern* from) { return [from](int64_t i) { return from[i]; }; };
+    const auto same = [](const Pattern* from) { return [value = *from](int64_t) { return value; }; };
     if (a_step == 1) {
       b_step == 1 ? choose(each(a), each(b)) : choose(each(a), same(b));
     } else {

@@ -109,7 +109,9 @@ void transpose_by(const float* from, int64_t from_row, float* to, int64_t to_row
 template <bool kAdd>
 void transpose(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                int64_t columns) {
-  transpose_by<kAdd, (kWidth < 8 ? kWidth : 8)>(from, from_row, to, to_row, rows, columns);
+  constexpr int kSide = kWidth < 8 ? kWidth : 8;
+  (columns < kSide ? transpose_by<kAdd, 4> : transpose_by<kAdd, kSide>)(from, from_row, to, to_row, rows,
+                                                                        columns);
 }
 template void transpose<false>(const float*, int64_t, float*, int64_t, int64_t, int64_t);
 template void transpose<true>(const float*, int64_t, float*, int64_t, int64_t, int64_t);
