@@ -5,8 +5,10 @@
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
 
-constexpr int64_t kDepth = 256;    // rows of a packed panel: it stays in the first-level cache
-constexpr int64_t kRowBlock = 96;  // rows per task
+/// Of b, what is packed at a time: it stays in the second-level cache.
+constexpr int64_t kDepth = 128, kPanels = 4;
+/// Rows of a task, unless there are fewer.
+constexpr int64_t kLeastRows = 96, kMostRows = 512;
 
 /// c[0..columns) = alpha * sums (+ bias) (+ c)
 struct Finish {
@@ -31,42 +33,57 @@ struct Finish {
   }
 };
 
-void pack_panel(const Gemm& g, int64_t k0, int64_t depth, int64_t n0, int64_t columns, float* panel) {
+/// Columns [n0, n0 + columns) of b, a panel after the other.
+void pack(const Gemm& g, int64_t k0, int64_t depth, int64_t n0, int64_t columns, float* panels) {
   const float* b = g.b + k0 * g.b_row + n0 * g.b_column;
-  if (columns < kPanel) {
-    for (int64_t i = 0; i < depth * kPanel; ++i) panel[i] = 0;
-  }
-  if (g.b_column == 1 && columns == kPanel) {
+  const int64_t panel_size = depth * kPanel, whole = columns / kPanel, rest = columns % kPanel;
+  if (rest > 0)
+    __builtin_memset(panels + whole * panel_size, 0, static_cast<size_t>(panel_size) * sizeof(float));
+  if (g.b_column == 1) {
+    // Whole rows at once: they lie far apart.
     for (int64_t k = 0; k < depth; ++k) {
-      store(panel + k * kPanel, load(b + k * g.b_row));
-      store(panel + k * kPanel + kWidth, load(b + k * g.b_row + kWidth));
+      const float* from = b + k * g.b_row;
+      float* to = panels + k * kPanel;
+      for (int64_t p = 0; p < whole; ++p, from += kPanel, to += panel_size) {
+        store(to, load(from));
+        store(to + kWidth, load(from + kWidth));
+      }
+      for (int64_t n = 0; n < rest; ++n) to[n] = from[n];
     }
-  } else if (g.b_row == 1) {
-    transpose(b, g.b_column, panel, kPanel, columns, depth);
-  } else {
+    return;
+  }
+  for (int64_t n = 0; n < columns; n += kPanel, panels += panel_size) {
+    const int64_t count = min<int64_t>(kPanel, columns - n);
+    if (g.b_row == 1) {
+      transpose(b + n * g.b_column, g.b_column, panels, kPanel, count, depth);
+      continue;
+    }
     for (int64_t k = 0; k < depth; ++k) {
-      for (int64_t n = 0; n < columns; ++n) panel[k * kPanel + n] = b[k * g.b_row + n * g.b_column];
+      for (int64_t i = 0; i < count; ++i) panels[k * kPanel + i] = b[k * g.b_row + (n + i) * g.b_column];
     }
   }
 }
 
-/// Rows [m0, m1) of a panel of columns.
-void panel_product(const Gemm& g, int64_t m0, int64_t m1, int64_t n0) {
-  alignas(64) float panel[kDepth * kPanel];
+/// Rows [m0, m1) of columns [n0, n1), at most kPanels panels.
+void block_product(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+  alignas(64) float panels[kPanels * kDepth * kPanel];
   alignas(64) float result[kTileRows * kPanel];
-  const int64_t columns = min<int64_t>(kPanel, g.n - n0);
   for (int64_t k0 = 0; k0 < g.k; k0 += kDepth) {
     const int64_t depth = min(kDepth, g.k - k0);
-    pack_panel(g, k0, depth, n0, columns, panel);
+    pack(g, k0, depth, n0, n1 - n0, panels);
     const Finish finish = {g.alpha, k0 == 0 ? g.bias : nullptr, g.accumulate || k0 > 0};
     for (int64_t m = m0; m < m1; m += kTileRows) {
       const int64_t count = min<int64_t>(kTileRows, m1 - m);
       const float* rows[kTileRows];
       for (int i = 0; i < kTileRows; ++i) rows[i] = g.a + (m + i) * g.a_row + k0 * g.a_column;
-      multiply({rows, count, columns, depth, panel, kPanel, result, kPanel}, Steps{g.a_column});
-      for (int64_t i = 0; i < count; ++i) {
-        for (int64_t n = 0; n < columns; n += kWidth) {
-          finish(load(result + i * kPanel + n), g.c + (m + i) * g.c_row + n0 + n, columns - n, n0 + n);
+      const float* panel = panels;
+      for (int64_t n = n0; n < n1; n += kPanel, panel += depth * kPanel) {
+        const int64_t columns = min<int64_t>(kPanel, n1 - n);
+        multiply({rows, count, columns, depth, panel, kPanel, result, kPanel}, Steps{g.a_column});
+        for (int64_t i = 0; i < count; ++i) {
+          for (int64_t j = 0; j < columns; j += kWidth) {
+            finish(load(result + i * kPanel + j), g.c + (m + i) * g.c_row + n + j, columns - j, n + j);
+          }
         }
       }
     }
@@ -180,11 +197,15 @@ void gemm(const Gemm& g) {
       }
     });
   }
-  const int64_t row_blocks = divide_up(g.m, kRowBlock);
-  parallel(row_blocks * divide_up(g.n, kPanel), [&](int64_t begin, int64_t end) {
+  // Large blocks, but more of them than threads: columns are split first, so that each packs its own.
+  const int64_t wanted = thread_count() > 1 ? 4 * thread_count() : 1, panels = divide_up(g.n, kPanel);
+  const int64_t columns = min(kPanels, divide_up(panels, wanted)) * kPanel, blocks = divide_up(g.n, columns);
+  const int64_t even = divide_up(g.m * blocks, wanted * kTileRows) * kTileRows;
+  const int64_t rows = min(kMostRows, max(kLeastRows, even)), row_blocks = divide_up(g.m, rows);
+  parallel(row_blocks * blocks, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t m0 = task % row_blocks * kRowBlock;
-      panel_product(g, m0, min(g.m, m0 + kRowBlock), task / row_blocks * kPanel);
+      const int64_t m0 = task % row_blocks * rows, n0 = task / row_blocks * columns;
+      block_product(g, m0, min(g.m, m0 + rows), n0, min(g.n, n0 + columns));
     }
   });
 }
