@@ -38,11 +38,14 @@ class Workload:
 
     Attributes:
         goal: native time over eager time, at most.
+        steps: how many to measure, in turns that last: in the first milliseconds after a pause threads may
+            share a core.
     """
 
     model: Model
     batch_size: int
     goal: float = 1.0
+    steps: int = 50
 
     def __str__(self) -> str:
         return f"{self.model.label} {'x'.join(map(str, self.model.shape))}, batch {self.batch_size}"
@@ -55,12 +58,12 @@ MLP = Model("mlp", (784,))
 DIGITS_CNN = Model("digits_cnn", (1, 8, 8))  # small enough for a test
 
 WORKLOADS = [
-    Workload(CIFAR_CNN, 1, goal=0.40),
-    Workload(CIFAR_CNN, 4, goal=0.40),
-    Workload(CIFAR_CNN, 32, goal=0.45),
+    Workload(CIFAR_CNN, 1, goal=0.40, steps=400),
+    Workload(CIFAR_CNN, 4, goal=0.40, steps=200),
+    Workload(CIFAR_CNN, 32, goal=0.45, steps=100),
     Workload(MOBILENET, 8, goal=0.60),
     Workload(RESNET, 8, goal=0.80),
-    Workload(MLP, 32, goal=0.60),
+    Workload(MLP, 32, goal=0.60, steps=400),
 ]
 KERNEL_WORKLOADS = WORKLOADS[2:]
 SMALL = Workload(DIGITS_CNN, 4)

@@ -28,7 +28,7 @@ def main() -> None:
         results = {str(w): {"goal": w.goal, **r.model_dump(mode="json")} for w, r in reports.items()}
         write_json({"machine": machine(), "workloads": results}, None)
     else:
-        print(f"{describe(machine())}; {arguments.steps} steps in {arguments.rounds} turns\n")
+        print(f"{describe(machine())}; {arguments.steps or '50 to 400'} steps in {arguments.rounds} turns\n")
         print(_times(reports))
         if len(arguments.threads) > 1:
             print("\n" + _speed_ups(reports, arguments.threads[0], arguments.threads[-1]))
@@ -39,7 +39,7 @@ def main() -> None:
 
 def _bench(workload: Workload, program: Path, arguments: argparse.Namespace) -> BenchReport:
     print(f"measuring {workload}", file=sys.stderr)
-    steps, warmup = arguments.steps, 3
+    steps, warmup = arguments.steps or workload.steps, 3
     data = {
         "shape": workload.model.shape,
         "classes": CLASSES,
@@ -97,7 +97,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
     parser.add_argument("workload", nargs="*", help=f"words of {'; '.join(map(str, WORKLOADS))}")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--steps", type=int, default=50, help="measured steps of each (%(default)s)")
+    parser.add_argument("--steps", type=int, help="measured steps of each (50 to 400, by their length)")
     parser.add_argument("--rounds", type=int, default=5, help="turns they are split into (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--programs", type=Path, default=PROGRAMS, help="folder of exported programs")
