@@ -35,7 +35,10 @@ std::optional<Pool> plan_pool(Stack stack, bool ceil, int64_t dilation_y, int64_
                      p.stride_x > 0 && p.dilation_y > 0 && p.dilation_x > 0 && p.padding_y >= 0 &&
                      p.padding_x >= 0 && 2 * p.padding_y <= p.kernel_y && 2 * p.padding_x <= p.kernel_x &&
                      p.height * p.width <= INT32_MAX;
-  if (!valid) return {};
+  // Elements of a window that lie further apart than an image is high may all miss it.
+  const bool meets =
+      (p.dilation_y == 1 || p.dilation_y <= p.height) && (p.dilation_x == 1 || p.dilation_x <= p.width);
+  if (!valid || !meets) return {};
   p.out_height = windows(p.height, p.kernel_y, p.stride_y, p.padding_y, p.dilation_y, ceil);
   p.out_width = windows(p.width, p.kernel_x, p.stride_x, p.padding_x, p.dilation_x, ceil);
   if (p.out_height == 0 || p.out_width == 0) return {};

@@ -11,7 +11,8 @@ struct Buffer {
   size_t bytes = 0;
   ~Buffer() { std::free(data); }
 };
-Buffer buffers[static_cast<size_t>(Scratch::kCount)];
+// Threads of Python may each run a method.
+thread_local Buffer buffers[static_cast<size_t>(Scratch::kCount)];
 
 }  // namespace
 

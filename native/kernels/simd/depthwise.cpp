@@ -75,7 +75,8 @@ struct Back {
       for (int64_t tap = 0; tap < kernel; ++tap) {
         if (!meets(phase, tap)) continue;
         before = max(before, -place(phase, tap));
-        end = max(end, place(phase, tap) + divide_up(size - phase, stride));
+        // Rows of results are made a whole step at a time: of the last one, later phases may be outside.
+        end = max(end, place(phase, tap) + divide_up(size, stride));
       }
     }
   }

@@ -50,6 +50,14 @@ def test_max_pool(
     assert torch.equal(answer.outputs[1], expected[1])
 
 
+def test_windows_that_may_miss_the_image_run_on_the_stock_kernel(kernels: KernelCaller) -> None:
+    x = torch.randn(1, 1, 1, 37)
+    settings = [[2, 1], [1, 2], [1, 0], [2, 1], False]
+    shape = (1, 1, 1, 19)
+    answer = kernels("aten::max_pool2d_with_indices.out", x, *settings, Out(shape), Out(shape, torch.int64))
+    assert answer.kernel == "executorch"
+
+
 AVERAGES = [
     ((2, 3, 8, 8), [2, 2], [2, 2], [0, 0]), ((3, 9, 11), [3, 2], [1, 3], [1, 1]),
     ((1, 2, 7, 7), [3], [], [1]),
