@@ -44,8 +44,9 @@ def _config(runtime: str = "native", **sections: Any) -> FinetuneCommand:
 
 OPTIMIZERS = {
     "sgd": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": True},
-    "adam": {"name": "adam", "lr": 0.003, "beta1": 0.8},
-    "adamw": {"name": "adamw", "lr": 0.003, "weight_decay": 0.01},
+    # With eps of 1e-8 they would step by the sign of rounding errors where a gradient is zero but for these.
+    "adam": {"name": "adam", "lr": 0.003, "beta1": 0.8, "eps": 1e-5},
+    "adamw": {"name": "adamw", "lr": 0.003, "weight_decay": 0.01, "eps": 1e-5},
 }
 
 
