@@ -227,8 +227,7 @@ def test_ctrl_c_and_resume(digits: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("command", ["export", "convert"])
+@pytest.mark.parametrize(("command", "number"), [("export", signal.SIGTERM), ("convert", signal.SIGINT)])
 def test_an_interrupted_command_leaves_nothing(
     digits: Any, tmp_path: Path, command: str, number: signal.Signals
 ) -> None:
@@ -236,7 +235,7 @@ def test_an_interrupted_command_leaves_nothing(
     further = ["--to", "train"] if command == "convert" else []
     process = _spawn(tmp_path, command, digits.checkpoint.name, *further, "-o", "out.pte")
     deadline = time.monotonic() + 60
-    while {p.name for p in tmp_path.iterdir()} == before and time.monotonic() < deadline:
+    while not any(p.is_dir() for p in tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert process.poll() is None, process.communicate()
     process.send_signal(number)
