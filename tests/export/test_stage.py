@@ -240,7 +240,7 @@ def named_checkpoint(folder: Path, name: str, shape: tuple[int, ...], classes: i
         ("cnn1d", (3, 64), 5, 32),
         ("cifar_cnn", (3, 32, 32), 10, 32),
         # ExecuTorch's own convolutions take seconds for a batch of 32 in deep models.
-        pytest.param("torchvision:squeezenet1_1", (3, 64, 64), 10, 4, marks=pytest.mark.slow),
+        pytest.param("torchvision:squeezenet1_1", (3, 32, 32), 10, 4, marks=pytest.mark.slow),
         pytest.param("torchvision:resnet18", (3, 32, 32), 10, 4, marks=pytest.mark.slow),
         pytest.param("torchvision:mobilenet_v2", (3, 32, 32), 10, 4, marks=pytest.mark.slow),
     ],
