@@ -137,10 +137,8 @@ void correlate(const Images& images, const Gathered& matrix, int64_t columns, co
       multiply_images(0, images.count, slots);
       continue;
     }
-    parallel(parts, [&](int64_t begin, int64_t end) {
-      for (int64_t part = begin; part < end; ++part) {
-        multiply_images(part * images.count / parts, (part + 1) * images.count / parts, slots + part * slot);
-      }
+    in_parts(images.count, parts, [&](int64_t part, int64_t begin, int64_t end) {
+      multiply_images(begin, end, slots + part * slot);
     });
   }
 }

@@ -190,12 +190,8 @@ bool narrow(const Convolution& c, const float* input, const float* weight, const
       }
     }
   };
-  parallel(parts, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) {
-      for (int64_t task = part * tasks / parts; task < (part + 1) * tasks / parts; ++task) {
-        sum_rows(task, slots + part * slot);
-      }
-    }
+  in_parts(tasks, parts, [&](int64_t part, int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) sum_rows(task, slots + part * slot);
   });
   return true;
 }

@@ -6,6 +6,14 @@
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 
+/// f(part, begin, end) for equal parts of [0, count), each on one thread.
+template <class Function>
+inline void in_parts(int64_t count, int64_t parts, const Function& f) {
+  parallel(parts, [&](int64_t first, int64_t last) {
+    for (int64_t part = first; part < last; ++part) f(part, part * count / parts, (part + 1) * count / parts);
+  });
+}
+
 /// A weight's gradient as the sum of parts of the batch. As many for any number of threads, so that results
 /// are the same.
 struct Parts {

@@ -200,18 +200,15 @@ void multiply_by_tiles(const Products<kOutputs>& p) {
   for (int64_t first_panel = 0; first_panel < panels; first_panel += panel_chunk) {
     const int64_t panel_count = min(panel_chunk, panels - first_panel);
     p.transform_panels(first_panel, panel_count, kernels, true);
-    parallel(parts, [&](int64_t begin, int64_t end) {
-      for (int64_t part = begin; part < end; ++part) {
-        float* transformed = memory + part * tile_chunk * p.square;
-        const int64_t last = (part + 1) * tiles / parts;
-        for (int64_t first = part * tiles / parts; first < last; first += tile_chunk) {
-          const int64_t count = min(tile_chunk, last - first);
-          p.transform_tiles(first, count, transformed, false);
-          for (int64_t panel = 0; panel < panel_count; ++panel) {
-            for (int64_t t = 0; t < count; t += kBlockTiles) {
-              p.multiply_block(first + t, min(kBlockTiles, count - t), transformed + t * p.square,
-                               first_panel + panel, kernels + panel * p.panel_size());
-            }
+    in_parts(tiles, parts, [&](int64_t part, int64_t begin, int64_t end) {
+      float* transformed = memory + part * tile_chunk * p.square;
+      for (int64_t first = begin; first < end; first += tile_chunk) {
+        const int64_t count = min(tile_chunk, end - first);
+        p.transform_tiles(first, count, transformed, false);
+        for (int64_t panel = 0; panel < panel_count; ++panel) {
+          for (int64_t t = 0; t < count; t += kBlockTiles) {
+            p.multiply_block(first + t, min(kBlockTiles, count - t), transformed + t * p.square,
+                             first_panel + panel, kernels + panel * p.panel_size());
           }
         }
       }
@@ -227,14 +224,12 @@ void multiply_by_panels(const Products<kOutputs>& p) {
   auto* kernels = scratch_of<float>(Scratch::kPacked, parts * p.panel_size());
   auto* transformed = scratch_of<float>(Scratch::kPadded, tiles * p.square);
   p.transform_tiles(0, tiles, transformed, true);
-  parallel(parts, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) {
-      float* kernel = kernels + part * p.panel_size();
-      for (int64_t panel = part * panels / parts; panel < (part + 1) * panels / parts; ++panel) {
-        p.transform_panels(panel, 1, kernel, false);
-        for (int64_t t = 0; t < tiles; t += kBlockTiles) {
-          p.multiply_block(t, min(kBlockTiles, tiles - t), transformed + t * p.square, panel, kernel);
-        }
+  in_parts(panels, parts, [&](int64_t part, int64_t begin, int64_t end) {
+    float* kernel = kernels + part * p.panel_size();
+    for (int64_t panel = begin; panel < end; ++panel) {
+      p.transform_panels(panel, 1, kernel, false);
+      for (int64_t t = 0; t < tiles; t += kBlockTiles) {
+        p.multiply_block(t, min(kBlockTiles, tiles - t), transformed + t * p.square, panel, kernel);
       }
     }
   });
