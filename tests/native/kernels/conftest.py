@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from kernel_caller import KernelCaller
@@ -25,6 +26,12 @@ def start(native_build: Path, isa: str, threads: int) -> KernelCaller:
         assert "EDGETRAIN_ISA is " + isa in probe.stderr
         pytest.skip(f"this machine has no {isa}")
     return KernelCaller(program, isa, threads)
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """Every test draws the same numbers, whatever ran before it on its process."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", params=ISAS)
