@@ -10,7 +10,8 @@
 
 #include "../kernels/isa.h"
 #include "../kernels/parallel.h"
-#include "edgetrain/platform.h"
+#include "edgetrain/cpu.h"
+#include "edgetrain/runtime_log.h"
 #include "edgetrain/stopwatch.h"
 #include "simd_peaks.h"
 
@@ -100,8 +101,8 @@ double triad_gb_s(const Peaks& peaks, int64_t bytes) {
 
 int main(int argc, char** argv) {
   namespace kernels = edgetrain::kernels;
-  edgetrain::quiet_runtime();
-  if (const auto status = kernels::use_isa(std::getenv("EDGETRAIN_ISA")); !status.ok()) {
+  edgetrain::keep_runtime_log(nullptr);
+  if (const auto status = edgetrain::use_instruction_set(std::getenv("EDGETRAIN_ISA")); !status.ok()) {
     std::fprintf(stderr, "%s\n", status.failure().message.c_str());
     return static_cast<int>(status.failure().exit);
   }

@@ -6,7 +6,7 @@ namespace edgetrain::kernels {
 
 /// What an instruction set reaches where nothing but arithmetic, or nothing but memory, is in the way.
 struct Peaks {
-  /// The registers of the kernels' inner loop (tile.h), with no loads or stores.
+  /// The registers of the kernels' inner loop (micro_kernel.h), with no loads or stores.
   float (*multiply_add)(int64_t steps);
   int64_t operations;  // of a step, multiplications and additions
   /// a[i] = b[i] + 3 c[i]

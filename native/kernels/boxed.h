@@ -1,14 +1,15 @@
 // How a kernel of ours stands in for a stock one.
 #pragma once
 
+#include <executorch/runtime/core/event_tracer_hooks.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_runtime_context.h>
+#include <executorch/runtime/kernel/operator_registry.h>
 
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "edgetrain/kernel_table.h"
 #include "stock.h"
 
 namespace edgetrain::kernels {
@@ -21,6 +22,10 @@ using executorch::runtime::Error;
 using executorch::runtime::EValue;
 /// Arguments in the order of the operator's schema, outputs last.
 using Stack = executorch::runtime::Span<EValue*>;
+using KernelScope = executorch::runtime::internal::EventTracerProfileOpScope;
+
+/// How the events of our kernels in a profile begin, after which comes the operator's name.
+constexpr char kKernelEvent[] = "edgetrain_call_";
 
 /// A call of an operator that we have a kernel of.
 class Call {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "blocking.h"
 #include "parallel.h"
 #include "types.h"
 
@@ -35,13 +36,13 @@ struct Zeros {
 
 /// By all threads: what one has written it need not fetch from another.
 void clear(const Zeros& zeros) {
-  constexpr int64_t kPart = 1 << 15;
   const auto parts = [](const void* context, int64_t begin, int64_t end) {
     const auto& all = *static_cast<const Zeros*>(context);
-    const int64_t first = begin * kPart, last = std::min(all.bytes, end * kPart);
+    const int64_t first = begin * kClearBytes, last = std::min(all.bytes, end * kClearBytes);
     std::memset(all.to + first, 0, static_cast<size_t>(last - first));
   };
-  run_parallel((zeros.bytes + kPart - 1) / kPart, parts, &zeros, zeros.bytes >= 4 * kPart);
+  run_parallel((zeros.bytes + kClearBytes - 1) / kClearBytes, parts, &zeros,
+               zeros.bytes >= kTasksPerThread * kClearBytes);
 }
 
 void run_fill(const FillPlan& plan) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "blocking.h"
 #include "isa.h"
 #include "loops.h"
 #include "scratch.h"
@@ -58,12 +59,11 @@ void with_other(const BinaryPlan& plan, const Function& f) {
 /// Where rows are short and an operand is the same along them, as a value per channel is in small images, the
 /// operand is spread out, so that rows become as long as the next loop allows.
 void spread(Loops<3>& loops, int operand, const float*& data) {
-  constexpr int64_t kShort = 32, kMost = 1 << 16;
   if (loops.size() < 2) return;
   Loop<3>&row = loops.back(), &rows = loops[loops.size() - 2];
   const bool repeats = std::all_of(loops.begin(), loops.end() - 2,
                                    [operand](const Loop<3>& loop) { return loop.step[operand] == 0; });
-  const bool pays = row.size <= kShort && row.size * rows.size <= kMost;
+  const bool pays = row.size <= kShortRow && row.size * rows.size <= kMostSpread;
   if (!repeats || !pays || row.step[operand] != 0 || rows.step[operand] == 0) return;
   const auto purpose = operand == 1 ? Scratch::kPacked : Scratch::kTransposed;
   const auto bytes = static_cast<size_t>(row.size * rows.size) * sizeof(float);
@@ -114,19 +114,21 @@ constexpr char kAdd[] = "aten::add.out", kAddScalar[] = "aten::add.Scalar_out", 
                kMinimum[] = "aten::minimum.out";
 
 /// (self, other, alpha) → out, and without alpha
+std::optional<BinaryPlan> plan_arithmetic(Binary operation, bool has_alpha, Stack stack) {
+  const auto &self = stack[0]->toTensor(), &out = stack[has_alpha ? 3 : 2]->toTensor();
+  const auto type = self.scalar_type();
+  // PyTorch divides integers into floats, and takes no difference of bools.
+  if (operation == Binary::kDivide && !is_floating(type)) return {};
+  if (operation == Binary::kSubtract && type == ScalarType::Bool) return {};
+  if (!stack[1]->isTensor() && !keeps_type(type, *stack[1])) return {};
+  if (has_alpha && !keeps_type(type, *stack[2])) return {};
+  return plan_binary(self, *stack[1], has_alpha ? scalar(*stack[2]) : 1.0, out, type);
+}
+
 template <const char* kOperator, Binary kOperation, bool kAlpha>
 struct Arithmetic {
   static constexpr const char* kName = kOperator;
-  static std::optional<BinaryPlan> plan(Stack stack) {
-    const auto &self = stack[0]->toTensor(), &out = stack[kAlpha ? 3 : 2]->toTensor();
-    const auto type = self.scalar_type();
-    // PyTorch divides integers into floats, and takes no difference of bools.
-    if (kOperation == Binary::kDivide && !is_floating(type)) return {};
-    if (kOperation == Binary::kSubtract && type == ScalarType::Bool) return {};
-    if (!stack[1]->isTensor() && !keeps_type(type, *stack[1])) return {};
-    if (kAlpha && !keeps_type(type, *stack[2])) return {};
-    return plan_binary(self, *stack[1], kAlpha ? scalar(*stack[2]) : 1.0, out, type);
-  }
+  static std::optional<BinaryPlan> plan(Stack stack) { return plan_arithmetic(kOperation, kAlpha, stack); }
   static void run(const BinaryPlan& plan) { run_arithmetic(kOperation, plan); }
 };
 
@@ -169,27 +171,32 @@ constexpr char kEq[] = "aten::eq.Tensor_out", kEqScalar[] = "aten::eq.Scalar_out
                kGt[] = "aten::gt.Tensor_out", kGtScalar[] = "aten::gt.Scalar_out",
                kGe[] = "aten::ge.Tensor_out", kGeScalar[] = "aten::ge.Scalar_out";
 
+/// Whether a number is one of the integers of a type.
+bool is_element(ScalarType type, const EValue& value) {
+  const double number = scalar(value);
+  bool is_one = false;
+  visit(type, [&](auto zero) {
+    using Limits = std::numeric_limits<decltype(zero)>;
+    const bool inside = number >= static_cast<double>(Limits::lowest()) && number < 0x1p62 &&
+                        number <= static_cast<double>(Limits::max());
+    is_one = inside && static_cast<double>(static_cast<decltype(zero)>(number)) == number;
+  });
+  return is_one;
+}
+
 /// (self, other) → out
+std::optional<BinaryPlan> plan_comparison(Stack stack) {
+  const auto& self = stack[0]->toTensor();
+  const auto type = self.scalar_type();
+  // Floats are compared in their own type. A number that integers can't be would be compared as another one.
+  if (!stack[1]->isTensor() && !is_floating(type) && !is_element(type, *stack[1])) return {};
+  return plan_binary(self, *stack[1], 1.0, stack[2]->toTensor(), ScalarType::Bool);
+}
+
 template <const char* kOperator, Comparison kOperation>
 struct Compare {
   static constexpr const char* kName = kOperator;
-  static std::optional<BinaryPlan> plan(Stack stack) {
-    const auto& self = stack[0]->toTensor();
-    // A number that the elements' type can't hold would be compared as another one.
-    if (!stack[1]->isTensor()) {
-      const double number = scalar(*stack[1]);
-      bool same = false;
-      visit(self.scalar_type(), [&](auto zero) {
-        using T = decltype(zero);
-        const bool inside = std::is_floating_point_v<T> ||
-                            (number >= static_cast<double>(std::numeric_limits<T>::min()) &&
-                             number < 0x1p62 && number <= static_cast<double>(std::numeric_limits<T>::max()));
-        same = inside && static_cast<double>(static_cast<T>(number)) == number;
-      });
-      if (!same) return {};
-    }
-    return plan_binary(self, *stack[1], 1.0, stack[2]->toTensor(), ScalarType::Bool);
-  }
+  static std::optional<BinaryPlan> plan(Stack stack) { return plan_comparison(stack); }
   static void run(const BinaryPlan& plan) { run_comparison(kOperation, plan); }
 };
 

@@ -2,11 +2,14 @@
 
 #include "convolution.h"
 #include "creation.h"
+#include "dropout.h"
 #include "elementwise.h"
+#include "index_tensors.h"
 #include "indexing.h"
 #include "joining.h"
 #include "logical.h"
 #include "matmul.h"
+#include "max_pool_backward.h"
 #include "normalization.h"
 #include "pooling.h"
 #include "reduction.h"
@@ -19,12 +22,14 @@ namespace edgetrain::kernels {
 std::vector<Kernel> fast_kernels() {
   std::vector<Kernel> all;
   for (const auto& family :
-       {convolution_kernels(), creation_kernels(), elementwise_kernels(), indexing_kernels(),
-        joining_kernels(), logical_kernels(), matmul_kernels(), normalization_kernels(), pooling_kernels(),
-        reduction_kernels(), softmax_kernels(), unary_kernels(), view_kernels()}) {
+       {convolution_kernels(), creation_kernels(), elementwise_kernels(), index_tensor_kernels(),
+        indexing_kernels(), joining_kernels(), logical_kernels(), matmul_kernels(), normalization_kernels(),
+        pooling_kernels(), reduction_kernels(), softmax_kernels(), unary_kernels(), view_kernels()}) {
     all.insert(all.end(), family.begin(), family.end());
   }
   return all;
 }
+
+std::vector<Kernel> corrected_kernels() { return {dropout_kernel(), max_pool_backward_kernel()}; }
 
 }  // namespace edgetrain::kernels

@@ -4,7 +4,10 @@
 
 namespace edgetrain::kernels {
 
-/// All kernels of this folder.
+/// The kernels of this folder that give what the stock ones give, faster.
 std::vector<Kernel> fast_kernels();
+
+/// Those that differ from the stock ones on purpose: dropout, and max-pool's backward.
+std::vector<Kernel> corrected_kernels();
 
 }  // namespace edgetrain::kernels

@@ -54,23 +54,24 @@ const Isa& current() {
 
 }  // namespace
 
-Status use_isa(const char* name) {
+bool use_isa(const char* name) {
   const auto isas = available();
   if (name == nullptr || *name == '\0') {
     chosen = isas.back();
-    return {};
+    return true;
   }
-  std::string names;
   for (const Isa& isa : isas) {
-    if (std::strcmp(isa.name, name) == 0) {
-      chosen = isa;
-      return {};
-    }
-    names += (names.empty() ? "" : ", ") + std::string(isa.name);
+    if (std::strcmp(isa.name, name) != 0) continue;
+    chosen = isa;
+    return true;
   }
-  return bad_usage("EDGETRAIN_ISA is " + std::string(name) +
-                   ", which this processor or build does not have; " + "choose one of " + names +
-                   ", or unset it");
+  return false;
+}
+
+std::string isa_names() {
+  std::string names;
+  for (const Isa& isa : available()) names += (names.empty() ? "" : ", ") + std::string(isa.name);
+  return names;
 }
 
 std::string isa_name() { return current().name; }

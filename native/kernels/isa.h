@@ -3,13 +3,16 @@
 #include <string>
 
 #include "compute.h"
-#include "edgetrain/result.h"
 
 namespace edgetrain::kernels {
 
 /// Chooses the instruction set of all kernels: the best of this processor, or the named one.
 /// @param name baseline, avx2, avx512 or neon; null or empty for the best
-Status use_isa(const char* name);
+/// @returns whether this processor and build have it
+bool use_isa(const char* name);
+
+/// The names of those there are, with commas.
+std::string isa_names();
 
 /// The chosen one's name, and its functions. The best one, if none was chosen.
 std::string isa_name();

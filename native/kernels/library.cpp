@@ -30,12 +30,13 @@ std::string path_of(const std::string& name) {
 
 }  // namespace
 
-Result<void*> load_library(const char* name) {
+void* load_library(const char* name, std::string& problem) {
   void* library = ::dlopen(path_of(name).c_str(), RTLD_NOW | RTLD_GLOBAL);
   if (library != nullptr) return library;
   const char* reason = ::dlerror();
-  return bad_input(std::string("put ") + name + " beside edgetrain-runner or into ../lib (" +
-                   (reason != nullptr ? reason : "it can't be loaded") + ")");
+  problem = std::string("put ") + name + " beside libexecutorch.so (" +
+            (reason != nullptr ? reason : "it can't be loaded") + ")";
+  return nullptr;
 }
 
 }  // namespace edgetrain::kernels

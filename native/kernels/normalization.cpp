@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "blocking.h"
 #include "isa.h"
 #include "scratch.h"
 
@@ -125,8 +126,7 @@ struct FixedBatchNorm {
   static void run(const Plan& p) {
     if (p.batch * p.channels * p.plane == 0) return;
     // Short planes are no loop of their own: each of their elements counts as a channel.
-    constexpr int64_t kShort = 32;
-    const auto repeats = static_cast<size_t>(p.plane <= kShort ? p.plane : 1);
+    const auto repeats = static_cast<size_t>(p.plane <= kShortRow ? p.plane : 1);
     const auto size = static_cast<size_t>(p.channels) * repeats;
     auto* scale = static_cast<float*>(scratch(Scratch::kTransposed, 2 * size * sizeof(float)));
     float* shift = scale + size;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "blocking.h"
+
 namespace edgetrain::kernels {
 
 int64_t thread_count() { return executorch::extension::get_thread_count(); }
@@ -16,8 +18,7 @@ void run_parallel(int64_t count, void (*task)(const void*, int64_t, int64_t), co
     task(context, 0, count);
     return;
   }
-  // More parts than threads: a core that is busy otherwise must not keep all others waiting.
-  const int64_t part = std::max<int64_t>(1, count / (4 * threads));
+  const int64_t part = std::max<int64_t>(1, count / (kTasksPerThread * threads));
   executorch::extension::parallel_for(
       0, count, part, [task, context](int64_t begin, int64_t end) { task(context, begin, end); });
 }

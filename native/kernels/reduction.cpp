@@ -136,6 +136,18 @@ struct Sum {
   static void run(const Reduction& plan) { run_sum(kIsMean, plan); }
 };
 
+/// (self, dtype?) → out
+struct MeanOfAll {
+  static constexpr char kName[] = "aten::mean.dtype_out";
+  static std::optional<Reduction> plan(Stack stack) {
+    const auto& self = stack[0]->toTensor();
+    const auto type = self.scalar_type();
+    if (!is_floating(type)) return {};
+    return plan_reduction(self, {}, false, stack[2]->toTensor(), type);
+  }
+  static void run(const Reduction& plan) { run_sum(true, plan); }
+};
+
 /// NaN wins.
 void run_extreme(bool max, const Reduction& plan) {
   visit(plan.type, [&](auto zero) {
@@ -224,6 +236,7 @@ struct AnyDims {
 std::vector<Kernel> reduction_kernels() {
   return {boxed<Sum<kSum, false>>(),
           boxed<Sum<kMean, true>>(),
+          boxed<MeanOfAll>(),
           boxed<Extreme<kAmax, true>>(),
           boxed<Extreme<kAmin, false>>(),
           boxed<TruthOfAll<kAnyAll, Truth::kAny>>(),

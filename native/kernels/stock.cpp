@@ -13,7 +13,7 @@ using executorch::ET_RUNTIME_NAMESPACE::OpFunction;
 
 std::vector<std::string> uncovered;
 std::vector<OpFunction> stand_ins;  // for each of them
-Status missing;
+std::string missing;
 
 OpFunction registered(const char* name) {
   for (const Kernel& kernel : executorch::ET_RUNTIME_NAMESPACE::get_registered_kernels()) {
@@ -26,9 +26,10 @@ OpFunction registered(const char* name) {
 OpFunction find_stock_kernel(const char* name) {
   OpFunction found = registered(name);
   if (found != nullptr) return found;
-  if (const Status loaded = load_stock_kernels(); !loaded.ok()) {
-    missing = bad_input("the program calls " + std::string(name) +
-                        " in a way that needs ExecuTorch's own kernels: " + loaded.failure().message);
+  std::string problem;
+  if (!load_stock_kernels(problem)) {
+    missing = "the program calls " + std::string(name) +
+              " in a way that needs ExecuTorch's own kernels: " + problem;
     return nullptr;
   }
   return registered(name);
@@ -36,10 +37,9 @@ OpFunction find_stock_kernel(const char* name) {
 
 }  // namespace
 
-Status load_stock_kernels() {
+bool load_stock_kernels(std::string& problem) {
   // Its static initialisers register the kernels.
-  const auto library = load_library(EDGETRAIN_STOCK_KERNELS);
-  return library.ok() ? Status() : Status(library.failure());
+  return load_library(EDGETRAIN_STOCK_KERNELS, problem) != nullptr;
 }
 
 OpFunction stock_kernel(const char* name) {
@@ -54,6 +54,6 @@ OpFunction stock_kernel(const char* name) {
 
 const std::vector<std::string>& uncovered_operators() { return uncovered; }
 
-const Status& stock_status() { return missing; }
+const std::string& stock_problem() { return missing; }
 
 }  // namespace edgetrain::kernels

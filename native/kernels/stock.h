@@ -6,19 +6,19 @@
 #include <string>
 #include <vector>
 
-#include "edgetrain/result.h"
-
 namespace edgetrain::kernels {
 
-/// Registers ExecuTorch's kernels, unless they are already. The failure is half a sentence on how to get
-/// them.
-Status load_stock_kernels();
+/// Registers ExecuTorch's kernels, unless they are already.
+/// @param problem where that fails: half a sentence on how to get them
+/// @returns whether they are registered
+bool load_stock_kernels(std::string& problem);
 
 /// The runtime's own kernel of an operator, for a call that ours does not cover. Null where there is none.
 executorch::ET_RUNTIME_NAMESPACE::OpFunction stock_kernel(const char* name);
 
-/// The operators stock_kernel was asked for, and the failure where it had none to give.
+/// The operators stock_kernel was asked for.
 const std::vector<std::string>& uncovered_operators();
-const Status& stock_status();
+/// Why it had none to give; empty where it always had.
+const std::string& stock_problem();
 
 }  // namespace edgetrain::kernels

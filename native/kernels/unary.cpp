@@ -56,23 +56,6 @@ struct Gelu {
   static void run(const UnaryPlan& plan) { run_unary(plan); }
 };
 
-constexpr char kClamp[] = "aten::clamp.out", kHardtanh[] = "aten::hardtanh.out";
-
-/// (self, min?, max?) → out
-template <const char* kOperator>
-struct Clamp {
-  static constexpr const char* kName = kOperator;
-  static std::optional<UnaryPlan> plan(Stack stack) {
-    constexpr double kInfinity = std::numeric_limits<double>::infinity();
-    const double low = stack[1]->isNone() ? -kInfinity : scalar(*stack[1]);
-    const double high = stack[2]->isNone() ? kInfinity : scalar(*stack[2]);
-    if (std::isnan(low) || std::isnan(high)) return {};
-    return plan_unary(Unary::kClamp, stack[0]->toTensor(), stack[3]->toTensor(), static_cast<float>(low),
-                      static_cast<float>(high));
-  }
-  static void run(const UnaryPlan& plan) { run_unary(plan); }
-};
-
 /// (self, negative_slope) → out
 struct LeakyRelu {
   static constexpr char kName[] = "aten::leaky_relu.out";
@@ -105,6 +88,50 @@ void run_map(const MapPlan& plan, const Function& f) {
   const auto* from = static_cast<const From*>(plan.from);
   std::transform(from, from + plan.count, static_cast<To*>(plan.to), f);
 }
+
+constexpr char kClamp[] = "aten::clamp.out", kHardtanh[] = "aten::hardtanh.out";
+
+/// (self, min?, max?) → out, for float32 and int64
+template <const char* kOperator>
+struct Clamp {
+  struct Plan {
+    MapPlan map;
+    float low, high;
+    int64_t least, most;  // of integers
+  };
+  static constexpr const char* kName = kOperator;
+  static std::optional<Plan> plan(Stack stack) {
+    const auto& self = stack[0]->toTensor();
+    const auto type = self.scalar_type();
+    if (type != ScalarType::Float && type != ScalarType::Long) return {};
+    Plan plan = {{}, -kInfinity, kInfinity, kLeast, kMost};
+    for (const size_t i : {1, 2}) {
+      const EValue& bound = *stack[i];
+      if (bound.isNone()) continue;
+      if (!keeps_type(type, bound) || std::isnan(scalar(bound))) return {};
+      (i == 1 ? plan.low : plan.high) = element<float>(bound);
+      (i == 1 ? plan.least : plan.most) = type == ScalarType::Long ? element<int64_t>(bound) : 0;
+    }
+    const auto map = plan_map(self, stack[3]->toTensor(), type);
+    if (!map) return {};
+    plan.map = *map;
+    return plan;
+  }
+  static void run(const Plan& plan) {
+    if (plan.map.type == ScalarType::Long) {
+      return run_map<int64_t, int64_t>(
+          plan.map, [&](int64_t x) { return std::min(std::max(x, plan.least), plan.most); });
+    }
+    const auto* from = static_cast<const float*>(plan.map.from);
+    compute().unary(Unary::kClamp, from, plan.map.count, plan.low, plan.high,
+                    static_cast<float*>(plan.map.to));
+  }
+
+ private:
+  static constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  static constexpr int64_t kLeast = std::numeric_limits<int64_t>::min(),
+                           kMost = std::numeric_limits<int64_t>::max();
+};
 
 constexpr char kNeg[] = "aten::neg.out", kAbs[] = "aten::abs.out";
 

@@ -4,6 +4,7 @@
 //                          or bool)
 //   o TYPE DIMS SIZES...   an output tensor of at most that size, filled with NaN or ones before the call
 //   v COUNT                a list of tensors, on as many more lines
+//   w COUNT                a list of tensors and Nones, on as many more lines
 //   i N | d X | b 0|1 | l COUNT N... | m COUNT 0|1... | s TEXT | n   int, float, bool, ints, bools, string,
 //   None
 // The answer is a line "edgetrain", "executorch" or "failed", by whose kernel ran; then for each output a
@@ -24,14 +25,16 @@
 #include <deque>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "../kernels/isa.h"
+#include "../core/kernel_table.h"
+#include "../kernels/boxed.h"
 #include "../kernels/scratch.h"
-#include "edgetrain/kernel_table.h"
-#include "edgetrain/platform.h"
+#include "edgetrain/cpu.h"
+#include "edgetrain/runtime_log.h"
 #include "edgetrain/stopwatch.h"
 
 namespace {
@@ -78,6 +81,8 @@ struct Call {
   // A value that goes looks at its list once more.
   std::deque<std::vector<Tensor>> unboxed_tensors;
   std::deque<executorch::runtime::BoxedEvalueList<Tensor>> tensor_lists;
+  std::deque<std::vector<std::optional<Tensor>>> unboxed_optionals;
+  std::deque<executorch::runtime::BoxedEvalueList<std::optional<Tensor>>> optional_lists;
   std::deque<EValue> values;
   std::deque<std::vector<int64_t>> integers;
   std::deque<std::unique_ptr<bool[]>> booleans;
@@ -138,6 +143,24 @@ struct Call {
     values.emplace_back(&tensor_lists.back());
   }
 
+  void add_optionals(size_t count) {
+    auto& boxes = pointers.emplace_back();
+    for (size_t i = 0; i < count; ++i) {
+      std::istringstream line(read_line());
+      char kind = 0;
+      line >> kind;
+      if (kind == 'n') {
+        items_.emplace_back();
+      } else {
+        add_tensor(line, false, items_);
+      }
+      boxes.push_back(&items_.back());
+    }
+    auto& unboxed = unboxed_optionals.emplace_back(count);
+    optional_lists.emplace_back(boxes.data(), unboxed.data(), static_cast<int>(count));
+    values.emplace_back(&optional_lists.back());
+  }
+
   void add(const std::string& text) {
     std::istringstream line(text);
     char kind = 0;
@@ -188,6 +211,9 @@ struct Call {
       case 'v':
         line >> count;
         return add_list(count);
+      case 'w':
+        line >> count;
+        return add_optionals(count);
       default:
         values.emplace_back();
     }
@@ -224,8 +250,8 @@ double median_seconds(double seconds, const Function& call) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  edgetrain::quiet_runtime();
-  if (const auto status = edgetrain::kernels::use_isa(std::getenv("EDGETRAIN_ISA")); !status.ok()) {
+  edgetrain::keep_runtime_log(nullptr);
+  if (const auto status = edgetrain::use_instruction_set(std::getenv("EDGETRAIN_ISA")); !status.ok()) {
     std::fprintf(stderr, "%s\n", status.failure().message.c_str());
     return static_cast<int>(status.failure().exit);
   }
@@ -255,7 +281,7 @@ int main(int argc, char** argv) {
     if (kernel == table.end()) return 2;
     executorch::ET_RUNTIME_NAMESPACE::KernelRuntimeContext context(&events, &memory);
     kernel->op_(context, {stack.data(), stack.size()});
-    const bool ours = events.name.rfind(edgetrain::kKernelEvent, 0) == 0;
+    const bool ours = events.name.rfind(edgetrain::kernels::kKernelEvent, 0) == 0;
     const bool failed = context.failure_state() != executorch::runtime::Error::Ok;
     std::printf("%s\n", failed ? "failed" : ours ? "edgetrain" : "executorch");
     if (timed) {

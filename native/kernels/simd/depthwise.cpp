@@ -1,14 +1,12 @@
 // Convolutions whose every channel has a kernel of its own. Vectors hold one pixel of neighbouring channels,
 // so that strides and small images leave no part of them empty.
+#include "convolution_methods.h"
 #include "functions.h"
 #include "padding.h"
 #include "transpose.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
-
-/// Most bytes of a strip: its pixels and results stay in the second-level cache.
-constexpr int64_t kStripBytes = 64 << 10;
 
 /// A result's pixels: (y, x) is the sum, over the taps of its phase, of weight[tap[i]] times the pixel at
 /// offset[i] from (y / phases_y * step_y, x / phases_x * step_x). Taps of one phase follow those of another.
@@ -26,7 +24,7 @@ struct Strips {
   explicit Strips(const Stencil& s) {
     const int64_t more = divide_up(s.height, s.phases_y) - 1, least = s.window.height - more * s.step_y;
     const int64_t bytes = (s.step_y * s.window.width + s.phases_y * s.width) * kWidth * 4;
-    const int64_t steps = how_many(kStripBytes, bytes, more + 1);
+    const int64_t steps = how_many(kDepthwiseStripBytes, bytes, more + 1);
     rows = steps * s.phases_y;
     count = divide_up(s.height, rows);
     window_rows = least + (steps - 1) * s.step_y;
@@ -205,7 +203,7 @@ void apply_to(const Stencil& s, int64_t batch, const Planes& planes, const float
 template <int kTaps>
 void add_tap_sums(const Stencil& s, int64_t rows, const float* grad, const float* window, int64_t taps,
                   float* to) {
-  constexpr int kTogether = kTaps > 0 ? kTaps : 8;
+  constexpr int kTogether = kTaps > 0 ? kTaps : kDepthwiseTaps;
   for (int64_t first = 0; first < taps; first += kTogether) {
     const int64_t count = min<int64_t>(kTogether, taps - first);
     Vector sums[kTogether] = {};
@@ -239,7 +237,7 @@ void depthwise_grad_input(const Convolution& c, const float* grad_output, const 
 }
 
 void depthwise_grad_weight(const Convolution& c, const float* grad_output, const float* input,
-                           float* grad_weight) {
+                           float* grad_weight, float* grad_bias) {
   const Stencil s = forward_stencil(c);
   const Strips strips(s);
   const Planes pixels = {input, c.channels, c.height, c.width};
@@ -269,6 +267,7 @@ void depthwise_grad_weight(const Convolution& c, const float* grad_output, const
       }
     });
   }
+  sum_bias(c, grad_output, grad_bias);
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

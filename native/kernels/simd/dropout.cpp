@@ -55,8 +55,7 @@ void dropout(const Dropout& d, const float* from, int64_t count, float* to, bool
       }
     }
   };
-  constexpr int64_t kWorthThreads = 4096;
-  parallel(divide_up(count, kBlock), blocks, count >= kWorthThreads);
+  parallel(divide_up(count, kBlock), blocks, count >= kDropoutWorthThreads);
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -13,20 +13,6 @@ void convolution_grad_input(const Convolution& convolution, const float* grad_ou
                             float* grad_input);
 void convolution_grad_weight(const Convolution& convolution, const float* grad_output, const float* input,
                              float* grad_weight, float* grad_bias);
-bool winograd(const Convolution& convolution, bool turned, const float* input, const float* weight,
-              const float* bias, float* output);
-bool winograd_grad_weight(const Convolution& convolution, const float* grad_output, const float* input,
-                          float* grad_weight);
-bool narrow(const Convolution& convolution, const float* input, const float* weight, const float* bias,
-            float* output);
-bool narrow_grad_weight(const Convolution& convolution, const float* grad_output, const float* input,
-                        float* grad_weight, float* grad_bias);
-void depthwise(const Convolution& convolution, const float* input, const float* weight, const float* bias,
-               float* output);
-void depthwise_grad_input(const Convolution& convolution, const float* grad_output, const float* weight,
-                          float* grad_input);
-void depthwise_grad_weight(const Convolution& convolution, const float* grad_output, const float* input,
-                           float* grad_weight);
 void sum_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to);
 
 void max_pool(const Pool& pool, const float* input, float* output, int64_t* indices);

@@ -1,14 +1,9 @@
 #include "functions.h"
-#include "tile.h"
+#include "micro_kernel.h"
 #include "transpose.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
-
-/// Of b, what is packed at a time: it stays in the second-level cache.
-constexpr int64_t kDepth = 128, kPanels = 4;
-/// Rows of a task, unless there are fewer.
-constexpr int64_t kLeastRows = 96, kMostRows = 512;
 
 /// c[0..columns) = alpha * sums (+ bias) (+ c)
 struct Finish {
@@ -33,18 +28,18 @@ struct Finish {
   }
 };
 
-/// Columns [n0, n0 + columns) of b, a panel after the other.
-void pack(const Gemm& g, int64_t k0, int64_t depth, int64_t n0, int64_t columns, float* panels) {
+/// Columns [n0, n0 + columns) of b's rows [k0, k0 + depth), as panels [depth, kNR] with zeros at the end.
+void pack(const Gemm& g, int64_t k0, int64_t depth, int64_t n0, int64_t columns, float* packed) {
   const float* b = g.b + k0 * g.b_row + n0 * g.b_column;
-  const int64_t panel_size = depth * kPanel, whole = columns / kPanel, rest = columns % kPanel;
+  const int64_t panel_size = depth * kNR, whole = columns / kNR, rest = columns % kNR;
   if (rest > 0)
-    __builtin_memset(panels + whole * panel_size, 0, static_cast<size_t>(panel_size) * sizeof(float));
+    __builtin_memset(packed + whole * panel_size, 0, static_cast<size_t>(panel_size) * sizeof(float));
   if (g.b_column == 1) {
     // Whole rows at once: they lie far apart.
     for (int64_t k = 0; k < depth; ++k) {
       const float* from = b + k * g.b_row;
-      float* to = panels + k * kPanel;
-      for (int64_t p = 0; p < whole; ++p, from += kPanel, to += panel_size) {
+      float* to = packed + k * kNR;
+      for (int64_t p = 0; p < whole; ++p, from += kNR, to += panel_size) {
         store(to, load(from));
         store(to + kWidth, load(from + kWidth));
       }
@@ -52,37 +47,37 @@ void pack(const Gemm& g, int64_t k0, int64_t depth, int64_t n0, int64_t columns,
     }
     return;
   }
-  for (int64_t n = 0; n < columns; n += kPanel, panels += panel_size) {
-    const int64_t count = min<int64_t>(kPanel, columns - n);
+  for (int64_t n = 0; n < columns; n += kNR, packed += panel_size) {
+    const int64_t count = min<int64_t>(kNR, columns - n);
     if (g.b_row == 1) {
-      transpose(b + n * g.b_column, g.b_column, panels, kPanel, count, depth);
+      transpose(b + n * g.b_column, g.b_column, packed, kNR, count, depth);
       continue;
     }
     for (int64_t k = 0; k < depth; ++k) {
-      for (int64_t i = 0; i < count; ++i) panels[k * kPanel + i] = b[k * g.b_row + (n + i) * g.b_column];
+      for (int64_t i = 0; i < count; ++i) packed[k * kNR + i] = b[k * g.b_row + (n + i) * g.b_column];
     }
   }
 }
 
-/// Rows [m0, m1) of columns [n0, n1), at most kPanels panels.
-void block_product(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
-  alignas(64) float panels[kPanels * kDepth * kPanel];
-  alignas(64) float result[kTileRows * kPanel];
-  for (int64_t k0 = 0; k0 < g.k; k0 += kDepth) {
-    const int64_t depth = min(kDepth, g.k - k0);
-    pack(g, k0, depth, n0, n1 - n0, panels);
+/// Rows [m0, m1) of c's columns [n0, n1), at most kNC of them: b is packed kKC rows at a time.
+void multiply_block(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+  alignas(64) float packed[kKC * kNC];
+  alignas(64) float result[kMR * kNR];
+  for (int64_t k0 = 0; k0 < g.k; k0 += kKC) {
+    const int64_t depth = min(kKC, g.k - k0);
+    pack(g, k0, depth, n0, n1 - n0, packed);
     const Finish finish = {g.alpha, k0 == 0 ? g.bias : nullptr, g.accumulate || k0 > 0};
-    for (int64_t m = m0; m < m1; m += kTileRows) {
-      const int64_t count = min<int64_t>(kTileRows, m1 - m);
-      const float* rows[kTileRows];
-      for (int i = 0; i < kTileRows; ++i) rows[i] = g.a + (m + i) * g.a_row + k0 * g.a_column;
-      const float* panel = panels;
-      for (int64_t n = n0; n < n1; n += kPanel, panel += depth * kPanel) {
-        const int64_t columns = min<int64_t>(kPanel, n1 - n);
-        multiply({rows, count, columns, depth, panel, kPanel, result, kPanel}, Steps{g.a_column});
+    for (int64_t m = m0; m < m1; m += kMR) {
+      const int64_t count = min<int64_t>(kMR, m1 - m);
+      const float* rows[kMR];
+      for (int i = 0; i < kMR; ++i) rows[i] = g.a + (m + i) * g.a_row + k0 * g.a_column;
+      const float* panel = packed;
+      for (int64_t n = n0; n < n1; n += kNR, panel += depth * kNR) {
+        const int64_t columns = min<int64_t>(kNR, n1 - n);
+        multiply({rows, count, columns, depth, panel, kNR, result, kNR}, Steps{g.a_column});
         for (int64_t i = 0; i < count; ++i) {
           for (int64_t j = 0; j < columns; j += kWidth) {
-            finish(load(result + i * kPanel + j), g.c + (m + i) * g.c_row + n + j, columns - j, n + j);
+            finish(load(result + i * kNR + j), g.c + (m + i) * g.c_row + n + j, columns - j, n + j);
           }
         }
       }
@@ -92,21 +87,20 @@ void block_product(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1
 
 /// Few rows of a, or few of b: both b and c are best gone through row by row.
 void stream(const Gemm& g) {
-  constexpr int64_t kColumns = 512;
-  const int64_t row_block = g.k <= 4 ? 16 : g.m;
+  const int64_t row_block = g.k <= kStreamTerms ? kStreamRows : g.m;
   const int64_t row_blocks = divide_up(g.m, row_block);
-  parallel(row_blocks * divide_up(g.n, kColumns), [&](int64_t begin, int64_t end) {
+  parallel(row_blocks * divide_up(g.n, kStreamColumns), [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t n0 = task / row_blocks * kColumns, columns = min(kColumns, g.n - n0);
+      const int64_t n0 = task / row_blocks * kStreamColumns, columns = min(kStreamColumns, g.n - n0);
       const int64_t m0 = task % row_blocks * row_block, m1 = min(g.m, m0 + row_block);
-      for (int64_t k = 0; k < g.k; k += 4) {
-        const int64_t deep = min<int64_t>(4, g.k - k);
+      for (int64_t k = 0; k < g.k; k += kStreamTerms) {
+        const int64_t deep = min(kStreamTerms, g.k - k);
         const Finish finish = {1.0F, k == 0 ? g.bias : nullptr, g.accumulate || k > 0};
-        const float* b[4];
-        for (int64_t i = 0; i < 4; ++i) b[i] = g.b + (k + min(i, deep - 1)) * g.b_row + n0;
+        const float* b[kStreamTerms];
+        for (int64_t i = 0; i < kStreamTerms; ++i) b[i] = g.b + (k + min(i, deep - 1)) * g.b_row + n0;
         for (int64_t m = m0; m < m1; ++m) {
-          float a[4];
-          for (int64_t i = 0; i < 4; ++i) {
+          float a[kStreamTerms];
+          for (int64_t i = 0; i < kStreamTerms; ++i) {
             a[i] = i < deep ? g.alpha * g.a[m * g.a_row + (k + i) * g.a_column] : 0.0F;
           }
           float* c = g.c + m * g.c_row + n0;
@@ -143,8 +137,6 @@ inline void with_rows(int64_t rows, const Function& f) {
     with_rows<kRows - 1>(rows, f);
   }
 }
-
-constexpr int kDotRows = kRegisters >= 32 ? 4 : 2, kDotColumns = 4;
 
 /// Rows of a times rows of b: both are contiguous along k.
 void dot_block(const Gemm& g, int64_t m0, int64_t n0) {
@@ -189,8 +181,8 @@ void fill(const Gemm& g) {
 void gemm(const Gemm& g) {
   if (g.m == 0 || g.n == 0) return;
   if (g.k == 0) return fill(g);
-  if (g.b_column == 1 && (g.m <= 4 || g.k <= 4)) return stream(g);
-  if (g.b_row == 1 && g.a_column == 1 && g.k >= 4 * kWidth && g.m <= 16) {
+  if (g.b_column == 1 && (g.m <= kStreamTerms || g.k <= kStreamTerms)) return stream(g);
+  if (g.b_row == 1 && g.a_column == 1 && g.k >= 4 * kWidth && g.m <= kMostDotRows) {
     return parallel(divide_up(g.n, kDotColumns), [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
         for (int64_t m = 0; m < g.m; m += kDotRows) dot_block(g, m, n * kDotColumns);
@@ -198,14 +190,16 @@ void gemm(const Gemm& g) {
     });
   }
   // Large blocks, but more of them than threads: columns are split first, so that each packs its own.
-  const int64_t wanted = thread_count() > 1 ? 4 * thread_count() : 1, panels = divide_up(g.n, kPanel);
-  const int64_t columns = min(kPanels, divide_up(panels, wanted)) * kPanel, blocks = divide_up(g.n, columns);
-  const int64_t even = divide_up(g.m * blocks, wanted * kTileRows) * kTileRows;
-  const int64_t rows = min(kMostRows, max(kLeastRows, even)), row_blocks = divide_up(g.m, rows);
+  const int64_t wanted = thread_count() > 1 ? kTasksPerThread * thread_count() : 1,
+                panels = divide_up(g.n, kNR);
+  const int64_t columns = min(kPanelsPerBlock, divide_up(panels, wanted)) * kNR,
+                blocks = divide_up(g.n, columns);
+  const int64_t even = divide_up(g.m * blocks, wanted * kMR) * kMR;
+  const int64_t rows = min(kMostMC, max(kLeastMC, even)), row_blocks = divide_up(g.m, rows);
   parallel(row_blocks * blocks, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t m0 = task % row_blocks * rows, n0 = task / row_blocks * columns;
-      block_product(g, m0, min(g.m, m0 + rows), n0, min(g.n, n0 + columns));
+      multiply_block(g, m0, min(g.m, m0 + rows), n0, min(g.n, n0 + columns));
     }
   });
 }

@@ -1,27 +1,13 @@
 // Convolutions of few input channels, as in a first layer. Vectors hold neighbouring pixels of a row, so that
 // nothing has to be transposed.
+#include "convolution_methods.h"
 #include "functions.h"
+#include "micro_kernel.h"
 #include "padding.h"
 #include "parts.h"
-#include "tile.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
-
-/// Most elements of a kernel: the pixels that a row of results looks at stay in the first-level cache.
-constexpr int64_t kMostTaps = 128;
-/// Rows of results at a time.
-constexpr int64_t kRows = 8;
-/// Most elements of a weight, each of which has a vector of sums, and most bytes of what they are summed
-/// from.
-constexpr int64_t kMostWeights = 4096, kStripBytes = 32 << 10;
-/// Sums of output channels with taps that stay in registers.
-constexpr int kSumChannels = kRegisters >= 32 ? 4 : 3, kSumTaps = kRegisters >= 32 ? 6 : 4;
-
-bool is_narrow(const Convolution& c) {
-  return c.groups == 1 && c.stride_x == 1 && c.out_width >= kWidth &&
-         c.channels * c.kernel_height * c.kernel_width <= kMostTaps;
-}
 
 /// Rows of all channels that `rows` rows of results look at.
 Window window_of(const Convolution& c, int64_t rows) {
@@ -86,10 +72,10 @@ void sum_taps(const float* pixels, const int32_t* offsets, int64_t taps, const f
 template <int kVectors>
 int64_t sum_channels_of(int64_t left, const float* pixels, const int32_t* offsets, int64_t taps,
                         const float* weight, const float* bias, float* to, int64_t plane) {
-  const int64_t channels = left >= kTileRows ? kTileRows : min<int64_t>(left, 2);
-  const auto sum = channels == kTileRows ? sum_taps<kTileRows, kVectors>
-                   : channels == 2       ? sum_taps<2, kVectors>
-                                         : sum_taps<1, kVectors>;
+  const int64_t channels = left >= kMR ? kMR : min<int64_t>(left, 2);
+  const auto sum = channels == kMR ? sum_taps<kMR, kVectors>
+                   : channels == 2 ? sum_taps<2, kVectors>
+                                   : sum_taps<1, kVectors>;
   sum(pixels, offsets, taps, weight, bias, to, plane);
   return channels;
 }
@@ -103,21 +89,21 @@ struct Strip {
 /// sums[channel][tap] += a strip's products; the vectors of `taps` taps of one channel lie in a row.
 template <int kTaps>
 void add_products(const Strip& strip, const int32_t* offsets, int64_t channels, float* sums, int64_t taps) {
-  Vector sum[kSumChannels][kTaps] = {};
-  const float* grads[kSumChannels];
+  Vector sum[kNarrowChannels][kTaps] = {};
+  const float* grads[kNarrowChannels];
 #pragma GCC unroll 4
-  for (int i = 0; i < kSumChannels; ++i)
+  for (int i = 0; i < kNarrowChannels; ++i)
     grads[i] = strip.grads + min<int64_t>(i, channels - 1) * strip.grad_plane;
   const float* pixels = strip.pixels;
   for (int64_t at = 0, left = strip.width; at < strip.rows * strip.width; at += kWidth) {
-    Vector grad[kSumChannels];
+    Vector grad[kNarrowChannels];
 #pragma GCC unroll 4
-    for (int i = 0; i < kSumChannels; ++i) grad[i] = load(grads[i] + at);
+    for (int i = 0; i < kNarrowChannels; ++i) grad[i] = load(grads[i] + at);
 #pragma GCC unroll 8
     for (int t = 0; t < kTaps; ++t) {
       const Vector pixel = load(pixels + offsets[t]);
 #pragma GCC unroll 4
-      for (int i = 0; i < kSumChannels; ++i) sum[i][t] += grad[i] * pixel;
+      for (int i = 0; i < kNarrowChannels; ++i) sum[i][t] += grad[i] * pixel;
     }
     pixels += kWidth;
     left -= kWidth;
@@ -137,10 +123,10 @@ void add_products(const Strip& strip, const int32_t* offsets, int64_t channels, 
 /// The same for as many of `left` taps as there is a function for; how many that is.
 int64_t add_taps(int64_t left, const Strip& strip, const int32_t* offsets, int64_t channels, float* sums,
                  int64_t taps) {
-  const int64_t count = left >= kSumTaps ? kSumTaps : left >= 3 ? 3 : 1;
-  const auto add = count == kSumTaps ? add_products<kSumTaps>
-                   : count == 3      ? add_products<3>
-                                     : add_products<1>;
+  const int64_t count = left >= kNarrowTaps ? kNarrowTaps : left >= 3 ? 3 : 1;
+  const auto add = count == kNarrowTaps ? add_products<kNarrowTaps>
+                   : count == 3         ? add_products<3>
+                                        : add_products<1>;
   add(strip, offsets, channels, sums, taps);
   return count;
 }
@@ -152,7 +138,7 @@ void add_gradients(const Strip& strip, int64_t channels, float* sums) {
     const int64_t count = strip.rows * strip.width;
     Vector sum[2] = {load(sums + i * kWidth), {}};
     int64_t k = 0;
-    for (; k + kPanel <= count; k += kPanel) {
+    for (; k + kNR <= count; k += kNR) {
       sum[0] += load(grads + k);
       sum[1] += load(grads + k + kWidth);
     }
@@ -163,25 +149,25 @@ void add_gradients(const Strip& strip, int64_t channels, float* sums) {
 
 }  // namespace
 
-bool narrow(const Convolution& c, const float* input, const float* weight, const float* bias, float* output) {
-  if (!is_narrow(c)) return false;
+void narrow(const Convolution& c, const float* input, const float* weight, const float* bias, float* output) {
   const int64_t taps = c.channels * c.kernel_height * c.kernel_width, plane = c.out_height * c.out_width;
-  const int64_t strips = divide_up(c.out_height, kRows), tasks = c.batch * strips;
-  const Window window = window_of(c, min(kRows, c.out_height));
+  const int64_t strips = divide_up(c.out_height, kNarrowRows), tasks = c.batch * strips;
+  const Window window = window_of(c, min(kNarrowRows, c.out_height));
   const int32_t* offsets = offsets_in(c, window);
-  const int64_t parts = min(tasks, 4 * thread_count()), slot = c.channels * window.plane();
+  const int64_t parts = min(tasks, kTasksPerThread * thread_count()), slot = c.channels * window.plane();
   auto* slots = scratch_of<float>(Scratch::kPadded, parts * slot);
   const auto sum_rows = [&](int64_t task, float* pixels) {
-    const int64_t image = task / strips, y0 = task % strips * kRows, y1 = min(c.out_height, y0 + kRows);
+    const int64_t image = task / strips, y0 = task % strips * kNarrowRows,
+                  y1 = min(c.out_height, y0 + kNarrowRows);
     read_window(c, input, image, y0, window, pixels);
     for (int64_t y = y0; y < y1; ++y) {
       const float* row = pixels + (y - y0) * c.stride_y * window.width;
       float* to = output + image * c.out_channels * plane + y * c.out_width;
       for (int64_t x = 0; x < c.out_width;) {
         // The last vector may overlap the one before.
-        const int64_t size = c.out_width - x > kWidth && c.out_width >= kPanel ? kPanel : kWidth;
+        const int64_t size = c.out_width - x > kWidth && c.out_width >= kNR ? kNR : kWidth;
         const int64_t at = min(x, c.out_width - size);
-        const auto sum = size == kPanel ? sum_channels_of<2> : sum_channels_of<1>;
+        const auto sum = size == kNR ? sum_channels_of<2> : sum_channels_of<1>;
         for (int64_t o = 0; o < c.out_channels;) {
           o += sum(c.out_channels - o, row + at, offsets, taps, weight + o * taps,
                    bias != nullptr ? bias + o : nullptr, to + o * plane + at, plane);
@@ -193,16 +179,14 @@ bool narrow(const Convolution& c, const float* input, const float* weight, const
   in_parts(tasks, parts, [&](int64_t part, int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) sum_rows(task, slots + part * slot);
   });
-  return true;
 }
 
-bool narrow_grad_weight(const Convolution& c, const float* grad_output, const float* input,
+void narrow_grad_weight(const Convolution& c, const float* grad_output, const float* input,
                         float* grad_weight, float* grad_bias) {
   const int64_t taps = c.channels * c.kernel_height * c.kernel_width, weights = c.out_channels * taps;
-  if (!is_narrow(c) || weights > kMostWeights || c.out_width % kWidth != 0) return false;
   const int64_t plane = c.out_height * c.out_width;
-  const int64_t row_bytes = ((kSumChannels + c.channels) * c.out_width) * 4;
-  const int64_t strip_rows = how_many(kStripBytes, row_bytes, c.out_height);
+  const int64_t row_bytes = ((kNarrowChannels + c.channels) * c.out_width) * 4;
+  const int64_t strip_rows = how_many(kNarrowStripBytes, row_bytes, c.out_height);
   const Window window = window_of(c, strip_rows);
   const int32_t* offsets = offsets_in(c, window);
   // The weight's sums, and after them the bias's.
@@ -218,18 +202,18 @@ bool narrow_grad_weight(const Convolution& c, const float* grad_output, const fl
       for (int64_t y0 = 0; y0 < c.out_height; y0 += strip_rows) {
         read_window(c, input, image, y0, window, pixels);
         const auto add_channels = [&](int64_t begin, int64_t end) {
-          for (int64_t o = begin * kSumChannels; o < min(c.out_channels, end * kSumChannels);
-               o += kSumChannels) {
+          for (int64_t o = begin * kNarrowChannels; o < min(c.out_channels, end * kNarrowChannels);
+               o += kNarrowChannels) {
             const float* grads = grad_output + (image * c.out_channels + o) * plane + y0 * c.out_width;
             const Strip strip = {grads,       pixels, min(strip_rows, c.out_height - y0),
                                  c.out_width, plane,  c.stride_y * window.width};
-            const int64_t channels = min<int64_t>(kSumChannels, c.out_channels - o);
+            const int64_t channels = min<int64_t>(kNarrowChannels, c.out_channels - o);
             for (int64_t t = 0; t < taps;)
               t += add_taps(taps - t, strip, offsets + t, channels, sums + (o * taps + t) * kWidth, taps);
             if (grad_bias != nullptr) add_gradients(strip, channels, sums + (weights + o) * kWidth);
           }
         };
-        parallel(divide_up(c.out_channels, kSumChannels), add_channels, !parts.apart);
+        parallel(divide_up(c.out_channels, kNarrowChannels), add_channels, !parts.apart);
       }
     }
     for (int64_t i = 0; i < sums_size; ++i) result[i] = sum_of(load(sums + i * kWidth));
@@ -240,7 +224,6 @@ bool narrow_grad_weight(const Convolution& c, const float* grad_output, const fl
   if (grad_bias != nullptr) {
     __builtin_memcpy(grad_bias, result + weights, static_cast<size_t>(c.out_channels) * sizeof(float));
   }
-  return true;
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -40,7 +40,7 @@ void normalize(const Normalization& n, const float* input, const float* weight, 
       }
     }
   };
-  if (n.rows * size < kWorthThreads / 2) return range(0, n.rows);
+  if (n.rows * size < kNormWorthThreads) return range(0, n.rows);
   parallel(n.rows, range);
 }
 

@@ -1,12 +1,9 @@
 #pragma once
 
 #include "../scratch.h"
-#include "vector.h"
+#include "math.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
-
-/// Most bytes of copied images and of packed matrices at a time, unless a single one is larger.
-constexpr int64_t kImageBytes = 256 << 10, kPackedBytes = 1 << 20;
 
 /// As many as fit, at least one, at most all.
 inline int64_t how_many(int64_t most_bytes, int64_t bytes_each, int64_t all) {
@@ -15,10 +12,7 @@ inline int64_t how_many(int64_t most_bytes, int64_t bytes_each, int64_t all) {
 
 /// A vector's first elements, at most all of them; zeros after them.
 inline Vector load_part(const float* from, int64_t count) {
-  if (count >= kWidth) return load(from);
-  float part[kWidth] = {};
-  for (int64_t i = 0; i < count; ++i) part[i] = from[i];
-  return load(part);
+  return count >= kWidth ? load(from) : load_some(from, count);
 }
 
 template <class T>
@@ -38,14 +32,6 @@ struct Window {
 };
 
 /// What a window sees of an image's plane, with zeros around it.
-inline void pad_plane(const float* from, int64_t height, int64_t width, const Window& window, float* to) {
-  const int64_t begin = max<int64_t>(0, -window.top), end = min(height, window.height - window.top);
-  const int64_t columns = max<int64_t>(0, min(width, window.width - window.left));
-  __builtin_memset(to, 0, static_cast<size_t>(window.plane()) * sizeof(float));
-  for (int64_t y = begin; y < end; ++y) {
-    float* target = to + (window.top + y) * window.width + window.left;
-    __builtin_memcpy(target, from + y * width, static_cast<size_t>(columns) * sizeof(float));
-  }
-}
+void pad_plane(const float* from, int64_t height, int64_t width, const Window& window, float* to);
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

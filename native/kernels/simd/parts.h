@@ -6,6 +6,9 @@
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 
+/// to[i] += from[i]
+void add_to(float* to, const float* from, int64_t count);
+
 /// f(part, begin, end) for equal parts of [0, count), each on one thread.
 template <class Function>
 inline void in_parts(int64_t count, int64_t parts, const Function& f) {
@@ -22,9 +25,8 @@ struct Parts {
 
   /// @param values read and written besides the sums
   Parts(int64_t images, int64_t weights, int64_t values) {
-    constexpr int64_t kMost = 4, kMostWeights = 128 << 10;
     count = 1;
-    while (2 * count <= min(kMost, images) && 2 * count * weights <= min(values, 2 * kMostWeights))
+    while (2 * count <= min(kMostParts, images) && 2 * count * weights <= min(values, 2 * kMostPartWeights))
       count *= 2;
     apart = count > 1 && thread_count() > 1;
   }
@@ -44,9 +46,7 @@ struct Parts {
     } else {
       for (int64_t part = 0; part < count; ++part) add(part, int64_t{0}, target(part));
     }
-    for (int64_t part = 1; part < count; ++part) {
-      for (int64_t i = 0; i < weights; ++i) result[i] += target(part)[i];
-    }
+    for (int64_t part = 1; part < count; ++part) add_to(result, target(part), weights);
   }
 };
 

@@ -1,12 +1,16 @@
 #include "../scratch.h"
 #include "functions.h"
+#include "parts.h"
 #include "sums.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 
+void add_to(float* to, const float* from, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] += from[i];
+}
+
 void sum_channels(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to) {
-  constexpr int64_t kShort = 32;
-  if (plane <= kShort) {
+  if (plane <= kShortRow) {
     // Images are added first, and then what became of each plane.
     const int64_t size = channels * plane;
     auto* sums =
@@ -35,15 +39,15 @@ void sum_middle(const float* from, int64_t outer, int64_t reduced, int64_t inner
     });
     return;
   }
-  constexpr int64_t kColumns = 256, kBlock = 64;
-  const int64_t parts = divide_up(inner, kColumns);
+  const int64_t parts = divide_up(inner, kSumColumns);
   parallel(outer * parts, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t o = task / parts, first = task % parts * kColumns, count = min(kColumns, inner - first);
-      float total[kColumns] = {};
-      for (int64_t r = 0; r < reduced; r += kBlock) {
-        float sums[kColumns] = {};
-        for (int64_t row = r; row < min(reduced, r + kBlock); ++row) {
+      const int64_t o = task / parts, first = task % parts * kSumColumns,
+                    count = min(kSumColumns, inner - first);
+      float total[kSumColumns] = {};
+      for (int64_t r = 0; r < reduced; r += kSumRows) {
+        float sums[kSumColumns] = {};
+        for (int64_t row = r; row < min(reduced, r + kSumRows); ++row) {
           const float* source = from + (o * reduced + row) * inner + first;
           for (int64_t i = 0; i < count; ++i) sums[i] += source[i];
         }

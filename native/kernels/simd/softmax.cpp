@@ -46,39 +46,33 @@ void softmax_row(const float* from, int64_t count, float* to) {
 }
 
 /// The same for as many columns as fill a vector.
-template <bool kLog>
-void softmax_columns(const float* from, int64_t count, int64_t step, int64_t columns, float* to) {
+void softmax_columns(bool log, const float* from, int64_t count, int64_t step, int64_t columns, float* to) {
   Vector best = splat(-__builtin_inff()), sum = {};
   for (int64_t i = 0; i < count; ++i) best = maximum(load_row(from + i * step, columns), best);
   for (int64_t i = 0; i < count; ++i) sum += exponential(load_row(from + i * step, columns) - best);
   const Vector shift = logarithm(sum), scale = 1.0F / sum;
   for (int64_t i = 0; i < count; ++i) {
     const Vector below = load_row(from + i * step, columns) - best;
-    store_row(to + i * step, kLog ? below - shift : exponential(below) * scale, columns);
+    store_row(to + i * step, log ? below - shift : exponential(below) * scale, columns);
   }
-}
-
-template <bool kLog>
-void softmax_of(const float* from, int64_t outer, int64_t count, int64_t inner, float* to) {
-  const int64_t parts = inner == 1 ? 1 : divide_up(inner, kWidth);
-  const auto range = [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t column = task % parts * kWidth, at = task / parts * count * inner + column;
-      if (inner == 1) {
-        softmax_row<kLog>(from + at, count, to + at);
-      } else {
-        softmax_columns<kLog>(from + at, count, inner, inner - column, to + at);
-      }
-    }
-  };
-  if (outer * count * inner < kWorthThreads / 4) return range(0, outer * parts);
-  parallel(outer * parts, range);
 }
 
 }  // namespace
 
 void softmax(bool log, const float* from, int64_t outer, int64_t count, int64_t inner, float* to) {
-  log ? softmax_of<true>(from, outer, count, inner, to) : softmax_of<false>(from, outer, count, inner, to);
+  const int64_t parts = inner == 1 ? 1 : divide_up(inner, kWidth);
+  const auto range = [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t column = task % parts * kWidth, at = task / parts * count * inner + column;
+      if (inner == 1) {
+        (log ? softmax_row<true> : softmax_row<false>)(from + at, count, to + at);
+      } else {
+        softmax_columns(log, from + at, count, inner, inner - column, to + at);
+      }
+    }
+  };
+  if (outer * count * inner < kSoftmaxWorthThreads) return range(0, outer * parts);
+  parallel(outer * parts, range);
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -8,12 +8,11 @@ namespace edgetrain::kernels::EDGETRAIN_ISA {
 /// in one go would lose precision.
 template <class Function>
 inline float sum_row(const float* from, int64_t count, const Function& f) {
-  constexpr int64_t kBlock = 128 * kWidth;
   float sum = 0;
   int64_t i = 0;
   while (i + kWidth <= count) {
     Vector sums[4] = {};
-    const int64_t end = min(count, i + kBlock);
+    const int64_t end = min(count, i + kSumVectors * kWidth);
     for (; i + 4 * kWidth <= end; i += 4 * kWidth) {
       for (int j = 0; j < 4; ++j) sums[j] += f(load(from + i + j * kWidth));
     }

@@ -109,23 +109,20 @@ void transpose_by(const float* from, int64_t from_row, float* to, int64_t to_row
 template <bool kAdd>
 void transpose(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                int64_t columns) {
-  constexpr int kSide = kWidth < 8 ? kWidth : 8;
-  (columns < kSide ? transpose_by<kAdd, 4> : transpose_by<kAdd, kSide>)(from, from_row, to, to_row, rows,
-                                                                        columns);
+  (columns < kSquare ? transpose_by<kAdd, 4> : transpose_by<kAdd, kSquare>)(from, from_row, to, to_row, rows,
+                                                                            columns);
 }
 template void transpose<false>(const float*, int64_t, float*, int64_t, int64_t, int64_t);
 template void transpose<true>(const float*, int64_t, float*, int64_t, int64_t, int64_t);
 
 void transpose_matrix(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                       int64_t columns) {
-  // Strips as wide as a cache line: each line of both matrices is touched once.
-  constexpr int64_t kStrip = 64;
   const auto strips = [&](int64_t begin, int64_t end) {
-    const int64_t c = begin * kStrip;
+    const int64_t c = begin * kTransposeStrip;
     transpose_by<false, kWidth>(from + c, from_row, to + c * to_row, to_row, rows,
-                                min(columns, end * kStrip) - c);
+                                min(columns, end * kTransposeStrip) - c);
   };
-  const int64_t count = divide_up(columns, kStrip);
+  const int64_t count = divide_up(columns, kTransposeStrip);
   if (rows * columns < kWorthThreads) return strips(0, count);
   parallel(count, [&](int64_t begin, int64_t end) {
     for (int64_t strip = begin; strip < end; ++strip) strips(strip, strip + 1);

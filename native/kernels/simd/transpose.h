@@ -12,9 +12,8 @@ void transpose(const float* from, int64_t from_row, float* to, int64_t to_row, i
 template <bool kAdd = false>
 inline void transpose_apart(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                             int64_t columns) {
-  constexpr int64_t kLines = kWidth < 8 ? kWidth : 8;
-  for (int64_t c = 0; c < columns; c += kLines) {
-    transpose<kAdd>(from + c, from_row, to + c * to_row, to_row, rows, min(kLines, columns - c));
+  for (int64_t c = 0; c < columns; c += kSquare) {
+    transpose<kAdd>(from + c, from_row, to + c * to_row, to_row, rows, min<int64_t>(kSquare, columns - c));
   }
 }
 

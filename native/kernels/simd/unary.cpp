@@ -19,8 +19,17 @@ Vector gelu_tanh(Vector x) {
 }  // namespace
 
 void unary(Unary operation, const float* from, int64_t count, float p, float q, float* to) {
+  const int64_t rest = count % kWidth, whole = count - rest;
+  // What fills no vector goes through the same loops, each of which exists once.
+  if (rest > 0) {
+    float part[kWidth];
+    store(part, load_some(from + whole, rest));
+    unary(operation, part, kWidth, p, q, part);
+    store_some(to + whole, load(part), rest);
+  }
   const auto apply = [=](const auto& f) {
-    over(count, [&](int64_t begin, int64_t end) { transform(from + begin, end - begin, to + begin, f); });
+    over(whole,
+         [&](int64_t begin, int64_t end) { transform_vectors(from + begin, end - begin, to + begin, f); });
   };
   switch (operation) {
     case Unary::kAbsolute:

@@ -7,13 +7,10 @@
 #include <cstdint>
 #include <utility>
 
+#include "../blocking.h"
 #include "../parallel.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
-
-/// Floats in a vector, and vector registers.
-constexpr int kWidth = EDGETRAIN_ISA_WIDTH;
-constexpr int kRegisters = EDGETRAIN_ISA_REGISTERS;
 
 typedef float Vector __attribute__((vector_size(kWidth * 4)));
 typedef float UnalignedVector __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));

@@ -59,7 +59,8 @@ class KernelCaller:
         )
 
     def __call__(self, operator: str, *arguments: Any) -> Answer:
-        """Tensors, Outs, numbers, bools, lists of them, strings, and None, in the schema's order."""
+        """Tensors, Outs, numbers, bools, lists of them, strings, None, tuples of tensors and None, in the
+        schema's order."""
         outs: list[Out] = []
         for argument in arguments:
             several = argument if isinstance(argument, list) else [argument]
@@ -109,6 +110,8 @@ def _encode(argument: Any) -> bytes:
         return f"s {argument}\n".encode()
     if isinstance(argument, list) and argument and isinstance(argument[0], torch.Tensor | Out):
         return f"v {len(argument)}\n".encode() + b"".join(map(_encode, argument))
+    if isinstance(argument, tuple):
+        return f"w {len(argument)}\n".encode() + b"".join(map(_encode, argument))
     if isinstance(argument, list):
         kind = "m" if argument and isinstance(argument[0], bool) else "l"
         return f"{kind} {len(argument)} {' '.join(str(int(value)) for value in argument)}\n".encode()
@@ -133,6 +136,7 @@ def eager(operator: str, *arguments: Any, dtypes: list[torch.dtype]) -> list[tor
     keywords: dict[str, Any] = {}
     positional = []
     for argument, value in zip(given, arguments, strict=True):
+        value = list(value) if isinstance(value, tuple) else value
         if argument.kwarg_only:
             keywords[argument.name] = value
         else:
@@ -141,6 +145,14 @@ def eager(operator: str, *arguments: Any, dtypes: list[torch.dtype]) -> list[tor
     keywords.update({names[0]: outs} if lists else dict(zip(names, outs, strict=True)))
     function(*positional, **keywords)
     return outs
+
+
+def check(kernels: KernelCaller, operator: str, *arguments: Any, dtype: torch.dtype = torch.float32) -> None:
+    """That our kernel does what PyTorch's does, into an output as large as needed."""
+    (expected,) = eager(operator, *arguments, dtypes=[dtype])
+    answer = kernels(operator, *arguments, Out(tuple(expected.shape), dtype))
+    assert answer.kernel == "edgetrain", operator
+    torch.testing.assert_close(answer.outputs[0], expected, rtol=0, atol=0, equal_nan=True)
 
 
 def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:

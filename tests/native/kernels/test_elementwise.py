@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from kernel_caller import KernelCaller, Out, eager, relative_error
+from kernel_caller import KernelCaller, Out, check, eager, relative_error
 
 SHAPES = [
     ((70001,), (70001,)), ((3, 5), (3, 5)), ((40, 33), (33,)), ((40, 33), (40, 1)), ((2, 6, 5, 7), (6, 1, 1)),
@@ -88,8 +88,13 @@ def test_comparisons(kernels: KernelCaller, name: str) -> None:
             assert torch.equal(answer.outputs[0], getattr(torch, name)(a, number))
 
 
-def test_numbers_that_float32_can_not_hold_run_on_the_stock_kernel(kernels: KernelCaller) -> None:
-    assert kernels("aten::gt.Scalar_out", torch.randn(3), 0.1, Out((3,), torch.bool)).kernel == "executorch"
+def test_comparisons_of_float32_with_any_number(kernels: KernelCaller) -> None:
+    x = torch.tensor([0.1, 0.7, -torch.inf, torch.nan, 1e-3, 0.0])
+    for name, number in itertools.product(("eq", "ne", "lt", "le", "gt", "ge"), (0.1, 0.7, 1e-3, -torch.inf)):
+        check(kernels, f"aten::{name}.Scalar_out", x, number, dtype=torch.bool)
+
+
+def test_numbers_that_integers_can_not_be_run_on_the_stock_kernel(kernels: KernelCaller) -> None:
     assert kernels("aten::gt.Scalar_out", torch.arange(3), 0.5, Out((3,), torch.bool)).kernel == "executorch"
 
 

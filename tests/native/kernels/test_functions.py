@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from kernel_caller import KernelCaller, Out, eager
+from kernel_caller import KernelCaller, Out, check, eager
 
 # The largest distance to the exact result, in units of its last place.
 FUNCTIONS: list[tuple[str, list[Any], float]] = [
@@ -109,6 +109,12 @@ def test_signs_of_other_types(kernels: KernelCaller, dtype: torch.dtype) -> None
         answer = kernels(f"aten::{operator}.out", x, Out((3,), dtype))
         assert answer.kernel == "edgetrain"
         assert torch.equal(answer.outputs[0], getattr(torch, operator)(x))
+
+
+@pytest.mark.parametrize("bounds", [(1, None), (None, 3), (-2, 4), (3, 1)])
+def test_clamp_of_integers(kernels: KernelCaller, bounds: tuple[int | None, int | None]) -> None:
+    for x in (torch.arange(-5, 6), torch.tensor(0), torch.tensor([2**62, -(2**62)]), torch.zeros(0).long()):
+        check(kernels, "aten::clamp.out", x, *bounds, dtype=torch.int64)
 
 
 def test_what_is_true_of_numbers(kernels: KernelCaller) -> None:

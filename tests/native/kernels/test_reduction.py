@@ -34,6 +34,16 @@ def test_sums_and_means(kernels: KernelCaller, size: tuple[int, ...]) -> None:
                 assert relative_error(answer.outputs[0], expected) <= 1e-5
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_mean_of_all(kernels: KernelCaller, size: tuple[int, ...]) -> None:
+    x = torch.randn(size) + 0.1
+    answer = kernels("aten::mean.dtype_out", x, None, Out(()))
+    assert answer.kernel == "edgetrain"
+    torch.testing.assert_close(
+        answer.outputs[0], x.double().mean().float(), rtol=1e-5, atol=0, equal_nan=True
+    )
+
+
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.int32])
 def test_sums_of_integers(kernels: KernelCaller, dtype: torch.dtype) -> None:
     x = torch.randint(0, 2, (3, 4, 5)).to(dtype)

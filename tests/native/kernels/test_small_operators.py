@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from kernel_caller import KernelCaller, Out, eager
+from kernel_caller import KernelCaller, Out, check
 
 DTYPES = [torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool]
 
@@ -15,14 +15,6 @@ DTYPES = [torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, t
 def filled(size: tuple[int, ...], dtype: torch.dtype = torch.float32) -> torch.Tensor:
     generator = torch.Generator().manual_seed(len(size))
     return torch.randint(0, 2 if dtype == torch.bool else 9, size, generator=generator).to(dtype)
-
-
-def check(kernels: KernelCaller, operator: str, *arguments: Any, dtype: torch.dtype = torch.float32) -> None:
-    """That our kernel does what PyTorch's does, into outputs as large as needed."""
-    (expected,) = eager(operator, *arguments, dtypes=[dtype])
-    answer = kernels(operator, *arguments, Out(tuple(expected.shape), dtype))
-    assert answer.kernel == "edgetrain", operator
-    torch.testing.assert_close(answer.outputs[0], expected, rtol=0, atol=0, equal_nan=True)
 
 
 VIEWS: list[tuple[str, tuple[int, ...], list[Any]]] = [

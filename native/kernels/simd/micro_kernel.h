@@ -1,14 +1,10 @@
-// The inner loop of GEMM and of convolutions: a few rows, whose elements are broadcast from wherever they
-// lie, times a panel of kPanel columns.
+// The inner loop of GEMM and of convolutions: kMR rows, whose elements are broadcast from wherever they lie,
+// times a packed panel of kNR columns.
 #pragma once
 
 #include "vector.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
-
-constexpr int kPanel = 2 * kWidth;
-/// Sums of kTileRows x 2 vectors stay in registers.
-constexpr int kTileRows = kRegisters >= 32 ? 8 : EDGETRAIN_ISA_FMA ? 6 : 4;
 
 /// Where the k-th element of a row lies: at a multiple of a stride, or in a table.
 struct Steps {
@@ -25,7 +21,7 @@ struct Points {
   int64_t count, row, panel, result;
 };
 
-/// Rows times a panel, of which up to kPanel columns count.
+/// Rows times a packed panel [depth, kNR], of which up to kNR columns count.
 struct Product {
   const float* const* rows;
   int64_t row_count, columns, depth;
@@ -37,7 +33,7 @@ struct Product {
   Points points = {1, 0, 0, 0};
 };
 
-/// result[i] = start + sum over k of rows[i][at(k)] * panel[k], in whole vectors
+/// result[i] = start + sum over k of rows[i][at(k)] * panel[k], in whole vectors, kMR rows at a time
 void multiply(const Product& product, Steps at);
 void multiply(const Product& product, Offsets at);
 

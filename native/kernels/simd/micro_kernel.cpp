@@ -1,10 +1,11 @@
-#include "tile.h"
+#include "micro_kernel.h"
 
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
 
+/// kRows rows, at most kMR, times kVectors vectors of the panel's columns.
 template <int kRows, int kVectors, class At>
-void multiply_tile(const Product& product, At at, int64_t first) {
+void micro_kernel(const Product& product, At at, int64_t first) {
   const float* row[kRows];
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) row[i] = product.rows[first + i];
@@ -40,25 +41,25 @@ void multiply_tile(const Product& product, At at, int64_t first) {
   }
 }
 
-/// For every number of rows and of vectors that hold columns.
+/// By a micro-kernel for every number of rows and of vectors that hold columns.
 template <class At, size_t... kRows>
 void multiply_rows(const Product& product, At at, std::index_sequence<kRows...>) {
-  using Multiply = void (*)(const Product& product, At at, int64_t first);
-  static constexpr Multiply kMultiply[2][kTileRows] = {{multiply_tile<kRows + 1, 1, At>...},
-                                                       {multiply_tile<kRows + 1, 2, At>...}};
-  for (int64_t first = 0; first < product.row_count; first += kTileRows) {
-    const int64_t rows = min<int64_t>(kTileRows, product.row_count - first);
-    kMultiply[product.columns > kWidth ? 1 : 0][rows - 1](product, at, first);
+  using MicroKernel = void (*)(const Product& product, At at, int64_t first);
+  static constexpr MicroKernel kMicroKernels[2][kMR] = {{micro_kernel<kRows + 1, 1, At>...},
+                                                        {micro_kernel<kRows + 1, 2, At>...}};
+  for (int64_t first = 0; first < product.row_count; first += kMR) {
+    const int64_t rows = min<int64_t>(kMR, product.row_count - first);
+    kMicroKernels[product.columns > kWidth ? 1 : 0][rows - 1](product, at, first);
   }
 }
 
 }  // namespace
 
 void multiply(const Product& product, Steps at) {
-  multiply_rows(product, at, std::make_index_sequence<kTileRows>());
+  multiply_rows(product, at, std::make_index_sequence<kMR>());
 }
 void multiply(const Product& product, Offsets at) {
-  multiply_rows(product, at, std::make_index_sequence<kTileRows>());
+  multiply_rows(product, at, std::make_index_sequence<kMR>());
 }
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

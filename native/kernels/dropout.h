@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+
+#include "boxed.h"
+
+namespace edgetrain::kernels {
+
+/// What the dropouts of a step draw their masks from.
+struct Draws {
+  uint64_t seed = 0;
+  uint64_t step = 0;
+  uint32_t call = 0;    ///< dropouts of this step so far
+  bool enabled = true;  ///< otherwise everything is kept, unscaled
+};
+
+/// While it lives, the dropouts that this thread calls draw from `draws`. A kernel is a plain function that
+/// is given nothing but its operator's arguments.
+class DropoutScope {
+ public:
+  explicit DropoutScope(Draws& draws);
+  DropoutScope(const DropoutScope&) = delete;
+  ~DropoutScope();
+
+ private:
+  Draws* before_;
+};
+
+/// native_dropout: (input, p, train?) → (out, mask). Masks are a function of (seed, step, order of the
+/// dropouts in the program), so that a resumed run draws what an uninterrupted one would have drawn; the
+/// stock kernel is seeded at random on every call.
+Kernel dropout_kernel();
+
+}  // namespace edgetrain::kernels
