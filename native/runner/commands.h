@@ -1,14 +1,15 @@
 #pragma once
 
-#include "edgetrain/arguments.h"
+#include "arguments.h"
 #include "edgetrain/result.h"
+#include "edgetrain/stop.h"
 
 namespace edgetrain {
 
-Status run_train(Arguments& arguments);
-Status run_evaluate(const Arguments& arguments);
-Status run_predict(const Arguments& arguments);
-Status run_bench(const Arguments& arguments);
-Status run_info(const Arguments& arguments);
+Status run_train(Arguments& arguments, const Stop& stop);
+Status run_evaluate(Arguments& arguments, const Stop& stop);
+Status run_predict(Arguments& arguments, const Stop& stop);
+Status run_bench(Arguments& arguments, const Stop& stop);
+Status run_info(Arguments& arguments);
 
 }  // namespace edgetrain

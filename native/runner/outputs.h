@@ -1,6 +1,6 @@
 #pragma once
 
-#include "edgetrain/arguments.h"
+#include "arguments.h"
 #include "edgetrain/program.h"
 #include "edgetrain/result.h"
 

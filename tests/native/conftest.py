@@ -156,8 +156,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
         DataConfig.model_validate({"name": "digits", "images_per_class": 20, "test_images_per_class": 10})
     )
     for name, split in (("train", dataset.train), ("test", dataset.test)):
-        inputs = split.inputs(torch.arange(len(split))).contiguous()
-        write_tensors(folder / f"{name}.ptd", {"inputs": inputs, "targets": split.targets})
+        samples = split.samples(torch.arange(len(split)))
+        write_tensors(folder / f"{name}.ptd", {**samples.inputs, **samples.targets})
     return Packed(folder / "train.ptd", folder / "test.ptd")
 
 
@@ -178,7 +178,7 @@ def turn_dropout_off() -> Callable[[Path], Path]:
 def cifar_program(tmp_path_factory: pytest.TempPathFactory, turn_dropout_off: Callable[[Path], Path]) -> Path:
     """A cifar_cnn for batches of up to 4, with its dropout off."""
     from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
-    from edgetrain.artifacts.specs import Task, TensorSpec
+    from edgetrain.artifacts.specs import INPUTS, TARGETS, InputSpec, TaskSpec, TensorSpec
     from edgetrain.config.model import ModelConfig
     from edgetrain.config.stages import ExportCommand
     from edgetrain.export import export
@@ -190,8 +190,9 @@ def cifar_program(tmp_path_factory: pytest.TempPathFactory, turn_dropout_off: Ca
     checkpoint = Checkpoint(
         model=config,
         state=build_model(config).state_dict(),
-        input=TensorSpec(shape=[3, 32, 32], dtype="float32"),
-        task=Task(loss="cross_entropy", classes=[str(i) for i in range(10)]),
+        inputs={INPUTS: InputSpec(shape=(3, 32, 32))},
+        targets={TARGETS: TensorSpec(shape=(), dtype="int64")},
+        task=TaskSpec(name="classification", loss="cross_entropy", classes=tuple(str(i) for i in range(10))),
     )
     save_checkpoint(folder / "model.pth", checkpoint)
     command = ExportCommand.model_validate({"export": {"max_batch_size": 4}})

@@ -74,8 +74,8 @@ def xor(tmp_path_factory: pytest.TempPathFactory) -> Job:
     settings = ExportCommand.model_validate({"export": {"max_batch_size": 4}})
     program = export(settings, checkpoint, folder / "model").program
     split = load_dataset(config.data).train
-    inputs = split.inputs(torch.arange(len(split))).contiguous()
-    write_tensors(folder / "data.ptd", {"inputs": inputs, "targets": split.targets})
+    samples = split.samples(torch.arange(len(split)))
+    write_tensors(folder / "data.ptd", {**samples.inputs, **samples.targets})
     flags = ("--lr", 0.5, "--batch-size", 4, "--epochs", 150)
     return Job(program, folder / "data.ptd", folder / "data.ptd", flags)
 

@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 
 from edgetrain.artifacts.program import load_program
+from edgetrain.artifacts.specs import INPUTS, TARGETS
 from edgetrain.artifacts.tensors import read_tensors, write_tensors
+from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.runtimes import open_session
+from edgetrain.runtimes.stepping import Stepper
 
 Runner = Callable[..., Any]
 BATCH, BATCHES = 4, 5
@@ -61,19 +64,14 @@ def cifar_work(cifar_program: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.mark.slow
 def test_cifar_cnn_is_eager_pytorchs(cifar_work: Work, run: Runner, tmp_path: Path) -> None:
     session = open_session("torch", load_program(cifar_work.program), dropout=False)
-    optimizer = torch.optim.SGD(
-        [torch.nn.Parameter(p) for p in session.parameters.values()], lr=0.001, momentum=0.9
-    )
+    stepper = Stepper(session, OptimizerConfig(lr=0.001))
     expected, first = [], {}
     for step in range(20):
-        loss, _ = session.forward_backward(*cifar_work.tensors()[step % BATCHES])
+        inputs, targets = cifar_work.tensors()[step % BATCHES]
+        (outcome,) = stepper.forward_backward([({INPUTS: inputs}, {TARGETS: targets})])
         first = first or {name: gradient.clone() for name, gradient in session.gradients.items()}
-        for parameter, gradient in zip(
-            optimizer.param_groups[0]["params"], session.gradients.values(), strict=True
-        ):
-            parameter.grad = gradient
-        optimizer.step()
-        expected.append(loss)
+        stepper.update(0.001)
+        expected.append(outcome.loss)
 
     out = tmp_path / "gradients.ptd"
     done = run(*cifar_work.command, "--lr", 0.001, "--gradients", out, input="1\n7\n12\n")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from edgetrain.artifacts.specs import Preprocessing
-from edgetrain.config.optimizer import ScheduleConfig
+from edgetrain.artifacts.specs import INPUTS, Preprocessing
+from edgetrain.config.optimizer import OptimizerConfig, ScheduleConfig
 from edgetrain.data import BatchLoader
 from edgetrain.data.base import TensorSplit
 from edgetrain.engine.schedules import learning_rate
@@ -27,59 +27,46 @@ def test_hashes_random_numbers_and_json(native_build: Path) -> None:
 def test_the_order_is_that_of_the_other_runtimes(
     native_build: Path, count: int, seed: int, epoch: int
 ) -> None:
-    split = TensorSplit(torch.arange(count, dtype=torch.float32).reshape(-1, 1), torch.zeros(count))
-    batches = BatchLoader(split, Preprocessing(), 64, shuffle=True, seed=seed).epoch(epoch)
-    expected = torch.cat([b.inputs for b in batches]).flatten().int().tolist()
+    split = TensorSplit.of(torch.arange(count, dtype=torch.float32).reshape(-1, 1), torch.zeros(count))
+    batches = BatchLoader(split, {INPUTS: Preprocessing()}, 64, shuffle=True, seed=seed).epoch(epoch)
+    expected = torch.cat([b.inputs[INPUTS] for b in batches]).flatten().int().tolist()
     command = [native_build / "parts_test", str(count), str(seed), str(epoch)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert [int(line) for line in printed.split()] == expected
 
 
+# By flag; what is left out has its default.
 SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {"momentum": 0},
-    "sgd-decay": {"momentum": 0, "weight_decay": 0.01},
+    "sgd-decay": {"momentum": 0, "weight-decay": 0.01},
     "sgd-momentum": {},
-    "sgd-dampening": {"dampening": 0.3, "weight_decay": 0.01},
-    "sgd-nesterov": {"nesterov": 1, "weight_decay": 0.01},
-    "sgd-clipped": {"clip": 2.0},
-    "sgd-cosine": {"schedule": "cosine", "warmup": 7},
+    "sgd-dampening": {"dampening": 0.3, "weight-decay": 0.01},
+    "sgd-nesterov": {"nesterov": "true", "weight-decay": 0.01},
+    "sgd-clipped": {"clip-norm": 2.0},
+    "sgd-cosine": {"schedule": "cosine", "warmup-steps": 7},
     "sgd-step": {"schedule": "step", "gamma": 0.5},
-    "adam": {"name": "adam", "lr": 0.003},
+    "adam": {"optimizer": "adam", "lr": 0.003},
     "adam-decay": {
-        "name": "adam",
+        "optimizer": "adam",
         "lr": 0.003,
-        "weight_decay": 0.1,
+        "weight-decay": 0.1,
         "beta1": 0.8,
         "beta2": 0.99,
         "eps": 1e-6,
     },
-    "adam-clipped": {"name": "adam", "lr": 0.003, "clip": 2.0},
-    "adamw": {"name": "adamw", "lr": 0.003, "weight_decay": 0.1},
-    "adamw-cosine": {"name": "adamw", "lr": 0.003, "schedule": "cosine", "warmup": 5},
+    "adam-clipped": {"optimizer": "adam", "lr": 0.003, "clip-norm": 2.0},
+    "adamw": {"optimizer": "adamw", "lr": 0.003, "weight-decay": 0.1},
+    "adamw-cosine": {"optimizer": "adamw", "lr": 0.003, "schedule": "cosine", "warmup-steps": 5},
 }
 
 
 @pytest.mark.parametrize("case", SETTINGS)
 def test_optimizers_do_what_torch_does(native_build: Path, case: str) -> None:
-    defaults = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "dampening": 0, "nesterov": 0, "weight_decay": 0}
-    adam = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-    s = {**defaults, **adam, "clip": 0, "schedule": "constant", "warmup": 0, "gamma": 0.1, **SETTINGS[case]}
+    flags = {"lr": 0.05, **SETTINGS[case]}
     generator = torch.Generator().manual_seed(3)
     values = torch.randn(COUNT, generator=generator)
     gradients = torch.randn(STEPS, COUNT, generator=generator)
-    keys = [
-        "name",
-        "lr",
-        "momentum",
-        "dampening",
-        "nesterov",
-        "weight_decay",
-        "beta1",
-        "beta2",
-        "eps",
-        "clip",
-    ]
-    command = [str(s[key]) for key in [*keys, "schedule", "warmup", "gamma"]] + [str(STEPS), str(COUNT)]
+    command = [str(x) for x in (STEPS, COUNT, *(part for flag in flags.items() for part in flag))]
     done = subprocess.run(
         [native_build / "optimizer_steps", *command],
         input=values.numpy().tobytes() + gradients.numpy().tobytes(),
@@ -88,25 +75,28 @@ def test_optimizers_do_what_torch_does(native_build: Path, case: str) -> None:
     )
     found = torch.frombuffer(bytearray(done.stdout), dtype=torch.float32)
 
+    optimizing, scheduling = {}, {}
+    for flag, value in flags.items():
+        section = scheduling if flag in ("schedule", "warmup-steps", "gamma") else optimizing
+        section["name" if flag in ("optimizer", "schedule") else flag.replace("-", "_")] = value
+    s, schedule = OptimizerConfig.model_validate(optimizing), ScheduleConfig.model_validate(scheduling)
     half = COUNT // 2
     parameters = [torch.nn.Parameter(values[:half].clone()), torch.nn.Parameter(values[half:].clone())]
     optimizer: torch.optim.Optimizer
-    if s["name"] == "sgd":
-        keys = ["momentum", "dampening", "weight_decay"]
-        chosen = {key: s[key] for key in keys}
-        optimizer = torch.optim.SGD(parameters, lr=s["lr"], nesterov=bool(s["nesterov"]), **chosen)
+    if s.name == "sgd":
+        keys = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+        optimizer = torch.optim.SGD(parameters, **{key: getattr(s, key) for key in keys})
     else:
-        kind = torch.optim.Adam if s["name"] == "adam" else torch.optim.AdamW
-        betas = (s["beta1"], s["beta2"])
-        optimizer = kind(parameters, lr=s["lr"], betas=betas, eps=s["eps"], weight_decay=s["weight_decay"])
-    schedule = ScheduleConfig(name=s["schedule"], warmup_steps=s["warmup"], gamma=s["gamma"])
+        kind = torch.optim.Adam if s.name == "adam" else torch.optim.AdamW
+        betas = (s.beta1, s.beta2)
+        optimizer = kind(parameters, lr=s.lr, betas=betas, eps=s.eps, weight_decay=s.weight_decay)
     for step in range(STEPS):
         for parameter, gradient in zip(parameters, gradients[step].split([half, COUNT - half]), strict=True):
             parameter.grad = gradient.clone()
-        if s["clip"]:
-            torch.nn.utils.clip_grad_norm_(parameters, s["clip"])
+        if s.clip_norm:
+            torch.nn.utils.clip_grad_norm_(parameters, s.clip_norm)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(schedule, s["lr"], step, STEPS, 10)
+            group["lr"] = learning_rate(schedule, s.lr, step, STEPS, 10)
         optimizer.step()
     expected = torch.cat([p.detach() for p in parameters])
     error = (found - expected).abs().max() / expected.abs().max()

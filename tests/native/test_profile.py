@@ -116,5 +116,5 @@ def test_outputs_that_make_no_sense(digits_program: Any, packed: Any, run: Runne
     assert run(*common, tmp_path / "no" / "folder.etdp").code == 1
     out = tmp_path / "out.ptd"
     train = ["train", digits_program.program, "--data", packed.train, "-o", out, "--profile"]
-    assert run(*train, out).code == run(*train, out.with_suffix(".state")).code == 2
+    assert run(*train, out).code == run(*train, out.with_suffix(".state.ptd")).code == 2
     assert list(tmp_path.iterdir()) == []

@@ -205,7 +205,7 @@ def test_a_full_disk_leaves_the_old_file(
     assert full.code == 1
     assert f"can't write {out}" in full.error
     assert out.read_bytes() == old
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.ptd", "out.state"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.ptd", "out.state.ptd"]
 
 
 def test_a_lost_profile_hides_no_other_failure(
@@ -260,7 +260,7 @@ def test_no_output_overwrites_another_file(
     inside = ["train", inline_program.program, "--data", data, "-o"]
     for command, culprit in (
         ([*outside, "t.ptd", "--profile", "./t.ptd"], "./t.ptd"),
-        ([*outside, "t.ptd", "--profile", "linked/t.state"], "linked/t.state"),
+        ([*outside, "t.ptd", "--profile", "linked/t.state.ptd"], "linked/t.state.ptd"),
         ([*outside, made.weights, "-w", tuned], str(made.weights)),
         ([*outside, "t.ptd", "--profile", made.manifest], str(made.manifest)),
         ([*inside, "t.pte", "--profile", "t.json"], "t.json"),
@@ -383,7 +383,7 @@ def test_damage_is_found(
         1,
     ]
     assert run(*command).code == 0
-    target = {"program": made.program, "weights": weights, "data": data, "state": tmp_path / "out.state"}[
+    target = {"program": made.program, "weights": weights, "data": data, "state": tmp_path / "out.state.ptd"}[
         which
     ]
     good, chance = target.read_bytes(), random.Random(which)

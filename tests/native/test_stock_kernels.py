@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from edgetrain.artifacts.tensors import write_tensors
 
 Runner = Callable[..., Any]
-MISSING = "put libexecutorch_kernels_optimized.so beside edgetrain-runner or into ../lib"
+MISSING = "put libexecutorch_kernels_optimized.so beside libexecutorch.so"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "edgetrain/augmentation.h"
+#include "edgetrain/dataset.h"
+#include "edgetrain/manifest.h"
+#include "edgetrain/program.h"
+#include "edgetrain/result.h"
+
+namespace edgetrain {
+
+/// Cuts a data set into batches. Refers to the data set, which must outlive it.
+class BatchLoader {
+ public:
+  /// @param dataset fits the contract
+  /// @param preprocessing of inputs by name; others are taken as they are
+  /// Programs with a fixed batch size get no last batch that is smaller.
+  BatchLoader(const Dataset& dataset, const Contract& contract, PreprocessingByInput preprocessing,
+              size_t batch_size, bool shuffle, uint64_t seed);
+
+  /// Batches in an epoch.
+  size_t count() const;
+  /// Moves and mirrors images from now on; fails where the samples are no images that can be moved so far.
+  Status augment(const Augmentation& augmentation);
+  /// Chooses the order of an epoch.
+  void begin_epoch(uint64_t epoch);
+  /// One batch of the epoch. Its memory is the loader's, valid until the next call.
+  Batch batch(size_t index);
+  const PreprocessingByInput& preprocessing() const { return preprocessing_; }
+  /// Position in the data set of a batch's sample.
+  size_t row(size_t index, size_t sample) const { return order_[index * batch_size_ + sample]; }
+
+ private:
+  /// One tensor of a batch.
+  struct Slot {
+    Slot(const Argument* argument, const Column* column) : argument(argument), column(column) {}
+    const Argument* argument;
+    const Column* column;
+    Preprocessing preprocessing;
+    bool is_moved = false;
+    int64_t fill = 0;
+    std::vector<float> floats;  // or
+    std::vector<int64_t> longs;
+
+    bool has_floats() const;
+  };
+  /// Copies a sample, moved, to its place in the batch.
+  void copy(Slot& slot, size_t sample, const Placement* place, size_t to);
+  Status move(const std::string& name, size_t dims, int64_t fill);
+  executorch::extension::TensorPtr tensor(Slot& slot, size_t size) const;
+
+  const Dataset& dataset_;
+  PreprocessingByInput preprocessing_;
+  size_t batch_size_;
+  bool shuffle_;
+  uint64_t seed_;
+  bool drop_last_;
+  std::vector<Slot> slots_;
+  Augmentation augmentation_;
+  uint64_t epoch_ = 0;
+  std::vector<uint32_t> order_;
+  std::vector<uint8_t> scratch_;
+};
+
+}  // namespace edgetrain

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "edgetrain/metrics.h"
+
+namespace edgetrain {
+
+/// What an argument is to its method.
+enum class Role {
+  kInput,
+  kTarget,
+  kHyperparameter,
+  kLoss,
+  kPrediction,
+  kOutput,
+  kMetric,
+  kGradient,
+  kParameter,
+  kBuffer,
+  kOptimizerState
+};
+
+/// One input or output of a method.
+struct Argument {
+  /// Of an input or target: as in the samples; of a gradient or parameter: the tensor's.
+  std::string name;
+  Role role = Role::kInput;
+  std::string tensor;  ///< the tensor it belongs to; may be empty
+  size_t index = 0;    ///< position among the method's inputs, or outputs
+  int8_t dtype = 0;
+  bool has_batch = false;      ///< whether dimension 0 is the batch
+  std::vector<int64_t> shape;  ///< without that
+  /// Bounds of its values, where data has to be checked against them, and a value outside of these that
+  /// counts for nothing.
+  std::optional<double> least, most, ignored;
+};
+
+/// ArgumentList in order; they stay the contract's.
+using ArgumentList = std::vector<const Argument*>;
+
+/// One method of a program.
+struct Method {
+  std::string name;  ///< in the program
+  std::vector<Argument> inputs, outputs;
+
+  /// Its inputs, or outputs, of a role.
+  ArgumentList taken(Role role) const;
+  ArgumentList given(Role role) const;
+};
+
+/// A parameter, buffer or optimizer state.
+struct TensorRecord {
+  enum class Update { kOptimizer, kGraph, kNone };
+  std::string name;
+  std::vector<int64_t> shape;
+  int8_t dtype = 0;
+  Update update = Update::kNone;         ///< who changes it: the optimizer, a method as it runs, or nobody
+  std::optional<uint64_t> arena_offset;  ///< where a changing one lies in the weights' arena [bytes]
+};
+
+/// What a program takes and gives: every argument with its role, every tensor with how it changes.
+/// ArgumentList are looked up by role and name; nothing else knows positions.
+struct Contract {
+  size_t least_batch = 1, most_batch = 0;
+  std::map<std::string, Method> methods;  ///< train, evaluate and predict among them
+  std::vector<TensorRecord> tensors;
+  std::vector<Metric> metrics;  ///< the first is the loss
+
+  /// Null where there is no such method or tensor.
+  const Method* method(const std::string& name) const;
+  const TensorRecord* tensor(const std::string& name) const;
+  /// Inputs and targets of a sample.
+  ArgumentList inputs() const { return method("train")->taken(Role::kInput); }
+  ArgumentList targets() const { return method("train")->taken(Role::kTarget); }
+  /// Whether all batches must be of one size.
+  bool fixed_batch() const { return least_batch == most_batch; }
+};
+
+}  // namespace edgetrain

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "edgetrain/job.h"
+#include "edgetrain/metrics.h"
+#include "edgetrain/observer.h"
+#include "edgetrain/profiler.h"
+#include "edgetrain/program.h"
+#include "edgetrain/result.h"
+#include "edgetrain/stop.h"
+
+namespace edgetrain {
+
+/// How a run ended.
+struct FinetuneResult {
+  uint64_t steps = 0;
+  EpochRecord last;   ///< of the last validation
+  std::string state;  ///< the file a run can go on from
+};
+
+/// The program of a job, with the weights it starts from.
+/// @param profiler may be null
+Result<std::unique_ptr<Program>> open_program(const Job& job, std::unique_ptr<Profiler> profiler = nullptr);
+
+/// Does a job: trains, validates and saves.
+/// @param program as open_program gives it
+/// @param stop may be null
+Result<FinetuneResult> finetune(Program& program, Job job, Observer& observer, const Stop* stop = nullptr);
+
+/// The file beside `output` that --resume goes on from.
+std::string state_path(const std::string& output);
+
+}  // namespace edgetrain

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "edgetrain/batch_loader.h"
+#include "edgetrain/job.h"
+#include "edgetrain/metrics.h"
+#include "edgetrain/observer.h"
+#include "edgetrain/program.h"
+#include "edgetrain/result.h"
+#include "edgetrain/schedule.h"
+#include "edgetrain/stepper.h"
+#include "edgetrain/stop.h"
+
+namespace edgetrain {
+
+struct RunRecord;
+
+/// The sums of a data set in evaluation mode.
+/// @param stop may be null
+Result<Meter> evaluate(Program& program, BatchLoader& loader, const Stop* stop = nullptr);
+
+/// The fine-tuning loop. Refers to everything it is given, which must outlive it.
+class Trainer {
+ public:
+  /// @param validation, stop may be null
+  /// @param source SHA-256 of all that the run starts from, by what it is
+  Trainer(Program& program, BatchLoader& training, BatchLoader* validation, const Job& job,
+          std::map<std::string, std::string> source, Observer& observer, const Stop* stop = nullptr);
+  ~Trainer();
+
+  /// Goes on from a saved run: weights, optimizer, position.
+  Status resume();
+  /// Trains to the end of the run and writes weights and state after every epoch, and when interrupted.
+  Status run();
+  uint64_t steps() const;
+  /// Of the last validation; its times are not part of what a resumed run knows.
+  const EpochRecord& last() const { return last_; }
+
+ private:
+  Status train_epoch();
+  Status train_step();
+  Status validate(EpochRecord& record);
+  Status save();
+  Status stop_if_asked(bool save_first);
+  Failure not_finite(const std::string& what) const;
+  EpochRecord new_record() const;
+  Status check_same_run(const RunRecord& saved) const;
+  double rate(uint64_t step) const;
+  uint64_t steps_per_epoch() const;
+
+  Program& program_;
+  BatchLoader& training_;
+  BatchLoader* validation_;
+  const Job& job_;
+  Observer& observer_;
+  const Stop* stop_;
+  ScheduleSettings schedule_;
+  double lr_;
+  Stepper stepper_;
+  uint64_t accumulate_, total_steps_;
+  std::unique_ptr<RunRecord> run_;
+  bool resumed_ = false, saved_ = false;
+  EpochRecord last_;
+};
+
+}  // namespace edgetrain

@@ -1,0 +1,153 @@
+#include "run_state.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "edgetrain/tensor_writer.h"
+#include "json_fields.h"
+
+namespace edgetrain {
+namespace {
+
+using Kind = Json::Kind;
+
+constexpr char kStateKey[] = "edgetrain.state", kRuntime[] = "native";
+constexpr char kWeights[] = "weights/", kFirst[] = "optimizer.first/", kSecond[] = "optimizer.second/";
+
+/// The whole numbers of a record, by their names.
+template <typename Record>
+auto counters(Record& record) {
+  return std::vector<std::pair<const char*, decltype(&record.step)>>{
+      {"total_steps", &record.total_steps},
+      {"epoch", &record.epoch},
+      {"batch", &record.batch},
+      {"step", &record.step},
+      {"optimizer_steps", &record.optimizer_steps},
+      {"samples", &record.meter.samples}};
+}
+
+/// An object of values that are JSON already.
+std::string object_json(const std::map<std::string, std::string>& values) {
+  std::string text = "{";
+  for (const auto& [name, value] : values)
+    text += (text.size() > 1 ? ", " : "") + json_quoted(name) + ": " + value;
+  return text + "}";
+}
+
+std::string record_json(const RunRecord& record) {
+  std::map<std::string, std::string> source, sums, all;
+  for (const auto& [what, hash] : record.source) source[what] = json_quoted(hash);
+  for (const auto& [name, values] : record.meter.sums) {
+    std::vector<std::string> numbers;
+    // NaN in a sum means a loss that is not finite, which ends a run before it is saved.
+    for (const double value : values) numbers.push_back(json_number(value));
+    sums[name] = json_list(numbers);
+  }
+  for (const auto& [name, value] : counters(record)) all[name] = std::to_string(*value);
+  all["schema_version"] = "1";
+  all["runtime"] = json_quoted(kRuntime);
+  all["source"] = object_json(source);
+  all["config"] = object_json(record.config);
+  all["sums"] = object_json(sums);
+  all["train_time_s"] = json_number(record.train_time_s);
+  all["epochs"] = json_list(record.epochs);
+  return object_json(all);
+}
+
+/// @param text what was parsed
+RunRecord read_record(JsonFields& fields, const Json& json, const std::string& text) {
+  const auto as_text = [&text](const Json& value) {
+    return text.substr(value.begin, value.end - value.begin);
+  };
+  RunRecord record;
+  if (fields.whole(json, "schema_version") != 1) fields.wrong("another schema");
+  for (const auto& [what, hash] : fields.at(json, "source", Kind::kObject).object)
+    record.source[what] = hash.string;
+  for (const auto& [name, section] : fields.at(json, "config", Kind::kObject).object) {
+    record.config[name] = as_text(section);
+  }
+  for (const auto& [name, values] : fields.at(json, "sums", Kind::kObject).object) {
+    record.meter.sums[name] = fields.reals(values);
+  }
+  for (const auto& [name, value] : counters(record)) *value = static_cast<uint64_t>(fields.whole(json, name));
+  record.train_time_s = fields.real(json, "train_time_s");
+  for (const Json& epoch : fields.at(json, "epochs", Kind::kArray).array)
+    record.epochs.push_back(as_text(epoch));
+  return record;
+}
+
+std::vector<float> floats(const TensorFile& file, const std::string& name) {
+  const TensorEntry* entry = file.find(name);
+  if (entry == nullptr || entry->dtype != dtype::kFloat32) return {};
+  const auto* values = reinterpret_cast<const float*>(file.data(*entry));
+  return {values, values + entry->size / sizeof(float)};
+}
+
+}  // namespace
+
+Failure RunState::unusable() const {
+  return bad_input(
+      {file_.file().path(), " is no usable state of a fine-tuning run; start anew without --resume"});
+}
+
+Status RunState::save(const std::string& path, const RunRecord& record, const Program& program,
+                      const Optimizer& optimizer) {
+  std::vector<NamedTensor> tensors;
+  for (const auto& tensor : program.changed()) {
+    tensors.push_back({kWeights + tensor.name, tensor.shape, tensor.dtype, tensor.data, tensor.bytes});
+  }
+  const auto& parameters = program.parameters();
+  for (size_t i = 0; i < optimizer.first().size(); ++i) {
+    const auto add = [&](const char* prefix, const std::vector<float>& values) {
+      if (values.empty()) return;
+      tensors.push_back({prefix + parameters[i].name, parameters[i].shape, dtype::kFloat32, values.data(),
+                         values.size() * sizeof(float)});
+    };
+    add(kFirst, optimizer.first()[i]);
+    add(kSecond, optimizer.second()[i]);
+  }
+  return write_tensors(path, tensors, {{kStateKey, record_json(record)}});
+}
+
+Result<RunState> RunState::open(const std::string& path) {
+  if (!file_exists(path)) {
+    return bad_input({"there is nothing to resume: ", path, " does not exist; fine-tune without --resume"});
+  }
+  auto opened = TensorFile::open(path);
+  if (!opened.ok())
+    return bad_input({path, " is no usable state of a fine-tuning run; start anew without --resume"});
+  RunState state(std::move(*opened));
+  const auto text = state.file_.metadata().find(kStateKey);
+  if (text == state.file_.metadata().end() || !state.file_.digest_offset()) return state.unusable();
+  const auto parsed = parse_json(text->second);
+  if (!parsed.ok()) return state.unusable();
+  JsonFields fields;
+  state.record = read_record(fields, *parsed, text->second);
+  const std::string& runtime = fields.text(*parsed, "runtime");
+  if (!fields.ok()) return state.unusable();
+  if (runtime != kRuntime) {
+    return bad_usage({path, " is the state of a run with the runtime ", runtime,
+                      "; go on there, or start anew without --resume"});
+  }
+  return state;
+}
+
+Status RunState::restore(const Program& program, Optimizer& optimizer) const {
+  for (const auto& tensor : program.changed()) {
+    const TensorEntry* entry = file_.find(kWeights + tensor.name);
+    if (entry == nullptr || entry->size != tensor.bytes || entry->dtype != tensor.dtype) return unusable();
+    std::memcpy(tensor.data, file_.data(*entry), tensor.bytes);
+  }
+  std::vector<std::vector<float>> first, second;
+  for (const auto& parameter : program.parameters()) {
+    first.push_back(floats(file_, kFirst + parameter.name));
+    second.push_back(floats(file_, kSecond + parameter.name));
+    for (const auto* buffer : {&first.back(), &second.back()}) {
+      if (!buffer->empty() && buffer->size() != parameter.count) return unusable();
+    }
+  }
+  optimizer.restore(record.optimizer_steps, std::move(first), std::move(second));
+  return {};
+}
+
+}  // namespace edgetrain

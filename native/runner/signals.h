@@ -1,0 +1,12 @@
+#pragma once
+
+#include "edgetrain/stop.h"
+
+namespace edgetrain {
+
+/// From here on SIGINT and SIGTERM only ask for an end; a second one of the same kind ends the process as
+/// usual. A closed pipe or a file-size limit becomes an error code of the write rather than a signal.
+/// @returns what they set
+const Stop& catch_signals();
+
+}  // namespace edgetrain
