@@ -99,6 +99,32 @@ def test_a_choice_of_numbers_from_text():
     assert load_config("train", flags={"data.channels": "3"}).data.channels == 3
 
 
+def test_lists_with_commas():
+    flags = {"bench.runtimes": ["torch, native"], "bench.batch_sizes": ["1,4", "32"]}
+    bench = load_config("bench", flags=flags).bench
+    assert (bench.runtimes, bench.batch_sizes) == (["torch", "native"], [1, 4, 32])
+    shift = load_config("train", flags={"data.shift": ["classes:0,3", "invert"]}).data.shift
+    assert shift == ["classes:0,3", "invert"]
+    with pytest.raises(
+        ConfigError, match=r"bench.batch_sizes\[1\]: must be a whole number .*got 'x'.*--batch-sizes"
+    ):
+        load_config("bench", flags={"bench.batch_sizes": ["1,x"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("cross_entrpy", r"must be one of .*did you mean 'cross_entropy'"),
+        ("a.b", "or package.module:factory"),
+        ("a.b:c d", "or package.module:factory"),
+    ],
+)
+def test_losses_by_name(name, problem):
+    with pytest.raises(ConfigError, match=problem):
+        load_config("train", flags={"loss.name": name})
+    assert load_config("train", flags={"loss.name": "my.losses:focal"}).loss.name == "my.losses:focal"
+
+
 def test_other_commands_sections_are_checked_and_left_out(write):
     file = write("train: {epochs: 2}\nbench: {steps: 3}\noptimize: {anything: 1}\nexport:\n")
     assert load_config("train", file=file).train.epochs == 2
@@ -116,7 +142,7 @@ def test_other_commands_sections_are_checked_and_left_out(write):
     [
         ("train: {epoch: 1}", "train.epoch: unknown key; did you mean 'epochs'? [c.yaml]"),
         ("train: {lr: 1}", "train.lr: unknown key; did you mean 'optimizer.lr'? [c.yaml]"),
-        ("loss: {zzz: 1}", "loss.zzz: unknown key; known are name, label_smoothing [c.yaml]"),
+        ("loss: {zzz: 1}", "loss.zzz: unknown key; known are name, label_smoothing, ignore_index [c.yaml]"),
         ("trian: {}", "trian: unknown section; did you mean 'train'? [c.yaml]"),
         ("lr: 1", "lr: unknown section; did you mean 'optimizer.lr'? [c.yaml]"),
         ("train: [1]", "train: must be a section with keys (got [1]) [c.yaml]"),
@@ -191,7 +217,7 @@ def test_a_source_that_was_overridden_is_not_blamed(write):
         (
             "bench.steps=1",
             "bench.steps: 'edgetrain train' does not read the section 'bench'; "
-            "it reads data, model, loss, optimizer, schedule, train [--set]",
+            "it reads data, model, task, loss, optimizer, schedule, train [--set]",
         ),
     ],
 )

@@ -47,10 +47,10 @@ def test_the_rule_of_names():
     flags = {flag.key: flag for flag in flags_of("train")}
     assert flags["train.epochs"].names == ("--epochs",)
     assert flags["train.batch_size"].names == ("--batch-size",)
-    assert flags["optimizer.beta1"].names == ("--optimizer-beta1",)
+    assert flags["data.seed"].names == ("--data-seed",)
     assert flags["optimizer.lr"].names == ("--lr",)
     assert flags["data.augment"].names == ("--augment", "--no-augment")
-    assert flags["data.flip"].names == ("--data-flip", "--no-data-flip")
+    assert flags["data.flip"].names == ("--flip", "--no-flip")
     assert next(iter(flags)) == "train.epochs"  # the command's own section leads
 
 

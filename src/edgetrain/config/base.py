@@ -13,7 +13,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
-def setting(default: Any, description: str, *, flag: str | None = None, **constraints: Any) -> Any:
+def setting(
+    default: Any,
+    description: str,
+    *,
+    flag: str | None = None,
+    may_change: bool = False,
+    commas: bool = True,
+    **constraints: Any,
+) -> Any:
     """A configuration field.
 
     Args:
@@ -21,14 +29,18 @@ def setting(default: Any, description: str, *, flag: str | None = None, **constr
         description: what it means, with its unit; shown by `--help`.
         flag: the command-line flag where it differs from the rule (`--field` for a stage's own section,
             `--section-field` for shared ones).
+        may_change: a run that is resumed may have another value: how far to go, how often to save.
+        commas: on the command line, values of a list may stand behind one flag with commas between; False
+            where a value may hold some itself.
         constraints: pydantic's bounds (`ge`, `gt`, `le`, `lt`, `min_length`, ...).
     """
-    extra: dict[str, Any] | None = {"flag": flag} if flag else None
+    marks = {"flag": flag, "may_change": may_change or None, "commas": None if commas else False}
+    extra: dict[str, Any] = {name: value for name, value in marks.items() if value is not None}
     if isinstance(default, (list, dict)):
         return Field(
             default_factory=lambda: type(default)(default),
             description=description,
-            json_schema_extra=extra,
+            json_schema_extra=extra or None,
             **constraints,
         )
-    return Field(default, description=description, json_schema_extra=extra, **constraints)
+    return Field(default, description=description, json_schema_extra=extra or None, **constraints)

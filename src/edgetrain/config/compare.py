@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .base import Section
+
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
     """Keys (dotted) whose values differ, each with `old → new` for a message."""
@@ -24,3 +26,14 @@ def _flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _show(values: dict[str, Any], key: str) -> str:
     return str(values[key]) if key in values else "not set"
+
+
+def free_keys(command: type[Section]) -> set[str]:
+    """Keys (dotted) of a command's configuration that may differ in a run that is resumed."""
+    return {
+        f"{section}.{name}"
+        for section, model in command.model_fields.items()
+        if isinstance(model.annotation, type) and issubclass(model.annotation, Section)
+        for name, field in model.annotation.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("may_change")
+    }

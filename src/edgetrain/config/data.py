@@ -14,15 +14,29 @@ from .shift import parse_shift
 class DataConfig(Section):
     """A data set, how its inputs are prepared, and the part of it that is used."""
 
-    name: Literal["digits", "cifar10", "image-folder", "arrays", "xor", "synthetic"] = setting(
+    name: Literal["digits", "cifar10", "image-folder", "arrays", "text", "xor", "synthetic"] = setting(
         "digits",
         "data set; finetune and bench take that of the training where none is named",
         flag="--data",
     )
     root: Path | None = setting(
         None,
-        "folder (cifar10, image-folder) or .npz, .safetensors or .ptd file (arrays) the data is read from",
+        "folder (cifar10, image-folder, text) or .npz, .safetensors, .ptd (arrays) or text file the data is "
+        "read from",
         flag="--data-dir",
+    )
+    inputs: list[str] = setting(
+        [],
+        "names of the arrays that are inputs, in the order the model takes them; default: inputs or x "
+        "(arrays)",
+        flag="--inputs",
+    )
+    targets: list[str] = setting(
+        [], "names of the arrays that are targets; default: targets or y (arrays)", flag="--targets"
+    )
+    length: int = setting(128, "tokens in a sample (text)", ge=1, le=2**20, flag="--length")
+    tokenizer: Path | None = setting(
+        None, "tokenizer.json that makes tokens of text; default: its bytes (text)", flag="--tokenizer"
     )
     image_size: int | None = setting(
         None,
@@ -50,13 +64,18 @@ class DataConfig(Section):
         "turn the data into what one device sees: rotate:DEGREES, invert, noise:STD, blur:SIGMA, "
         "classes:A,B,...; repeatable, applied in order",
         flag="--shift",
+        commas=False,
     )
     augment: bool = setting(True, "augment training images as is usual for the data set", flag="--augment")
-    flip: bool | None = setting(None, "mirror training images at random; default: as usual for the data set")
+    flip: bool | None = setting(
+        None, "mirror training images at random; default: as usual for the data set", flag="--flip"
+    )
     crop_padding: int | None = setting(
         None,
         "shift training images at random by up to this many pixels; default: as usual for the data set",
         ge=0,
+        le=4096,
+        flag="--crop-padding",
     )
     mean: list[float] | None = setting(
         None, "mean per channel, subtracted from inputs scaled to 0..1; default: the data set's"
@@ -70,7 +89,7 @@ class DataConfig(Section):
         {}, "arguments of the data set; synthetic takes shape, classes, samples and task", flag="--data-arg"
     )
 
-    @field_validator("shift", mode="before")
+    @field_validator("shift", mode="before", json_schema_input_type=list[str] | str | dict[str, Any])
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         """`shift: invert` and `shift: {rotate: 90, invert: true}` mean the same as their list forms."""

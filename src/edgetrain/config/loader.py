@@ -186,7 +186,8 @@ def _add_flag(tree: _Tree, command: str, key: str, value: Any) -> None:
                 tree.complain(flag.path, str(error), name)
         return
     if flag.kind == "list":
-        value = [_as_choice(item, flag.choices) for item in value]
+        parts = [part for item in value for part in (item.split(",") if flag.commas else [item])]
+        value = [_as_choice(part.strip(), flag.choices) for part in parts]
     tree.put(flag.path, _as_choice(value, flag.choices), name)
 
 

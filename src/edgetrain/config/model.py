@@ -1,12 +1,15 @@
-"""Which model is trained, and by which loss."""
+"""Which model is trained, for which task, and by which loss."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import difflib
+from typing import Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
+from ..factories import is_factory
 from .base import Section, setting
+from .names import LOSSES, TaskName
 
 
 class ModelConfig(Section):
@@ -14,28 +17,53 @@ class ModelConfig(Section):
 
     name: str = setting(
         "digits_cnn",
-        "digits_cnn, cifar_cnn, xor_mlp, mlp, cnn1d, torchvision:NAME or package.module:factory",
+        "digits_cnn, cifar_cnn, xor_mlp, mlp, cnn1d, text_transformer, torchvision:NAME or "
+        "package.module:factory",
         flag="--model",
     )
     args: dict[str, Any] = setting({}, "arguments of the model, as in num_classes=10", flag="--model-arg")
 
 
+class TaskConfig(Section):
+    """What is learned."""
+
+    name: TaskName = setting("auto", "what the model learns; auto: what data and loss say", flag="--task")
+
+
 class LossConfig(Section):
     """What is minimised."""
 
-    name: Literal["cross_entropy", "mse", "l1", "bce_with_logits"] = setting(
-        "cross_entropy", "loss function", flag="--loss"
+    name: str = setting(
+        LOSSES[0],
+        f"loss function: {', '.join(LOSSES)}, or package.module:factory for a module of (outputs, targets)",
+        flag="--loss",
     )
     label_smoothing: float = setting(
         0.0,
-        "share of the target spread over all classes (cross_entropy only)",
+        f"share of the target spread over all classes ({LOSSES[0]} only)",
         ge=0,
         lt=1,
         flag="--label-smoothing",
     )
+    ignore_index: int | None = setting(
+        None,
+        "class of pixels or tokens that count for nothing; default: 255 for pixels, -100 for tokens",
+        flag="--ignore-index",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in LOSSES and not is_factory(value):
+            near = difflib.get_close_matches(value, LOSSES, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ValueError(
+                f"must be one of {', '.join(LOSSES)} or package.module:factory (got {value!r}){hint}"
+            )
+        return value
 
     @model_validator(mode="after")
     def _smoothing_needs_classes(self) -> LossConfig:
-        if self.label_smoothing and self.name != "cross_entropy":
-            raise ValueError("label_smoothing needs the loss cross_entropy")
+        if self.label_smoothing and self.name != LOSSES[0]:
+            raise ValueError(f"label_smoothing needs the loss {LOSSES[0]}")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from .base import Section, setting
 
@@ -15,12 +15,29 @@ class OptimizerConfig(Section):
     name: Literal["sgd", "adam", "adamw"] = setting("sgd", "optimizer", flag="--optimizer")
     lr: float = setting(0.01, "learning rate (the peak, where a schedule varies it)", gt=0, flag="--lr")
     momentum: float = setting(0.9, "momentum (sgd)", ge=0, lt=1, flag="--momentum")
-    dampening: float = setting(0.0, "dampening of the momentum (sgd)", ge=0, le=1)
+    dampening: float = setting(0.0, "dampening of the momentum (sgd)", ge=0, le=1, flag="--dampening")
     nesterov: bool = setting(False, "Nesterov momentum (sgd)", flag="--nesterov")
     weight_decay: float = setting(0.0, "weight decay", ge=0, flag="--weight-decay")
-    beta1: float = setting(0.9, "decay of the first moment (adam, adamw)", ge=0, lt=1)
-    beta2: float = setting(0.999, "decay of the second moment (adam, adamw)", ge=0, lt=1)
-    eps: float = setting(1e-8, "added to the denominator (adam, adamw)", gt=0)
+    beta1: float = setting(0.9, "decay of the first moment (adam, adamw)", ge=0, lt=1, flag="--beta1")
+    beta2: float = setting(0.999, "decay of the second moment (adam, adamw)", ge=0, lt=1, flag="--beta2")
+    eps: float = setting(1e-8, "added to the denominator (adam, adamw)", gt=0, flag="--eps")
+    groups: dict[str, float] = setting(
+        {},
+        "learning rates of parameters whose names fit a pattern, as in 'head.*=0.1'; the first that fits "
+        "counts, and a schedule scales all alike",
+        flag="--group",
+    )
+    clip_norm: float | None = setting(
+        None, "largest norm of all gradients together; default: no limit", gt=0, flag="--clip-norm"
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _rates(cls, value: dict[str, float]) -> dict[str, float]:
+        for pattern, lr in value.items():
+            if not lr >= 0:
+                raise ValueError(f"the learning rate of {pattern} must be at least 0 (got {lr})")
+        return value
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> OptimizerConfig:
@@ -38,6 +55,8 @@ class ScheduleConfig(Section):
     warmup_steps: int = setting(
         0, "steps over which the learning rate rises linearly to its peak", ge=0, flag="--warmup-steps"
     )
-    step_epochs: int = setting(1, "epochs between two drops (step)", ge=1)
-    gamma: float = setting(0.1, "factor of each drop (step)", gt=0, le=1)
-    final_ratio: float = setting(0.0, "learning rate at the end, as a share of the peak (cosine)", ge=0, le=1)
+    step_epochs: int = setting(1, "epochs between two drops (step)", ge=1, flag="--step-epochs")
+    gamma: float = setting(0.1, "factor of each drop (step)", gt=0, le=1, flag="--gamma")
+    final_ratio: float = setting(
+        0.0, "learning rate at the end, as a share of the peak (cosine)", ge=0, le=1, flag="--final-ratio"
+    )

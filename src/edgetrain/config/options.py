@@ -35,6 +35,7 @@ class Flag:
         path: the key as (section, field).
         names: the flag; for a switch the pair that turns it on and off.
         kind: how it is written: one value, an on/off pair, a repeatable value, or repeatable NAME=VALUE.
+        commas: several values of a list may be given at once, with commas between.
         choices: the allowed values where they are few and known.
         default: the default as shown by `--help`; empty where the help text explains it.
         panel: heading the flag is listed under.
@@ -43,6 +44,7 @@ class Flag:
     path: tuple[str, str]
     names: tuple[str, ...]
     kind: Kind
+    commas: bool
     metavar: str
     choices: tuple[Any, ...]
     help: str
@@ -92,7 +94,7 @@ def flags_of(command: str) -> tuple[Flag, ...]:
     """All flags a command gets from its configuration; those of its own section come first."""
     sections = COMMANDS[command].model_fields
     ordered = sorted(sections, key=lambda name: name != command)
-    return tuple(flag for name in ordered for flag in _section_flags(command, name, sections[name]))
+    return tuple(flag for name in ordered for flag in section_flags(command, name, _model(sections[name])))
 
 
 def given_values(command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,10 +137,14 @@ def kind_of(annotation: Any) -> Kind:
     return "value"
 
 
-def _section_flags(command: str, section: str, field: FieldInfo) -> Iterable[Flag]:
-    model = field.annotation
-    assert isinstance(model, type)
-    assert issubclass(model, Section)
+def _model(field: FieldInfo) -> type[Section]:
+    assert isinstance(field.annotation, type)
+    assert issubclass(field.annotation, Section)
+    return field.annotation
+
+
+def section_flags(command: str, section: str, model: type[Section]) -> Iterable[Flag]:
+    """The flags that a section has in a command, in the order of its fields."""
     prefix = "" if section == command else f"{section}-"
     for name, setting in model.model_fields.items():
         yield _flag(section, name, prefix, setting)
@@ -146,13 +152,14 @@ def _section_flags(command: str, section: str, field: FieldInfo) -> Iterable[Fla
 
 def _flag(section: str, name: str, prefix: str, field: FieldInfo) -> Flag:
     extra = field.json_schema_extra
-    named = extra.get("flag") if isinstance(extra, dict) else None
-    long = str(named or f"--{prefix}{name}".replace("_", "-"))
+    marks = extra if isinstance(extra, dict) else {}
+    long = str(marks.get("flag") or f"--{prefix}{name}".replace("_", "-"))
     kind = kind_of(field.annotation)
     return Flag(
         path=(section, name),
         names=(long, f"--no-{long.removeprefix('--')}") if kind == "switch" else (long,),
         kind=kind,
+        commas=kind == "list" and marks.get("commas") is not False,
         metavar=_metavar(field.annotation, kind),
         choices=choices_of(field.annotation),
         help=_help(field),

@@ -10,11 +10,12 @@ from pydantic import field_validator, model_validator
 
 from .base import Section, setting
 from .data import DataConfig
-from .model import LossConfig, ModelConfig
+from .model import LossConfig, ModelConfig, TaskConfig
 from .optimizer import OptimizerConfig, ScheduleConfig
 
 # Far above any machine; more only start threads until the system refuses.
 MOST_THREADS = 1024
+MOST_STEPS = 1_000_000_000
 # At most eight lengths of at most seven digits.
 _SHAPE = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6}){0,7}(:(float32|int64))?")
 
@@ -22,8 +23,8 @@ _SHAPE = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6}){0,7}(:(float32|int64))?")
 class TrainConfig(Section):
     """Training on the server."""
 
-    epochs: int = setting(10, "passes over the training split", ge=1)
-    max_steps: int | None = setting(None, "stop after this many optimizer steps", ge=1)
+    epochs: int = setting(10, "passes over the training split", ge=1, may_change=True)
+    max_steps: int | None = setting(None, "stop after this many optimizer steps", ge=1, may_change=True)
     batch_size: int = setting(64, "samples per step (per process, with torchrun)", ge=1)
     eval_batch_size: int = setting(500, "samples per validation batch", ge=1)
     seed: int = setting(0, "seed of initial weights, order, augmentation and dropout", ge=0)
@@ -35,7 +36,10 @@ class TrainConfig(Section):
     )
     threads: int | None = setting(None, "CPU threads; default: PyTorch's choice", ge=1, le=MOST_THREADS)
     save_every: int | None = setting(
-        None, "also save the resumable state every so many steps; default: after each epoch", ge=1
+        None,
+        "also save the resumable state every so many steps; default: after each epoch",
+        ge=1,
+        may_change=True,
     )
 
 
@@ -80,14 +84,33 @@ class FinetuneConfig(Section):
         "auto",
         "of the executorch runtime; fast: edgetrain's own; stock: ExecuTorch's; auto: fast where installed",
     )
-    epochs: int = setting(5, "passes over the training split", ge=1)
-    max_steps: int | None = setting(None, "stop after this many optimizer steps", ge=1)
-    batch_size: int = setting(32, "samples per step; at most the program's max_batch_size", ge=1)
+    epochs: int = setting(5, "passes over the training split", ge=1, le=MOST_STEPS, may_change=True)
+    max_steps: int | None = setting(
+        None, "stop after this many optimizer steps; default: after all epochs", ge=1, may_change=True
+    )
+    batch_size: int | None = setting(
+        None, "samples per batch; default: 32, or the most the program takes", ge=1
+    )
+    accumulate: int = setting(1, "batches whose gradients make one step", ge=1, le=MOST_STEPS)
+    shuffle: bool = setting(True, "visit the samples in another random order each epoch")
     eval_every: int = setting(
-        1, "validate every so many epochs; 0: only before the first and after the last", ge=0
+        1,
+        "validate every so many epochs; 0: only before the first and after the last",
+        ge=0,
+        may_change=True,
+    )
+    save_every: int | None = setting(
+        None, "also save every so many steps; default: after each epoch", ge=1, may_change=True
+    )
+    save: Literal["full", "trainable", "delta"] = setting(
+        "full",
+        "what a .ptd of tuned weights holds: full: all weights; trainable: those that training changes; "
+        "delta: by how much it changed them",
     )
     seed: int = setting(0, "seed of order and augmentation", ge=0)
-    threads: int | None = setting(None, "CPU threads; default: the runtime's choice", ge=1, le=MOST_THREADS)
+    threads: int | None = setting(
+        None, "CPU threads; default: the runtime's choice", ge=1, le=MOST_THREADS, may_change=True
+    )
 
 
 class BenchConfig(Section):
@@ -102,8 +125,8 @@ class BenchConfig(Section):
     steps: int = setting(20, "measured steps per runtime, threads and batch size", ge=1)
     warmup: int = setting(3, "steps before the measured ones, not timed", ge=0)
     rounds: int = setting(4, "turns the measured steps are split into; runtimes alternate", ge=1)
-    threads: list[int] = setting([1], "CPU threads to measure with; repeatable", min_length=1)
-    batch_sizes: list[int] = setting([4], "batch sizes to measure; repeatable", min_length=1)
+    threads: list[int] = setting([1], "CPU threads to measure with, as in 1,2", min_length=1)
+    batch_sizes: list[int] = setting([4], "batch sizes to measure, as in 1,4,32", min_length=1)
     dropout: bool = setting(False, "leave dropout on; losses then can't be compared")
     seed: int = setting(0, "seed of the batches", ge=0)
 
@@ -140,7 +163,9 @@ class ConvertConfig(Section):
         None, "entry of the checkpoint that has the weights, as in state_dict_ema; default: found by name"
     )
     input_shape: list[str] = setting(
-        [], "shape of an input without batch, as in 3,32,32 or 16:int64; repeat it for further inputs"
+        [],
+        "shape of an input without batch, as in 3,32,32 or 16:int64; repeat it for further inputs",
+        commas=False,
     )
     inputs: Path | None = setting(
         None, ".npz with samples to compare on and to calibrate int8 with; default: random ones"
@@ -181,6 +206,7 @@ class TrainCommand(Section):
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    task: TaskConfig = TaskConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -197,6 +223,7 @@ class ConvertCommand(Section):
     """What `edgetrain convert` reads."""
 
     convert: ConvertConfig = ConvertConfig()
+    task: TaskConfig = TaskConfig()
     loss: LossConfig = LossConfig()
     export: ExportConfig = ExportConfig()
 
