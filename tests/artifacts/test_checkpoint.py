@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgetrain.artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgetrain.artifacts.specs import Preprocessing, Task, TensorSpec
+from edgetrain.artifacts.specs import InputSpec, Preprocessing, TaskSpec, TensorSpec
 from edgetrain.config.model import ModelConfig
 from edgetrain.errors import InputError
 
@@ -17,9 +17,14 @@ def _checkpoint() -> Checkpoint:
     return Checkpoint(
         model=ModelConfig(name="mlp", args={"hidden": [3], "num_classes": 2}),
         state={"a.weight": torch.randn(3, 4), "count": torch.tensor(7), "empty": torch.empty(0, 2)},
-        input=TensorSpec(shape=(4,)),
-        task=Task(loss="cross_entropy", classes=["cat", "dog"]),
-        preprocessing=Preprocessing(scale=1 / 255, mean=(0.5,), std=(0.25,)),
+        inputs={
+            "image": InputSpec(
+                shape=(4,), preprocessing=Preprocessing(scale=1 / 255, mean=(0.5,), std=(0.25,))
+            ),
+            "ids": InputSpec(shape=(3,), dtype="int64"),
+        },
+        targets={"label": TensorSpec(shape=(), dtype="int64")},
+        task=TaskSpec(name="classification", loss="cross_entropy", classes=("cat", "dog")),
         metrics={"val_loss": 0.25, "epoch": 3},
         config={"train": {"epochs": 3, "list": [1, None]}},
         training={"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}}}},
@@ -34,8 +39,9 @@ def test_round_trip(tmp_path: Path) -> None:
     for name, tensor in written.state.items():
         assert read.state[name].dtype == tensor.dtype
         assert torch.equal(read.state[name], tensor)
-    for field in ("model", "input", "task", "preprocessing", "metrics", "config"):
+    for field in ("model", "inputs", "targets", "task", "metrics", "config"):
         assert getattr(read, field) == getattr(written, field)
+    assert list(read.inputs) == ["image", "ids"], "the order is the model's"
     assert read.training is not None
     assert torch.equal(read.training["optimizer"]["state"][0]["momentum_buffer"], torch.ones(2))
 
@@ -50,7 +56,7 @@ class _Trap:
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_code_in_a_file_is_not_run(tmp_path: Path, zipped: bool) -> None:
-    payload = {"format": "edgetrain.checkpoint", "version": 1, "model": _Trap(tmp_path / "sprung")}
+    payload = {"format": "edgetrain.checkpoint", "version": 2, "model": _Trap(tmp_path / "sprung")}
     torch.save(payload, tmp_path / "evil.pth", _use_new_zipfile_serialization=zipped)
     with pytest.raises(InputError, match=r"evil\.pth"):
         load_checkpoint(tmp_path / "evil.pth")
@@ -66,14 +72,22 @@ def test_code_in_a_file_is_not_run(tmp_path: Path, zipped: bool) -> None:
         ([1, 2], "no edgetrain checkpoint"),
         (torch.ones(3), "no edgetrain checkpoint"),
         ({"format": "edgetrain.checkpoint", "version": 99}, "version 99"),
-        ({"format": "edgetrain.checkpoint", "version": 1}, "no complete edgetrain checkpoint"),
-        ({"format": "edgetrain.checkpoint", "version": 1, "state_dict": {"w": 1}}, "names to tensors"),
+        ({"format": "edgetrain.checkpoint", "version": 1}, "version 1; this edgetrain reads version 2"),
+        ({"format": "edgetrain.checkpoint", "version": 2}, "no complete edgetrain checkpoint"),
+        ({"format": "edgetrain.checkpoint", "version": 2, "state_dict": {"w": 1}}, "names to tensors"),
     ],
 )
 def test_other_files_of_torch_save(tmp_path: Path, payload: Any, message: str) -> None:
     torch.save(payload, tmp_path / "x.pth")
     with pytest.raises(InputError, match=message):
         load_checkpoint(tmp_path / "x.pth")
+
+
+def test_targets_that_are_not_known(tmp_path: Path) -> None:
+    written = _checkpoint()
+    written.targets = None
+    save_checkpoint(tmp_path / "m.pth", written)
+    assert load_checkpoint(tmp_path / "m.pth").targets is None
 
 
 def test_missing_file_and_text_file(tmp_path: Path) -> None:

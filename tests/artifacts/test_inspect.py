@@ -10,6 +10,8 @@ import torch
 
 from edgetrain.artifacts.history import EpochRecord, History, load_history, save_history
 from edgetrain.artifacts.inspect import describe
+from edgetrain.artifacts.job import Job, save_job
+from edgetrain.artifacts.program import load_program
 from edgetrain.artifacts.tensors import write_tensors
 from edgetrain.config.data import DataConfig
 from edgetrain.config.stages import FinetuneCommand
@@ -21,7 +23,16 @@ from edgetrain.finetuning import finetune
 def test_every_kind(digits_program: Any, inline_program: Any, tmp_path: Path) -> None:
     program = describe(digits_program.program)
     assert (program["kind"], program["manifest"]) == ("edgetrain program", "matches")
-    assert program["methods"]["predict"]["inputs"] == ["inputs ['batch', 1, 8, 8] float32"]
+    assert program["methods"]["predict"]["inputs"] == ["inputs ['batch', 1, 8, 8] float32 (input)"]
+    assert program["methods"]["predict"]["outputs"] == [
+        "output ['batch', 10] float32 (output)",
+        "class ['batch'] int64 (prediction)",
+    ]
+    train = program["methods"]["train"]
+    assert train["outputs"][0] == "loss [] float32 (loss)"
+    assert (train["gradients"], train["parameters"]) == (8, 8)
+    assert [metric["name"] for metric in program["metrics"]] == ["loss", "accuracy"]
+    assert program["dimensions"]["batch"] == {"least": 1, "most": 32}
     names = {tensor["name"] for tensor in program["tensors"]}
     manifest = describe(digits_program.manifest)
     assert manifest["kind"] == "edgetrain manifest"
@@ -31,13 +42,14 @@ def test_every_kind(digits_program: Any, inline_program: Any, tmp_path: Path) ->
     weights = describe(digits_program.weights)
     assert (weights["kind"], weights["digest"]) == ("ExecuTorch tensors", "matches")
     assert weights["pairing"] == manifest["pairing"]
+    assert (weights["holds"], weights["base_sha256"]) == ("full", None)
     assert {tensor["name"] for tensor in weights["tensors"]} == names
     checkpoint = describe(digits_program.checkpoint)
     assert checkpoint["kind"] == "edgetrain.checkpoint"
     assert not checkpoint["resumable"]
     assert describe(digits_program.checkpoint.with_name("model.last.pth"))["resumable"]
     assert checkpoint["parameters"] == sum(
-        int(np.prod(t["shape"])) for t in program["tensors"] if t["role"] == "trainable"
+        int(np.prod(t["shape"])) for t in program["tensors"] if t["update"] == "optimizer"
     )
     history = describe(digits_program.checkpoint.with_name("model.history.json"))
     assert (history["kind"], history["runtime"]) == ("edgetrain history", "torch")
@@ -52,8 +64,9 @@ def test_packed_data(tmp_path: Path) -> None:
     described = describe(path)
     assert (described["kind"], described["description"]) == ("packed data set", "matches")
     assert (described["samples"], described["split"], described["digest"]) == (40, "train", "matches")
-    assert described["input"] == {"shape": [1, 8, 8], "dtype": "uint8"}
-    assert described["task"]["classes"][9] == "9"
+    assert described["inputs"]["inputs"]["shape"] == [1, 8, 8]
+    assert described["targets"]["targets"] == {"shape": [], "dtype": "int64"}
+    assert described["classes"][9] == "9"
     description = describe(tmp_path / "data.json")
     assert description["kind"] == "description of a packed data set"
     assert description["file"]["bytes"] == path.stat().st_size
@@ -79,17 +92,32 @@ def test_what_runs_are_resumed_from(digits: Any) -> None:
     tuned = digits.program.with_name("t.ptd")
     result = finetune(FinetuneCommand.model_validate(settings), digits.program, tuned)
     state = describe(result.state_path)
-    assert (state["kind"], state["runtime"]) == ("fine-tuning state", "torch")
+    assert (state["kind"], state["runtime"]) == ("state of a fine-tuning run", "torch")
     assert (state["finished_epochs"], state["step"], state["total_steps"]) == (1, 3, 3)
+    assert (state["epochs"], state["optimizer"]) == (2, "sgd")
+    assert state["source"]["program"] == describe(digits.manifest)["program"]["sha256"]
     assert {tensor["name"] for tensor in state["tensors"]} == {t["name"] for t in describe(tuned)["tensors"]}
-    plain = torch.load(result.state_path, weights_only=True)
-    for missing in ("state", "tensors", "source", "total_steps"):
-        torch.save({k: v for k, v in plain.items() if k != missing}, result.state_path)
-        with pytest.raises(InputError, match=r"t\.state\.pth is no complete state"):
-            describe(result.state_path)
-    torch.save([1], result.state_path)
-    with pytest.raises(InputError, match="is no edgetrain checkpoint"):
+    content = bytearray(result.state_path.read_bytes())
+    content[-100] ^= 1
+    result.state_path.write_bytes(content)
+    with pytest.raises(InputError, match=r"t\.state\.ptd is no usable state"):
         describe(result.state_path)
+
+
+def test_a_job(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    save_job(path, Job(program=Path("m.pte"), data=[Path("d.ptd")], output=Path("t.ptd")))
+    described = describe(path)
+    assert (described["kind"], described["program"]) == ("fine-tuning job", "m.pte")
+    assert described["finetune"]["epochs"] == 5
+
+
+def test_changes_alone(digits: Any) -> None:
+    program, tuned = load_program(digits.program), digits.program.with_name("t.ptd")
+    program.save(tuned, {}, "delta")
+    described = describe(tuned)
+    assert (described["kind"], described["holds"]) == ("ExecuTorch tensors", "delta")
+    assert described["base_sha256"] == describe(digits.manifest)["weights"]["sha256"]
 
 
 def test_a_training_state_tells_where_it_stands(digits_program: Any) -> None:
@@ -155,7 +183,7 @@ def test_history_round_trip(tmp_path: Path) -> None:
     save_history(tmp_path / "h.json", history)
     assert load_history(tmp_path / "h.json") == history
     (tmp_path / "h.json").write_text(
-        (tmp_path / "h.json").read_text().replace('"schema_version": 1', '"schema_version": 2')
+        (tmp_path / "h.json").read_text().replace('"schema_version": 2', '"schema_version": 1')
     )
     with pytest.raises(InputError, match="is no history"):
         load_history(tmp_path / "h.json")

@@ -12,9 +12,15 @@ import torch
 from edgetrain.artifacts.checkpoint import load_checkpoint
 from edgetrain.artifacts.manifest import load_manifest, save_manifest
 from edgetrain.artifacts.program import _deserialize, load_program, without_dropout
+from edgetrain.artifacts.specs import INPUTS, TARGETS
 from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.errors import InputError
+from edgetrain.factories import Trusted
 from edgetrain.runtimes import open_session
+
+
+def _named(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[dict[str, torch.Tensor], ...]:
+    return {INPUTS: batch[0]}, {TARGETS: batch[1]}
 
 
 def _edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -28,17 +34,16 @@ def test_manifest_round_trip(digits: Any, tmp_path: Path) -> None:
     save_manifest(tmp_path / "again.json", manifest)
     assert (tmp_path / "again.json").read_bytes() == digits.manifest.read_bytes()
     assert load_manifest(tmp_path / "again.json") == manifest
-    assert manifest.classes == 10
-    assert {t.name for t in manifest.mutable} == set(manifest.gradients)
+    assert {t.name for t in manifest.contract.changing} == set(manifest.contract.trainable)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.pop("gradients"), "gradients: Field required"),
-        (lambda d: d.update(schema_version=2), "schema_version"),
+        (lambda d: d.pop("contract"), "contract: Field required"),
+        (lambda d: d.update(schema_version=1), "schema_version"),
         (lambda d: d.update(extra=1), "extra"),
-        (lambda d: d["tensors"][0].update(role="king"), r"tensors\.0\.role"),
+        (lambda d: d["contract"]["tensors"][0].update(kind="king"), r"contract\.tensors\.0\.kind"),
     ],
 )
 def test_damaged_manifest(digits: Any, change: Any, message: str) -> None:
@@ -111,7 +116,7 @@ def test_pairing_messages(digits: Any, tmp_path: Path) -> None:
         write_tensors(tmp_path / "other.ptd", other)
         with pytest.raises(InputError, match=rf"belongs to another program than model\.pte: {message}"):
             load_program(digits.program, tmp_path / "other.ptd")
-    _edit(digits.manifest, lambda d: d["tensors"][0].update(shape=[1]))
+    _edit(digits.manifest, lambda d: d["contract"]["tensors"][0].update(shape=[1]))
     with pytest.raises(InputError, match="belongs to another program"):
         load_program(digits.program)
 
@@ -150,14 +155,14 @@ def test_without_dropout_changes_nothing_else(noisy_program: Any, digits_program
 
 def test_dropout_off_is_eager_without_dropout(noisy_program: Any, batch: Any) -> None:
     program = load_program(noisy_program.program)
-    inputs, targets = batch(8)
-    noisy = [open_session("executorch", program).forward_backward(inputs, targets)[0] for _ in range(2)]
+    inputs, targets = _named(batch(8))
+    noisy = [open_session("executorch", program).train(inputs, targets).loss for _ in range(2)]
     assert noisy[0] != noisy[1]
     quiet = [open_session("executorch", program, dropout=False) for _ in range(2)]
-    losses = [session.forward_backward(inputs, targets)[0] for session in quiet]
+    losses = [session.train(inputs, targets).loss for session in quiet]
     assert losses[0] == losses[1]
-    eager = open_session("torch", program, dropout=False, model=noisy_program.model)
-    loss, _ = eager.forward_backward(inputs, targets)
+    eager = open_session("torch", program, dropout=False, trusted=Trusted(noisy_program.model))
+    loss = eager.train(inputs, targets).loss
     assert losses[0] == pytest.approx(loss, rel=1e-5)
     for name, gradient in eager.gradients.items():
         torch.testing.assert_close(quiet[0].gradients[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
@@ -167,10 +172,10 @@ def test_inline_save_and_load(inline_program: Any, tmp_path: Path, batch: Any) -
     """Weights that were equal at export are changed apart from each other, again and again."""
     program = load_program(inline_program.program)
     session = open_session("executorch", program)
-    inputs, targets = batch(16)
+    inputs, targets = _named(batch(16))
     before = program.tensors()
     for _ in range(3):
-        session.forward_backward(inputs, targets)
+        session.train(inputs, targets)
         for name, parameter in session.parameters.items():
             parameter.sub_(session.gradients[name], alpha=0.1)
     tuned = session.changed_tensors()
@@ -180,10 +185,11 @@ def test_inline_save_and_load(inline_program: Any, tmp_path: Path, batch: Any) -
     for name, tensor in again.tensors().items():
         assert torch.equal(tensor, tuned.get(name, before[name])), name
     fresh = open_session("executorch", again)
-    assert fresh.evaluate(inputs, targets)[0] == session.evaluate(inputs, targets)[0]
-    assert torch.equal(fresh.predict(inputs), session.predict(inputs))
+    assert fresh.evaluate(inputs, targets).loss == session.evaluate(inputs, targets).loss
+    assert torch.equal(fresh.predict(inputs)["output"], session.predict(inputs)["output"])
     eager = open_session("torch", again)
-    torch.testing.assert_close(eager.predict(inputs), fresh.predict(inputs), rtol=1e-5, atol=1e-6)
+    expected = eager.predict(inputs)["output"]
+    torch.testing.assert_close(fresh.predict(inputs)["output"], expected, rtol=1e-5, atol=1e-6)
     # Tuning a tuned program does not pile up old weights in it.
     again.save(tmp_path / "third.pte", {n: t + 1 for n, t in tuned.items()})
     assert (tmp_path / "third.pte").stat().st_size <= (tmp_path / "tuned.pte").stat().st_size

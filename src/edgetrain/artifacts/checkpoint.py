@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,13 @@ from ..config.model import ModelConfig
 from ..errors import InputError
 from .atomic import atomic_writer
 from .checksums import check_sums
-from .specs import Preprocessing, Task, TensorSpec
+from .specs import InputSpec, TaskSpec, TensorSpec
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT = "edgetrain.checkpoint"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass
@@ -30,15 +31,16 @@ class Checkpoint:
     Attributes:
         model: the model's name and arguments, complete enough to build it again.
         state: parameters and buffers by fully qualified name.
-        input: shape without batch, and dtype.
+        inputs: what the model takes, by name, in its order.
+        targets: what it was trained towards, by name; None where that is not known (converted models).
         training: state of an unfinished run (optimizer, random state, position); only in resumable files.
     """
 
     model: ModelConfig
     state: dict[str, torch.Tensor]
-    input: TensorSpec
-    task: Task
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    inputs: dict[str, InputSpec]
+    task: TaskSpec
+    targets: dict[str, TensorSpec] | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] | None = None
@@ -53,9 +55,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "version": VERSION,
         "model": checkpoint.model.model_dump(mode="json"),
         "state_dict": {name: tensor.detach().cpu() for name, tensor in checkpoint.state.items()},
-        "input": checkpoint.input.model_dump(mode="json"),
+        "inputs": _dumped(checkpoint.inputs),
+        "targets": None if checkpoint.targets is None else _dumped(checkpoint.targets),
         "task": checkpoint.task.model_dump(mode="json"),
-        "preprocessing": checkpoint.preprocessing.model_dump(mode="json"),
         "metrics": checkpoint.metrics,
         "config": checkpoint.config,
         "training": checkpoint.training,
@@ -117,15 +119,25 @@ def checkpoint_from(path: Path, payload: Any) -> Checkpoint:
         return Checkpoint(
             model=ModelConfig.model_validate(payload["model"]),
             state=state,
-            input=TensorSpec.model_validate(payload["input"]),
-            task=Task.model_validate(payload["task"]),
-            preprocessing=Preprocessing.model_validate(payload["preprocessing"]),
+            inputs={name: InputSpec.model_validate(spec) for name, spec in payload["inputs"].items()},
+            targets=_targets(payload["targets"]),
+            task=TaskSpec.model_validate(payload["task"]),
             metrics=payload["metrics"],
             config=payload["config"],
             training=payload["training"],
         )
-    except (KeyError, ValueError, ValidationError) as error:
+    except (KeyError, ValueError, AttributeError, ValidationError) as error:
         raise InputError(f"{path} is no complete edgetrain checkpoint ({_first_line(error)})") from error
+
+
+def _dumped(specs: Mapping[str, TensorSpec]) -> dict[str, Any]:
+    return {name: spec.model_dump(mode="json") for name, spec in specs.items()}
+
+
+def _targets(payload: dict[str, Any] | None) -> dict[str, TensorSpec] | None:
+    if payload is None:
+        return None
+    return {name: TensorSpec.model_validate(spec) for name, spec in payload.items()}
 
 
 def _first_line(error: Exception) -> str:

@@ -1,29 +1,36 @@
-"""history.json: one schema for training and fine-tuning, whatever the runtime."""
+"""history.json: one schema for training and fine-tuning, whatever the runtime and the task."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import InputError
 from .atomic import write_text
+from .contract import Metric
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
+Part = Literal["train", "val"]
+_FIGURE = re.compile(r"(train|val)_[a-z][a-z0-9_]*")
 
 
 class EpochRecord(BaseModel):
-    """One epoch. Losses are means over samples, accuracies shares of 1 (null for regression), times seconds.
-    Validation figures are null where an epoch was not validated; epoch 0 is the state before training."""
+    """One epoch. Epoch 0 is the state before training.
 
-    model_config = ConfigDict(extra="forbid")
+    Besides the fields below there is `train_NAME` and `val_NAME` for every other metric of the task, as in
+    `val_accuracy`; shares are of 1. Validation figures are null where an epoch was not validated. Times are
+    in seconds.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | None]
 
     epoch: int
     train_loss: float | None = None
-    train_accuracy: float | None = None
     val_loss: float | None = None
-    val_accuracy: float | None = None
     train_time_s: float | None = None
     train_time_per_sample_s: float | None = None
     val_time_s: float | None = None
@@ -31,18 +38,47 @@ class EpochRecord(BaseModel):
     steps: int = Field(0, description="optimizer steps since the start of the run")
     learning_rate: float | None = None
 
+    @model_validator(mode="after")
+    def _only_figures(self) -> EpochRecord:
+        wrong = [name for name in self.__pydantic_extra__ or {} if not _FIGURE.fullmatch(name)]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is no figure of an epoch")
+        return self
+
+    def figure(self, part: Part, metric: str) -> float | None:
+        """A metric's value; None where there is none."""
+        value: float | None = getattr(self, f"{part}_{metric}", None)
+        return value
+
+    def figures(self, part: Part) -> dict[str, float | None]:
+        """All metrics of a part, by name; the loss first."""
+        times = {"time_s", "time_per_sample_s"}
+        named = {
+            name.removeprefix(f"{part}_"): value
+            for name, value in self.model_dump().items()
+            if name.startswith(f"{part}_")
+        }
+        return {name: value for name, value in named.items() if name not in times}
+
+    def with_figures(self, part: Part, values: dict[str, float | None]) -> EpochRecord:
+        """The record with metrics of a part set."""
+        return self.model_validate(
+            {**self.model_dump(), **{f"{part}_{name}": value for name, value in values.items()}}
+        )
+
 
 class History(BaseModel):
     """A whole run."""
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     runtime: str
     device: str
     threads: int
     seed: int
     peak_rss_bytes: int = 0
+    metrics: list[Metric] = Field(default_factory=list, description="what the figures of the epochs are")
     config: dict[str, Any] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     epochs: list[EpochRecord] = Field(default_factory=list)

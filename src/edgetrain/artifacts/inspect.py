@@ -7,22 +7,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from ..errors import InputError
 from .checkpoint import FORMAT as CHECKPOINT_FORMAT
-from .checkpoint import checkpoint_from, load_plain
+from .checkpoint import load_checkpoint
+from .contract import Argument, Contract, Method, Role, TensorRecord
 from .history import load_history
+from .job import load_job
 from .kinds import Kind, kind_of
-from .manifest import load_manifest, manifest_path
-from .native_state import describe_native_state
-from .packed import INPUTS, TARGETS, load_description, load_description_of
+from .manifest import Manifest, load_manifest, manifest_path
+from .packed import PackedDataset, description_path, load_description, load_description_of
 from .program import check_bounds, load_program
+from .run_state import load_run
+from .specs import INPUTS, TARGETS
 from .tensors import TensorFile, read_tensors
+from .weights import contents_of
 
 if TYPE_CHECKING:
     import torch
-
-# What `finetune` resumes from; its writer lies above this package.
-_FINETUNING_FORMAT = "edgetrain.finetuning"
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def describe(path: Path) -> dict[str, Any]:
     kind = kind_of(path)
     if kind is None:
         raise InputError(
-            f"{path} is no file edgetrain knows (.pth, .pte, .ptd, manifest, history, bench report or "
+            f"{path} is no file edgetrain knows (.pth, .pte, .ptd, manifest, history, job, bench report or "
             "description of packed data), or it is damaged"
         )
     return _READERS[kind](path)
@@ -52,12 +55,12 @@ def _program(path: Path) -> dict[str, Any]:
 
 def _tensors(path: Path) -> dict[str, Any]:
     file = read_tensors(path, mapped=True)
-    packed = _packed(path, file) if set(file.entries) == {INPUTS, TARGETS} else {}
+    contents = contents_of(path, file)
     return {
         "kind": "ExecuTorch tensors",
-        **packed,
         "bytes": len(file.data),
         "digest": "matches" if file.digest_offset is not None else "none (not written by edgetrain)",
+        **(_packed(path, file) or {"holds": contents.holds, "base_sha256": contents.base}),
         "pairing": file.pairing,
         "tensors": [
             {"name": e.name, "shape": list(e.shape), "dtype": e.dtype, "offset": e.offset, "bytes": e.size}
@@ -67,37 +70,42 @@ def _tensors(path: Path) -> dict[str, Any]:
 
 
 def _packed(path: Path, file: TensorFile) -> dict[str, Any]:
-    """What else is told of packed data, with its description where there is one."""
-    shapes = [file.entries[name].shape for name in (INPUTS, TARGETS)]
-    if not all(shapes) or shapes[0][0] != shapes[1][0]:
+    """What else is told of packed data: tensors that a description beside it has, or of the usual names.
+    Empty for other tensors."""
+    described = load_description_of(path) if _describes_data(description_path(path)) else None
+    if described is None and set(file.entries) != {INPUTS, TARGETS}:
         return {}
-    described = load_description_of(path)
-    told = {} if described is None else _description_fields(described, exclude={"file"})
+    lengths = {entry.shape[:1] for entry in file.entries.values()}
+    if len(lengths) != 1 or () in lengths:
+        return {}
     return {
-        "samples": shapes[0][0],
-        **told,
+        "samples": lengths.pop()[0],
+        **({} if described is None else _description_fields(described, exclude={"file"})),
         "kind": "packed data set",
         "description": "none beside it" if described is None else "matches",
     }
 
 
-def _description_fields(described: Any, exclude: set[str] | None = None) -> dict[str, Any]:
+def _describes_data(path: Path) -> bool:
+    """The file beside weights of the same name is a program's manifest."""
+    return path.is_file() and kind_of(path) == "description of packed data"
+
+
+def _description_fields(described: PackedDataset, exclude: set[str] | None = None) -> dict[str, Any]:
     left_out = {"config", "kind", "schema_version", *(exclude or ())}
     fields = described.model_dump(mode="json", exclude=left_out)
     return {"kind": "description of a packed data set", **fields}
 
 
-def _saved_by_torch(path: Path) -> dict[str, Any]:
-    plain = load_plain(path)
-    if isinstance(plain, dict) and plain.get("format") == _FINETUNING_FORMAT:
-        return _finetuning_state(path, plain)
-    checkpoint = checkpoint_from(path, plain)
+def _checkpoint(path: Path) -> dict[str, Any]:
+    checkpoint = load_checkpoint(path)
+    targets = None if checkpoint.targets is None else _specs(checkpoint.targets)
     return {
         "kind": CHECKPOINT_FORMAT,
         "model": checkpoint.model.model_dump(mode="json"),
-        "input": checkpoint.input.model_dump(mode="json"),
+        "inputs": _specs(checkpoint.inputs),
+        "targets": targets,
         "task": checkpoint.task.model_dump(mode="json"),
-        "preprocessing": checkpoint.preprocessing.model_dump(mode="json"),
         "metrics": checkpoint.metrics,
         "resumable": checkpoint.training is not None,
         **(_position(path, checkpoint.training) if checkpoint.training is not None else {}),
@@ -106,24 +114,12 @@ def _saved_by_torch(path: Path) -> dict[str, Any]:
     }
 
 
-def _finetuning_state(path: Path, plain: dict[str, Any]) -> dict[str, Any]:
-    try:
-        settings = plain["config"]["finetune"]
-        return {
-            "kind": "fine-tuning state",
-            "runtime": settings["runtime"],
-            **_position(path, plain),
-            "epochs": settings["epochs"],
-            "program_sha256": plain["source"]["program"],
-            "optimizer": plain["config"]["optimizer"]["name"],
-            "tensors": _tensor_rows(plain["tensors"]),
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is no complete state of a fine-tuning run ({error})") from error
+def _specs(specs: Mapping[str, BaseModel]) -> dict[str, Any]:
+    return {name: spec.model_dump(mode="json") for name, spec in specs.items()}
 
 
 def _position(path: Path, saved: Any) -> dict[str, Any]:
-    """Where a run stood when its state was saved."""
+    """Where a training run stood when its state was saved."""
     try:
         state = saved["state"]
         return {
@@ -134,6 +130,30 @@ def _position(path: Path, saved: Any) -> dict[str, Any]:
         }
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is no complete state of a run ({error})") from error
+
+
+def _run_state(path: Path) -> dict[str, Any]:
+    run = load_run(path)
+    record, settings = run.record, run.record.config
+    return {
+        "kind": "state of a fine-tuning run",
+        "runtime": record.runtime,
+        "finished_epochs": record.epoch,
+        "batches_since": record.batch,
+        "step": record.step,
+        "total_steps": record.total_steps,
+        "epochs": settings.get("finetune", {}).get("epochs"),
+        "optimizer": settings.get("optimizer", {}).get("name"),
+        "source": record.source,
+        "tensors": _tensor_rows(run.weights),
+    }
+
+
+def _job(path: Path) -> dict[str, Any]:
+    return {
+        "kind": "fine-tuning job",
+        **load_job(path).model_dump(mode="json", exclude={"kind", "schema_version"}),
+    }
 
 
 def _tensor_rows(tensors: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
@@ -159,31 +179,48 @@ def _report(path: Path) -> dict[str, Any]:
     return {"kind": "edgetrain bench report", **json.loads(path.read_text())}
 
 
-def _manifest_fields(manifest: Any) -> dict[str, Any]:
-    fields = manifest.model_dump(mode="json", exclude={"tensors", "methods", "gradients", "config"})
-    methods = {
-        name: {
-            "inputs": [f"{a.name} {a.shape} {a.dtype}" for a in method.inputs],
-            "outputs": len(method.outputs),
-            "arena_bytes": method.arena_bytes,
-            "operators": len(method.operators),
-        }
-        for name, method in manifest.methods.items()
+def _manifest_fields(manifest: Manifest) -> dict[str, Any]:
+    fields = manifest.model_dump(mode="json", exclude={"contract", "config"})
+    return {"kind": "edgetrain manifest", **fields, **_contract(manifest.contract)}
+
+
+def _contract(contract: Contract) -> dict[str, Any]:
+    """A program's description, with its many gradients and parameters counted."""
+    described = contract.model_dump(mode="json", include={"dimensions", "metrics", "best"})
+    methods = {name: _method(method) for name, method in contract.methods.items()}
+    return {**described, "methods": methods, "tensors": [_record(tensor) for tensor in contract.tensors]}
+
+
+def _method(method: Method) -> dict[str, Any]:
+    many: tuple[Role, ...] = ("gradient", "parameter", "buffer")
+    counted = [role for role in many if method.given(role)]
+    return {
+        "inputs": [_argument(a) for a in method.inputs],
+        "outputs": [_argument(a) for a in method.outputs if a.role not in counted],
+        **{f"{role}s": len(method.given(role)) for role in counted},
+        "arena_bytes": method.arena_bytes,
+        "operators": len(method.operators),
     }
-    tensors = [
-        {"name": t.name, "shape": t.shape, "dtype": t.dtype, "role": t.role, "mutable": t.mutable}
-        for t in manifest.tensors
-    ]
-    return {"kind": "edgetrain manifest", **fields, "methods": methods, "tensors": tensors}
+
+
+def _argument(argument: Argument) -> str:
+    return f"{argument.name} {argument.shape} {argument.dtype} ({argument.role})"
+
+
+def _record(tensor: TensorRecord) -> dict[str, Any]:
+    """A tensor without what only runtimes need."""
+    described = tensor.model_dump(mode="json", include={"name", "shape", "dtype", "kind", "update"})
+    return described | ({"aliases": tensor.aliases} if tensor.aliases else {})
 
 
 _READERS: dict[Kind, Callable[[Path], dict[str, Any]]] = {
-    "checkpoint": _saved_by_torch,
+    "checkpoint": _checkpoint,
     "program": _program,
     "file of weights": _tensors,
     "manifest": _manifest,
     "history": _history,
     "description of packed data": _description,
-    "state of the native runner": describe_native_state,
+    "state of a fine-tuning run": _run_state,
+    "job": _job,
     "bench report": _report,
 }

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError
-from .native_state import MAGIC as STATE_MAGIC
+from .run_state import STATE_KEY
+from .tensors import has_entry
 
 Kind = Literal[
     "checkpoint",
@@ -18,7 +19,8 @@ Kind = Literal[
     "history",
     "bench report",
     "description of packed data",
-    "state of the native runner",
+    "state of a fine-tuning run",
+    "job",
 ]
 
 _MAGIC: dict[bytes, Kind] = {b"ET12": "program", b"FT01": "file of weights"}
@@ -27,6 +29,7 @@ _KEYS: dict[str, Kind] = {
     "epochs": "history",
     "workload": "bench report",
     "samples": "description of packed data",
+    "log_steps": "job",
 }
 
 
@@ -42,10 +45,10 @@ def kind_of(path: Path) -> Kind | None:
     try:
         with path.open("rb") as file:
             head = file.read(8)
-        if head == STATE_MAGIC:
-            return "state of the native runner"
         if head[4:] in _MAGIC:
-            return _MAGIC[head[4:]]
+            kind = _MAGIC[head[4:]]
+            is_state = kind == "file of weights" and has_entry(path, STATE_KEY)
+            return "state of a fine-tuning run" if is_state else kind
         return _json_kind(path) if head.lstrip()[:1] == b"{" else _zip_kind(path)
     except OSError as error:
         raise InputError(f"can't read {path}: {error.strerror or error}") from error

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config.model import ModelConfig
 from ..errors import InputError
 from .atomic import write_text
-from .specs import Preprocessing, Task, TensorSpec
-from .tensors import pairing_hash
+from .contract import Contract, TensorRecord
+from .specs import InputSpec, Preprocessing, TaskSpec
+from .tensors import WeightsContent, pairing_hash
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class _Record(BaseModel):
@@ -29,45 +31,23 @@ class FileRecord(_Record):
     sha256: str
 
 
-class ArgumentRecord(_Record):
-    """An input or output of a method; `batch` stands for the dynamic dimension."""
+class WeightsRecord(FileRecord):
+    """The .ptd beside the manifest."""
 
-    name: str
-    shape: list[int | Literal["batch"]]
-    dtype: str
-
-
-class MethodRecord(_Record):
-    """One method. `arena_bytes`: planned memory for activations, then for the shared mutable weights."""
-
-    inputs: list[ArgumentRecord]
-    outputs: list[ArgumentRecord]
-    arena_bytes: list[int]
-    operators: list[str]
-
-
-class TensorRecord(_Record):
-    """One parameter or buffer. `arena_offset` is where a mutable one lies in the weights' arena [bytes],
-    `constant_index` which constant of the program a frozen one is (inline weights only)."""
-
-    name: str
-    shape: list[int]
-    dtype: str
-    role: Literal["trainable", "frozen", "buffer"]
-    mutable: bool
-    arena_offset: int | None = None
-    constant_index: int | None = None
+    holds: WeightsContent = "full"
 
 
 class Verification(_Record):
     """Largest relative errors against eager PyTorch, found in the written files."""
 
     batch_sizes: list[int] = Field(description="sizes of the batches the program was run on")
+    kernels: list[Literal["stock", "fast"]] = Field(description="whose kernels it was run with")
     loss: float
     gradients: float
     weights_after_steps: float
     predict_after_steps: float
     predictions: float = Field(description="of train and evaluate: by how much wrong ones missed")
+    metrics: float = Field(description="of the sums that train and evaluate return")
     worst_gradient: str
     tolerance: float
     sensitivity: float | None = Field(
@@ -78,7 +58,7 @@ class Verification(_Record):
 class Manifest(_Record):
     """The whole manifest."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     edgetrain: str
     torch: str
     executorch: str
@@ -86,45 +66,27 @@ class Manifest(_Record):
     previous_program: FileRecord | None = Field(
         default=None, description="also accepted: the manifest is replaced just before its program"
     )
-    weights: FileRecord | None
+    weights: WeightsRecord | None
+    checkpoint: FileRecord | None = Field(
+        default=None, description="what it was exported from; null where that was no file of edgetrain's"
+    )
     pairing: str = Field(description="SHA-256 of the names, shapes and dtypes of the weights that fit")
     model: ModelConfig
-    input: TensorSpec
-    task: Task
-    preprocessing: Preprocessing
-    max_batch_size: int
+    task: TaskSpec
+    inputs: dict[str, InputSpec] = Field(description="by name, in the order the model takes them")
     batch_norm: Literal["frozen", "train"]
     dropout: bool = Field(description="whether `train` drops out activations at random")
-    methods: dict[str, MethodRecord]
-    tensors: list[TensorRecord]
-    gradients: list[str] = Field(description="parameters in the order `train` returns their gradients")
-    verification: Verification
+    contract: Contract
+    verification: Verification | None = Field(description="null until the program is verified")
     config: dict[str, Any]
 
-    @model_validator(mode="after")
-    def _gradients_are_trainable(self) -> Manifest:
-        unknown = set(self.gradients) - {t.name for t in self.tensors if t.role == "trainable"}
-        if unknown:
-            raise ValueError(f"gradients of tensors that are not trainable: {sorted(unknown)}")
-        return self
-
     @property
-    def mutable(self) -> list[TensorRecord]:
-        """Tensors that training changes."""
-        return [t for t in self.tensors if t.mutable]
-
-    @property
-    def target_shape(self) -> list[int]:
-        """Shape of one sample's targets."""
-        return [length for length in self.methods["train"].inputs[1].shape if length != "batch"]
-
-    @property
-    def classes(self) -> int | None:
-        """Number of classes, where the model classifies."""
-        return len(self.task.classes) if self.task.classes else None
+    def preprocessing(self) -> dict[str, Preprocessing]:
+        """Of every input, by name."""
+        return {name: spec.preprocessing for name, spec in self.inputs.items()}
 
 
-def tensors_pairing(tensors: list[TensorRecord]) -> str:
+def tensors_pairing(tensors: Iterable[TensorRecord]) -> str:
     """The pairing hash of a program's weights."""
     return pairing_hash((t.name, tuple(t.shape), t.dtype) for t in tensors)
 

@@ -11,12 +11,10 @@ from .. import __version__
 from ..errors import InputError
 from .atomic import write_text
 from .manifest import FileRecord, file_record
-from .specs import Preprocessing, Task
+from .specs import Preprocessing
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 KIND: Literal["edgetrain.dataset"] = "edgetrain.dataset"
-# The tensors of a packed file.
-INPUTS, TARGETS = "inputs", "targets"
 
 
 class _Record(BaseModel):
@@ -30,6 +28,12 @@ class StoredTensor(_Record):
     dtype: Literal["uint8", "float32", "int64"]
 
 
+class StoredInput(StoredTensor):
+    """An input, and what it is usually normalised with."""
+
+    preprocessing: Preprocessing = Preprocessing()
+
+
 class UsualAugmentation(_Record):
     """What training does to the images; none of it is in the file."""
 
@@ -40,16 +44,20 @@ class UsualAugmentation(_Record):
 class PackedDataset(_Record):
     """The whole description."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     kind: Literal["edgetrain.dataset"] = KIND
     edgetrain_version: str = __version__
     file: FileRecord
     samples: int = Field(ge=1)
     split: Literal["train", "test"]
-    input: StoredTensor
-    targets: StoredTensor
-    task: Task = Field(description="a loss that suits the targets, and the names of the classes")
-    preprocessing: Preprocessing = Field(description="what the stored inputs are usually normalised with")
+    inputs: dict[str, StoredInput] = Field(
+        min_length=1, description="tensors of the file, in the order a model takes them"
+    )
+    targets: dict[str, StoredTensor] = Field(min_length=1, description="the other tensors of the file")
+    task: str | None = Field(description="what such targets are for; null where that is not known")
+    classes: list[str] | None = Field(description="names by label; null where there are none")
+    outputs: int | None = Field(description="how many classes there are, where nothing names them")
+    ignored: int | None = Field(description="label of pixels or tokens that count for nothing")
     augmentation: UsualAugmentation
     config: dict[str, Any] = Field(description="the resolved `data` section the samples come from")
 

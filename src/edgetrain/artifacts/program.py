@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import struct
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, UsageError
+from ..upstream import read_program, write_program
 from .atomic import write_bytes
 from .manifest import (
     Manifest,
@@ -21,7 +25,8 @@ from .manifest import (
     save_manifest,
     tensors_pairing,
 )
-from .tensors import TensorFile, read_tensors, replace_tensors
+from .tensors import TensorFile, WeightsContent, read_tensors, replace_tensors
+from .weights import complete, contents_of, first_difference, read_exported, save_partial
 
 if TYPE_CHECKING:
     import torch
@@ -38,13 +43,16 @@ class Program:
     """A checked program and the weights it runs with.
 
     Attributes:
-        weights: the .ptd, or None where the weights are inside the program.
+        weights_path: the .ptd, None where the weights are inside the program.
+        weights: all of them, also where the .ptd holds less; None where they are inside the program.
+        is_whole: whether the .ptd holds all of them.
     """
 
     path: Path
     manifest: Manifest
     weights_path: Path | None
     weights: TensorFile | None
+    is_whole: bool = True
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Copies of all parameters and buffers, by name."""
@@ -52,13 +60,56 @@ class Program:
             return self.weights.tensors()
         return _inline_tensors(self.path.read_bytes(), self.manifest)
 
-    def save(self, path: Path, tensors: dict[str, torch.Tensor]) -> None:
-        """Writes new values of some tensors as a .ptd like this program's, or, with inline weights, as a
-        copy of the program and its manifest. Atomic."""
-        if self.weights is not None:
+    def save(self, path: Path, tensors: dict[str, torch.Tensor], content: WeightsContent = "full") -> None:
+        """Writes new values of some tensors as a .ptd for this program, or, with inline weights, as a copy of
+        the program and its manifest. Atomic.
+
+        Args:
+            content: what the .ptd holds: all weights, those that training changes, or by how much these
+                differ from the program's own.
+        """
+        if self.weights is None:
+            _save_inline(self, path, tensors)
+        elif content == "full":
             replace_tensors(self.weights, path, tensors)
         else:
-            _save_inline(self, path, tensors)
+            save_partial(path, {**self.tensors(), **tensors}, content, self.exported, self.manifest)
+
+    def check_savable(self, content: WeightsContent) -> None:
+        """Finds out beforehand whether `save` can write such a file.
+
+        Raises:
+            UsageError: it can't.
+        """
+        if content == "full":
+            return
+        if self.weights is None:
+            raise UsageError(
+                f"{self.path} carries its weights inside and is saved as a whole; leave --save {content} out"
+            )
+        other = first_difference(self.weights, self.exported, self.manifest)
+        if other is not None:
+            raise UsageError(
+                f"--save {content} leaves out {other}, which {self.weights_path} has another of than "
+                f"{self.path} was exported with; use --save full"
+            )
+
+    @cached_property
+    def exported(self) -> TensorFile:
+        """The weights it was exported with, where these are in a .ptd."""
+        return read_exported(self.path, self.manifest)
+
+    @contextmanager
+    def full_weights(self) -> Iterator[Path | None]:
+        """A .ptd with all weights: `weights_path`, or a temporary file where that one holds less; None where
+        they are inside the program."""
+        if self.weights is None or self.weights_path is None or self.is_whole:
+            yield self.weights_path
+            return
+        with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
+            path = Path(folder) / self.weights_path.name
+            write_bytes(path, bytes(self.weights.data))
+            yield path
 
 
 def load_program(path: Path, weights: Path | None = None) -> Program:
@@ -89,6 +140,9 @@ def load_program(path: Path, weights: Path | None = None) -> Program:
         weights = path.parent / Path(manifest.weights.name).name
         check_file(weights, manifest.weights)
     tensors = read_tensors(weights)
+    if contents_of(weights, tensors).holds != "full":
+        whole = complete(weights, tensors, read_exported(path, manifest), manifest)
+        return Program(path, manifest, weights, whole, is_whole=False)
     check_pairing(weights, tensors, manifest)
     return Program(path, manifest, weights, tensors)
 
@@ -116,9 +170,9 @@ def check_pairing(path: Path, weights: TensorFile, manifest: Manifest) -> None:
     Raises:
         InputError: naming the first difference.
     """
-    if weights.pairing == manifest.pairing == tensors_pairing(manifest.tensors):
+    if weights.pairing == manifest.pairing == tensors_pairing(manifest.contract.tensors):
         return
-    expected = {t.name: (tuple(t.shape), t.dtype) for t in manifest.tensors}
+    expected = {t.name: (tuple(t.shape), t.dtype) for t in manifest.contract.tensors}
     found = {e.name: (e.shape, e.dtype) for e in weights.entries.values()}
     differences = [
         *(f"{name} is missing" for name in expected.keys() - found.keys()),
@@ -164,7 +218,7 @@ def without_dropout(program: bytes) -> bytes:
                 filled.difference_update(call.args)
         if filled:
             raise InputError("the program's dropout was not written by edgetrain and can't be turned off")
-    return _serialize(file)
+    return write_program(file)
 
 
 def save_without_dropout(program: Program, path: Path) -> None:
@@ -192,7 +246,7 @@ def _inline_tensors(program: bytes, manifest: Manifest) -> dict[str, torch.Tenso
     file = _deserialize(program)
     places = {offset: index for offset, (_, index) in _weight_values(file).items()}
     tensors = {}
-    for record in manifest.tensors:
+    for record in manifest.contract.tensors:
         if record.arena_offset is not None:
             raw = bytes(file.mutable_data[places[record.arena_offset]].storage)
         elif record.constant_index is not None:
@@ -211,7 +265,7 @@ def _save_inline(program: Program, path: Path, tensors: dict[str, torch.Tensor])
     from executorch.exir.schema import Buffer
 
     file = _deserialize(program.path.read_bytes())
-    offsets = {t.name: t.arena_offset for t in program.manifest.mutable}
+    offsets = {t.name: t.arena_offset for t in program.manifest.contract.changing}
     values = _weight_values(file)
     users = Counter(index for _, index in values.values())
     for name, tensor in tensors.items():
@@ -228,7 +282,7 @@ def _save_inline(program: Program, path: Path, tensors: dict[str, torch.Tensor])
         file.mutable_data.append(buffer)
         for value in sharing:
             value.data_buffer_idx = len(file.mutable_data) - 1
-    write_bytes(path, _serialize(file))
+    write_bytes(path, write_program(file))
     manifest = program.manifest.model_copy(update={"program": file_record(path)})
     save_manifest(manifest_path(path), manifest)
 
@@ -258,15 +312,7 @@ def _kernel_calls(plan: Any) -> Iterator[Any]:
 
 
 def _deserialize(program: bytes) -> Any:
-    from executorch.exir._serialize._program import deserialize_pte_binary
-
     try:
-        return deserialize_pte_binary(program)
+        return read_program(program)
     except Exception as error:  # flatc and the header's checks raise many types
         raise InputError(f"the program is damaged: {str(error).splitlines()[0]}") from error
-
-
-def _serialize(file: Any) -> bytes:
-    from executorch.exir._serialize._program import serialize_pte_binary
-
-    return bytes(serialize_pte_binary(file, extract_delegate_segments=True))

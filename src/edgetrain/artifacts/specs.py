@@ -1,4 +1,4 @@
-"""What a model expects of its inputs and says with its outputs; stored in checkpoints and manifests."""
+"""What a model takes, and what it is trained to do; stored in checkpoints and manifests."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 if TYPE_CHECKING:
     import torch
 
+# What the tensor of a sample is called where there is only one and nobody named it.
+INPUTS, TARGETS = "inputs", "targets"
 
-class TensorSpec(BaseModel):
-    """Shape without the batch dimension, and dtype, of a model's input."""
+Length = Annotated[int, Field(ge=1, le=2**20)]
 
+
+class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    shape: tuple[Annotated[int, Field(ge=1, le=2**20)], ...] = Field(max_length=8)
+
+class TensorSpec(_Frozen):
+    """Shape without the batch dimension, and dtype, of one tensor of a sample."""
+
+    shape: tuple[Length, ...] = Field(max_length=8)
     dtype: Literal["float32", "int64"] = "float32"
 
 
-class Preprocessing(BaseModel):
+class Preprocessing(_Frozen):
     """From a stored sample to the model's input: `(x * scale - mean) / std`, per channel.
 
     `mean` and `std` hold one number per channel (dimension 0 of a sample), or a single one for all.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scale: float = 1.0
     mean: tuple[float, ...] = (0.0,)
@@ -62,16 +67,24 @@ class Preprocessing(BaseModel):
         return x
 
 
-class Task(BaseModel):
-    """What the model is trained to do: its loss, and its classes where it classifies."""
+class InputSpec(TensorSpec):
+    """One input of a model, once preprocessed."""
 
-    model_config = ConfigDict(extra="forbid")
+    preprocessing: Preprocessing = Preprocessing()
 
-    loss: Literal["cross_entropy", "mse", "l1", "bce_with_logits"] = "cross_entropy"
+
+class TaskSpec(_Frozen):
+    """What a model is trained to do. `tasks` knows what the names mean.
+
+    Attributes:
+        name: the task; `custom` where the loss is the user's own.
+        loss: name of the loss, or `package.module:factory`.
+        ignore_index: class of targets that count for nothing.
+        classes: names by label, where there are classes.
+    """
+
+    name: str
+    loss: str
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    classes: list[str] | None = None
-
-    @property
-    def has_accuracy(self) -> bool:
-        """Whether predictions can be right or wrong (classification), rather than near or far."""
-        return self.loss in ("cross_entropy", "bce_with_logits")
+    ignore_index: int | None = None
+    classes: tuple[str, ...] | None = None

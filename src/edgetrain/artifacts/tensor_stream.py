@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..upstream import flat_tensor_tables, insert_flat_tensor_header
 from .atomic import atomic_writer
 
 if TYPE_CHECKING:
     import torch
     from executorch.extension.flat_tensor.serialize.flat_tensor_schema import DataSegment
 
-DIGEST_KEY = "edgetrain.sha256"
+# Entries that are no tensors: the digest, and JSON texts of ours.
+RESERVED = "edgetrain."
+DIGEST_KEY = f"{RESERVED}sha256"
 DIGEST_BYTES = 32
 # executorch's ScalarType numbers, which are PyTorch's.
 DTYPES = {
@@ -54,15 +57,21 @@ class TensorStream:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def write_tensor_streams(path: Path, tensors: Mapping[str, TensorStream]) -> None:
+def write_tensor_streams(
+    path: Path, tensors: Mapping[str, TensorStream], metadata: Mapping[str, bytes] | None = None
+) -> None:
     """Writes a .ptd atomically. Each tensor gets bytes of its own, so that it can later be replaced alone.
 
+    Args:
+        metadata: further entries by name (`edgetrain.` in front), which are no tensors.
     Raises:
         InputError: a tensor has a dtype that a .ptd can't hold.
         ValueError: the pieces of a tensor are not as large as its shape says.
     """
-    segments = _segments([*(stream.bytes for stream in tensors.values()), DIGEST_BYTES])
-    head = _head(tensors, segments)
+    texts = dict(metadata or {})
+    sizes = [*(stream.bytes for stream in tensors.values()), *map(len, texts.values()), DIGEST_BYTES]
+    segments = _segments(sizes)
+    head = _head(tensors, texts, segments)
     hasher = hashlib.sha256()
     with atomic_writer(path) as file:
 
@@ -81,6 +90,10 @@ def write_tensor_streams(path: Path, tensors: Mapping[str, TensorStream]) -> Non
                 end += len(data)
             if end != segment.offset + segment.size:
                 raise ValueError(f"the pieces of tensor {name} don't make up {list(stream.shape)}")
+        for text, segment in zip(texts.values(), segments[len(tensors) :], strict=False):
+            put(bytes(segment.offset - end))
+            put(text)
+            end = segment.offset + segment.size
         put(bytes(segments[-1].offset - end))
         hasher.update(bytes(DIGEST_BYTES))
         file.write(hasher.digest())
@@ -103,13 +116,12 @@ def _segments(sizes: list[int]) -> list[DataSegment]:
     return segments
 
 
-def _head(tensors: Mapping[str, TensorStream], segments: list[DataSegment]) -> bytes:
+def _head(tensors: Mapping[str, TensorStream], metadata: Iterable[str], segments: list[DataSegment]) -> bytes:
     """All that comes before the data: header and tables."""
-    from executorch.exir._serialize._program import _insert_flatbuffer_header
     from executorch.exir.scalar_type import ScalarType
     from executorch.exir.tensor_layout import TensorLayout
-    from executorch.extension.flat_tensor.serialize import serialize
     from executorch.extension.flat_tensor.serialize.flat_tensor_schema import FlatTensor, NamedData
+    from executorch.extension.flat_tensor.serialize.serialize import FlatTensorHeader
 
     scalar_types = {name: ScalarType(number) for number, name in DTYPES.items()}
     named = []
@@ -121,18 +133,18 @@ def _head(tensors: Mapping[str, TensorStream], segments: list[DataSegment]) -> b
         named.append(
             NamedData(name, index, TensorLayout(scalar_types[dtype], shape, list(range(len(shape)))))
         )
-    named.append(NamedData(DIGEST_KEY, len(named), None))
-    tables = bytes(serialize._serialize_to_flatbuffer(FlatTensor(0, segments, named)))
-    start = _aligned(serialize.FlatTensorHeader.EXPECTED_LENGTH, 16)
+    for name in (*metadata, DIGEST_KEY):
+        named.append(NamedData(name, len(named), None))
+    tables = flat_tensor_tables(FlatTensor(0, segments, named))
+    start = _aligned(FlatTensorHeader.EXPECTED_LENGTH, 16)
     base = _aligned(start + len(tables), _ALIGNMENT)
-    header = serialize.FlatTensorHeader(
+    header = FlatTensorHeader(
         flatbuffer_offset=start,
         flatbuffer_size=len(tables),
         segment_base_offset=base,
         segment_data_size=segments[-1].offset + segments[-1].size,
     ).to_bytes()
-    head = _insert_flatbuffer_header(tables, "FT[0-9a-zA-Z][0-9a-zA-Z]", header.ljust(start, b"\0"))
-    return bytes(head).ljust(base, b"\0")
+    return insert_flat_tensor_header(tables, header.ljust(start, b"\0")).ljust(base, b"\0")
 
 
 def _aligned(position: int, alignment: int) -> int:

@@ -11,9 +11,11 @@ import hashlib
 import mmap
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..errors import InputError
 from .atomic import write_bytes
@@ -21,6 +23,7 @@ from .tensor_stream import (
     DIGEST_BYTES,
     DIGEST_KEY,
     DTYPES,
+    RESERVED,
     TensorStream,
     raw_bytes,
     write_tensor_streams,
@@ -28,6 +31,9 @@ from .tensor_stream import (
 
 if TYPE_CHECKING:
     import torch
+
+WeightsContent = Literal["full", "trainable", "delta"]
+CONTENTS_KEY = f"{RESERVED}contents"
 
 _MAGIC = b"FT01"
 _HEADER_MAGIC = b"FH01"
@@ -46,6 +52,26 @@ _ITEM_BYTES = {
 }
 
 
+class Contents(BaseModel):
+    """What a file of weights holds: all of a program's weights, those that training changes, or by how much
+    these differ from a base.
+
+    Attributes:
+        base: SHA-256 of the file of full weights that the rest comes from; None where these are all.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    holds: WeightsContent = "full"
+    base: str | None = None
+
+    @model_validator(mode="after")
+    def _based(self) -> Contents:
+        if (self.holds == "full") != (self.base is None):
+            raise ValueError("full weights have no base, all others have one")
+        return self
+
+
 @dataclass(frozen=True)
 class TensorEntry:
     """Where one tensor lies: `data[offset : offset + size]`, in row-major order."""
@@ -59,11 +85,17 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """A parsed .ptd. `data` is the whole file, read or mapped."""
+    """A parsed .ptd.
+
+    Attributes:
+        data: the whole file, read or mapped.
+        metadata: entries that are no tensors, by name.
+    """
 
     data: bytes | mmap.mmap
     entries: dict[str, TensorEntry]
     digest_offset: int | None
+    metadata: dict[str, bytes] = field(default_factory=dict)
 
     def tensor(self, name: str) -> torch.Tensor:
         """A copy of one tensor."""
@@ -94,6 +126,16 @@ class TensorFile:
         return {name: self.tensor(name) for name in self.entries}
 
     @property
+    def contents(self) -> Contents:
+        """What the tensors are, as weights of a program; all of them where nothing is said.
+
+        Raises:
+            ValueError: what is said can't be read.
+        """
+        text = self.metadata.get(CONTENTS_KEY)
+        return Contents() if text is None else Contents.model_validate_json(text)
+
+    @property
     def pairing(self) -> str:
         """The hash by which a program recognises weights that are laid out as its own."""
         return pairing_hash((e.name, e.shape, e.dtype) for e in self.entries.values())
@@ -105,10 +147,23 @@ def pairing_hash(tensors: object) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Writes a .ptd atomically; see `write_tensor_streams`."""
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    contents: Contents | None = None,
+    metadata: Mapping[str, bytes] | None = None,
+) -> None:
+    """Writes a .ptd atomically; see `write_tensor_streams`.
+
+    Args:
+        contents: what the tensors are, where they are weights but not all of a program's.
+    """
     streams = {name: TensorStream(tuple(t.shape), t.dtype, [t]) for name, t in tensors.items()}
-    write_tensor_streams(path, streams)
+    texts = dict(metadata or {})
+    if contents is not None:
+        texts[CONTENTS_KEY] = contents.model_dump_json().encode()
+    write_tensor_streams(path, streams, texts)
 
 
 def replace_tensors(source: TensorFile, path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -126,7 +181,7 @@ def replace_tensors(source: TensorFile, path: Path, tensors: dict[str, torch.Ten
     places = [entry.offset for entry in source.entries.values() if entry.size]
     if len(set(places)) < len(places):
         # Another writer than ours let equal tensors share their bytes.
-        write_tensors(path, {**source.tensors(), **tensors})
+        write_tensors(path, {**source.tensors(), **tensors}, metadata=source.metadata)
         return
     if source.digest_offset is not None:
         _seal(data, source.digest_offset)
@@ -158,6 +213,20 @@ def read_tensors(path: Path, *, mapped: bool = False) -> TensorFile:
                 f"{path} is damaged: its content does not match its digest; export or copy it again"
             )
     return parsed
+
+
+def has_entry(path: Path, name: str) -> bool:
+    """Whether a .ptd has an entry of this name, told from its tables alone; False where it is damaged."""
+    with path.open("rb") as file:
+        try:
+            header = file.read(_HEADER_OFFSET + _HEADER.size)
+            _, _, offset, size, _, _ = _HEADER.unpack_from(header, _HEADER_OFFSET)
+        except struct.error:
+            return False
+        if offset + size > path.stat().st_size:
+            return False
+        file.seek(offset)
+        return name.encode() + b"\0" in file.read(size)
 
 
 def _map(path: Path) -> bytes | mmap.mmap:
@@ -201,6 +270,7 @@ def _parse(data: bytes | mmap.mmap) -> TensorFile:
             raise ValueError("a tensor lies outside the file")
         segments.append((base + offset, size))
     entries: dict[str, TensorEntry] = {}
+    metadata: dict[str, bytes] = {}
     digest_offset = None
     used = set()
     for named in root.tables(2):
@@ -214,13 +284,16 @@ def _parse(data: bytes | mmap.mmap) -> TensorFile:
             digest_offset = offset
             continue
         layout = named.table(2)
+        if layout is None and name.startswith(RESERVED) and name not in metadata:
+            metadata[name] = bytes(data[offset : offset + size])
+            continue
         if layout is None or name in entries:
             raise ValueError(f"entry {name!r} is no tensor, or there twice")
         entries[name] = _entry(name, layout, offset, size)
     # Otherwise damage could hide the digest's entry, and with it all other damage.
     if len(used) != len(segments) or (segment_bytes and not segments):
         raise ValueError("some of its data belongs to no tensor")
-    return TensorFile(data, entries, digest_offset)
+    return TensorFile(data, entries, digest_offset, metadata)
 
 
 def _entry(name: str, layout: _Table, offset: int, size: int) -> TensorEntry:

@@ -1,0 +1,86 @@
+"""JOB.json: all that the native runner, or an app with its library, needs to fine-tune a program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..config.optimizer import OptimizerConfig, ScheduleConfig
+from ..config.stages import FinetuneConfig
+from ..errors import InputError
+from .atomic import write_text
+from .specs import Preprocessing
+
+SCHEMA_VERSION: Literal[1] = 1
+KIND: Literal["edgetrain.job"] = "edgetrain.job"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class AugmentationRecord(_Record):
+    """What training does to its images.
+
+    Attributes:
+        flip: mirror half of the images horizontally.
+        crop_padding: move each image by up to this many pixels in both directions.
+        images: inputs that are images [C, H, W], moved and mirrored alike; what comes in is 0.
+        masks: targets [H, W] that go with them; what comes in is this value.
+    """
+
+    flip: bool = False
+    crop_padding: int = Field(0, ge=0, le=4096)
+    images: list[str] = Field(default_factory=list)
+    masks: dict[str, int] = Field(default_factory=dict)
+
+
+class Job(_Record):
+    """The whole job. Paths are relative to the folder of the job's file.
+
+    Attributes:
+        weights: a .ptd to start from; None: the one the program was exported with.
+        data, validation: packed samples; several files of one layout follow each other.
+        output: where the tuned weights go.
+        resume: go on from the state beside `output`.
+        preprocessing: of inputs by name, for programs without a manifest.
+        log_steps: report each step.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    kind: Literal["edgetrain.job"] = KIND
+    program: Path
+    weights: Path | None = None
+    data: list[Path] = Field(min_length=1)
+    validation: list[Path] = Field(default_factory=list)
+    output: Path
+    resume: bool = False
+    preprocessing: dict[str, Preprocessing] = Field(default_factory=dict)
+    augmentation: AugmentationRecord = AugmentationRecord()
+    log_steps: bool = False
+    finetune: FinetuneConfig = FinetuneConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+
+
+def save_job(path: Path, job: Job) -> None:
+    """Writes a job atomically."""
+    write_text(path, job.model_dump_json(indent=2) + "\n")
+
+
+def load_job(path: Path) -> Job:
+    """Reads a job.
+
+    Raises:
+        InputError: missing, damaged, or of something else.
+    """
+    try:
+        return Job.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise InputError(f"{path} is no job of this edgetrain ({where}: {problem['msg']})") from error

@@ -1,0 +1,316 @@
+"""Every use of what PyTorch and ExecuTorch don't promise to keep: private names, and keys of their graphs.
+
+With a new version of either, this file is what to check; nothing else in edgetrain knows their insides. All
+imports stand inside functions, so that importing this file loads neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+    from torch.fx import GraphModule, Node
+
+# The versions that all of this was checked against.
+CHECKED = {"torch": "2.13", "executorch": "1.5"}
+
+# --- keys of node.meta -------------------------------------------------------------------------------------
+
+# Of an operator: the place of the argument whose memory its result takes (`MemoryPlanningPass`).
+IN_PLACE_OF = "_share_alloc_with_arg_idx"
+# Of a placeholder: a changing tensor begins with its stored value; it would begin with zeros (the emitter).
+STARTS_FROM_STORED = "et_init_buffer"
+# Of a placeholder: the file outside the program that holds it (the emitter).
+STORED_IN = "constant_tag"
+# Of a placeholder: set by lowering where a gradient belongs to it, to keep it out of activations.
+HAS_GRADIENT = "weight_has_gradient"
+
+
+# Of any node: the modules it comes from, outermost first (`torch.export`).
+MODULE_STACK = "nn_module_stack"
+# Of a node of a joint graph: the forward operation it belongs to (autograd).
+OPERATION = "seq_nr"
+
+
+# --- torch: layers -----------------------------------------------------------------------------------------
+
+
+def batch_norm_types() -> tuple[type[torch.nn.Module], ...]:
+    """The common base of BatchNorm1d, 2d, 3d and SyncBatchNorm: `torch.nn.modules.batchnorm._BatchNorm`."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    return (_BatchNorm,)
+
+
+def dropout_types() -> tuple[type[torch.nn.Module], ...]:
+    """The common base of all dropout layers: `torch.nn.modules.dropout._DropoutNd`."""
+    from torch.nn.modules.dropout import _DropoutNd
+
+    return (_DropoutNd,)
+
+
+# --- torch: nested values ----------------------------------------------------------------------------------
+
+
+def leaves(value: Any) -> list[Any]:
+    """What lists, tuples and dictionaries hold at any depth: `torch.utils._pytree.tree_leaves`."""
+    from torch.utils import _pytree
+
+    return _pytree.tree_leaves(value)
+
+
+def flattened(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """The leaves of a value, and what builds such a value of others: `torch.utils._pytree.tree_flatten`."""
+    from torch.utils import _pytree
+
+    found, spec = _pytree.tree_flatten(value)
+    return found, lambda others: _pytree.tree_unflatten(others, spec)
+
+
+# --- torch: operators --------------------------------------------------------------------------------------
+
+
+def is_operator(target: Any) -> bool:
+    """Whether a node's target is an ATen operator: `torch._ops.OpOverload`."""
+    from torch._ops import OpOverload
+
+    return isinstance(target, OpOverload)
+
+
+def is_mutable(target: Any) -> bool:
+    """Whether an operator writes into its arguments: its `_schema.is_mutable`."""
+    schema = getattr(target, "_schema", None)
+    return schema is not None and bool(schema.is_mutable)
+
+
+def core_decompositions() -> dict[Any, Callable[..., Any]]:
+    """PyTorch's rules from all operators to the core ones: `torch._decomp.core_aten_decompositions`."""
+    from torch._decomp import core_aten_decompositions
+
+    return dict(core_aten_decompositions())
+
+
+# --- torch: exported programs ------------------------------------------------------------------------------
+
+
+def add_backward_graph(
+    program: ExportedProgram, decompositions: Mapping[Any, Callable[..., Any]]
+) -> ExportedProgram:
+    """The joint graph of a captured one whose output 0 is the loss, as
+    `torch.export.experimental._export_forward_backward` makes it, with other decompositions than the core
+    ones.
+
+    The outputs become [buffer updates, the program's own, gradients]. Nodes know the module they come from
+    (`nn_module_stack`), and those of the backward graph the number of the forward operation they belong to
+    (`seq_nr`).
+    """
+    import torch
+    from torch.export.experimental import _copy_graph_module_and_signature, _remove_detach_pass
+    from torch.export.exported_program import _decompose_exported_program
+
+    with torch.enable_grad(), _first_traces() as traces:
+        joint = _decompose_exported_program(
+            program,
+            cia_to_decomp={},
+            python_decomp_table=dict(decompositions),
+            joint_loss_index=0,
+            decompose_custom_triton_ops=False,
+        )
+    graph_module, signature = _copy_graph_module_and_signature(joint)
+    _copy_origins(traces[0], graph_module)
+    _remove_detach_pass(graph_module, signature)
+    return joint._update(graph_module, signature)
+
+
+@contextmanager
+def _first_traces() -> Iterator[list[GraphModule]]:
+    """Keeps what `torch._functorch.aot_autograd._aot_export_function` returns. `aot_export_module` traces
+    that once more to get a joint graph without nested arguments, and what nodes know is lost on the way."""
+    from torch._functorch import aot_autograd
+
+    original = aot_autograd._aot_export_function
+    traces: list[GraphModule] = []
+
+    def keeping(*args: Any, **kwargs: Any) -> Any:
+        result: Any = original(*args, **kwargs)
+        traces.append(result[0])
+        return result
+
+    aot_autograd._aot_export_function = keeping
+    try:
+        yield traces
+    finally:
+        aot_autograd._aot_export_function = original
+
+
+def _copy_origins(first: GraphModule, second: GraphModule) -> None:
+    """Tells the nodes of a second trace what those of the first know. It has the same calls in the same
+    order, apart from a few that nothing needs."""
+    known = [node for node in first.graph.nodes if node.op == "call_function"]
+    at = 0
+    for node in second.graph.nodes:
+        if node.op != "call_function":
+            continue
+        match = next((i for i in range(at, len(known)) if known[i].target is node.target), None)
+        if match is None:
+            continue
+        at = match + 1
+        for key in (MODULE_STACK, OPERATION):
+            if key in known[match].meta:
+                node.meta[key] = known[match].meta[key]
+
+
+def rename_tensors(program: ExportedProgram, names: Mapping[str, str]) -> None:
+    """Gives parameters, buffers and constants other names, in the signature and in `_state_dict` and
+    `_constants`, which `ExportedProgram` offers to read only."""
+    for specs in (program.graph_signature.input_specs, program.graph_signature.output_specs):
+        for spec in specs:
+            if spec.target in names:
+                spec.target = names[spec.target]
+    for tensors in (program._state_dict, program._constants):
+        for old in [name for name in tensors if name in names]:
+            tensors[names[old]] = tensors.pop(old)
+
+
+def make_constants(program: ExportedProgram, names: Iterable[str]) -> None:
+    """Turns buffers of a captured graph into constants, which belong to its code, not to its weights."""
+    from torch.export.graph_signature import InputKind
+
+    chosen = set(names)
+    for spec in program.graph_signature.input_specs:
+        if spec.target in chosen and spec.kind is InputKind.BUFFER:
+            spec.kind, spec.persistent = InputKind.CONSTANT_TENSOR, None
+            tensors = program._state_dict if spec.target in program._state_dict else program._constants
+            program._constants[spec.target] = tensors.pop(spec.target)
+
+
+def restore_batch_range(lowered: ExportedProgram, captured: ExportedProgram) -> None:
+    """Undoes what lowering concludes about the batch size.
+
+    Tracing decompositions asks PyTorch which convolution algorithm it would take, which depends on the batch
+    for 1-D convolutions, and notes the answer (batch < 16) as a fact about the program. The graph is the same
+    for every batch; that it computes rightly up to the largest is verified. The facts lie in
+    `_range_constraints` and in the `shape_env` of every symbolic length.
+    """
+    import torch
+
+    lowered._range_constraints = dict(captured.range_constraints)
+    for node in lowered.graph.nodes:
+        value = node.meta.get("val")
+        for length in value.shape if isinstance(value, torch.Tensor) else ():
+            if isinstance(length, torch.SymInt):
+                length.node.shape_env.var_to_range.update(captured.range_constraints)
+
+
+def record_operators(function: Callable[..., Any], inputs: Sequence[torch.Tensor]) -> GraphModule:
+    """The operators a function runs, above autograd: `make_fx(..., _allow_non_fake_inputs=True)`, where
+    parameters may be ordinary tensors."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    return make_fx(function, tracing_mode="fake", pre_dispatch=True, _allow_non_fake_inputs=True)(*inputs)
+
+
+def exported_schema_version() -> int:
+    """Major version of the .pt2 files this PyTorch reads: `torch._export.serde.schema.SCHEMA_VERSION`."""
+    from torch._export.serde.schema import SCHEMA_VERSION
+
+    return int(SCHEMA_VERSION[0])
+
+
+# --- executorch: edge dialect ------------------------------------------------------------------------------
+
+
+def edge_operators() -> Any:
+    """The operators of the edge dialect, as in `.aten.relu.default`: `executorch.exir.dialects._ops`."""
+    from executorch.exir.dialects._ops import ops
+
+    return ops.edge
+
+
+def edge_settings(kept: Sequence[Any] = ()) -> Any:
+    """Settings for `to_edge` that check no validity, which knows no joint graphs (`_check_ir_validity`).
+
+    Args:
+        kept: operators to leave whole.
+    """
+    from executorch.exir import EdgeCompileConfig
+
+    return EdgeCompileConfig(_check_ir_validity=False, preserve_ops=list(kept))
+
+
+def edge_operator_names(node: Node) -> tuple[str, str | None] | None:
+    """ATen name of a node's edge operator, and the name of its out variant, which the runtime knows it by:
+    `EdgeOpOverload._op` and their `_schema`. None for other nodes; some operators have no out variant."""
+    from executorch.exir.dialects.edge._ops import EdgeOpOverload
+
+    target = node.target
+    if not isinstance(target, EdgeOpOverload):
+        return None
+    name = str(target._op._schema.name)
+    try:
+        out = target.to_out_variant()._schema
+    except RuntimeError:
+        return name, None
+    return name, f"{out.name}.{out.overload_name}" if out.overload_name else str(out.name)
+
+
+# --- executorch: files -------------------------------------------------------------------------------------
+
+
+def read_program(program: bytes) -> Any:
+    """A .pte as ExecuTorch's schema has it: `exir._serialize._program.deserialize_pte_binary`."""
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    return deserialize_pte_binary(program)
+
+
+def write_program(file: Any) -> bytes:
+    """The .pte of what `read_program` returned: `exir._serialize._program.serialize_pte_binary`."""
+    from executorch.exir._serialize._program import serialize_pte_binary
+
+    return bytes(serialize_pte_binary(file, extract_delegate_segments=True))
+
+
+def flat_tensor_tables(content: Any) -> bytes:
+    """A `FlatTensor` as flatbuffer: `flat_tensor.serialize.serialize._serialize_to_flatbuffer`."""
+    from executorch.extension.flat_tensor.serialize import serialize
+
+    return bytes(serialize._serialize_to_flatbuffer(content))
+
+
+def insert_flat_tensor_header(tables: bytes, header: bytes) -> bytes:
+    """Puts a header behind a flatbuffer's first bytes:
+    `exir._serialize._program._insert_flatbuffer_header`."""
+    from executorch.exir._serialize._program import _insert_flatbuffer_header
+
+    return bytes(_insert_flatbuffer_header(tables, "FT[0-9a-zA-Z][0-9a-zA-Z]", header))
+
+
+# --- executorch: the runtime -------------------------------------------------------------------------------
+# `pybindings._C` rather than `portable_lib`, which imports the compiler as well and takes seconds.
+
+
+def load_runtime_program(path: str, data_path: str | None = None) -> Any:
+    """A program in the runtime: `_C._load_program`. Its `load_method(name)` gives what can be called."""
+    from executorch.extension.pybindings import _C
+
+    return _C._load_program(path, data_path=data_path)
+
+
+def set_runtime_threads(threads: int) -> None:
+    """CPU threads of the runtime in this process: `_C._unsafe_reset_threadpool`, while nothing runs."""
+    from executorch.extension.pybindings import _C
+
+    _C._unsafe_reset_threadpool(threads)
+
+
+def runtime_operator_names() -> set[str]:
+    """All operators the runtime in this process has kernels for, as in `aten::add.out`:
+    `_C._get_operator_names`."""
+    from executorch.extension.pybindings import _C
+
+    return set(_C._get_operator_names())
