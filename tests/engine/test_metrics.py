@@ -3,43 +3,55 @@ import math
 import pytest
 import torch
 
-from edgetrain.artifacts.specs import Task
-from edgetrain.engine.metrics import Meter, count_correct
+from edgetrain.artifacts.contract import Metric
+from edgetrain.engine.metrics import Meter, score
+
+LOSS = Metric(name="loss", top="loss_sum", bottom="count", better="lower")
+ACCURACY = Metric(name="accuracy", top="correct", bottom="count", better="higher", is_share=True)
+PERPLEXITY = Metric(name="perplexity", kind="exp_mean", top="loss_sum", bottom="count", better="lower")
+IOU = Metric(name="mean_iou", kind="mean_of_ratios", top="inside", bottom="all", better="higher")
 
 
-def test_mean_is_weighted_by_samples() -> None:
+def _sums(**values: float | list[float]) -> dict[str, torch.Tensor]:
+    return {name: torch.tensor(value) for name, value in values.items()}
+
+
+def test_sums_are_added_up() -> None:
     meter = Meter()
-    meter.add(1.0, 2.0, 3)
-    meter.add(5.0, 1.0, 1)
-    meter.add(100.0, 0.0, 0)
-    assert meter.loss == 2.0
-    assert meter.accuracy == 0.75
+    assert math.isnan(meter.figure(LOSS))
+    meter.add(_sums(loss_sum=3.0, count=3.0, correct=2.0), 3)
+    meter.add(_sums(loss_sum=5.0, count=1.0, correct=1.0), 1)
+    meter.add(_sums(loss_sum=100.0, count=1.0, correct=0.0), 0)
+    assert meter.figures([LOSS, ACCURACY]) == {"loss": 2.0, "accuracy": 0.75}
+    assert meter.samples == 4
+    assert meter.figure(PERPLEXITY) == pytest.approx(math.exp(2))
 
 
-def test_regression_has_no_accuracy() -> None:
+def test_all_wrong_is_zero() -> None:
     meter = Meter()
-    assert math.isnan(meter.loss)
-    meter.add(1.0, None, 3)
-    assert meter.accuracy is None
-    assert count_correct(Task(loss="mse"), torch.zeros(2), torch.zeros(2)) is None
+    meter.add(_sums(correct=0.0, count=3.0), 3)
+    assert meter.figure(ACCURACY) == 0.0
 
 
-def test_all_wrong_is_zero_not_none() -> None:
+def test_ratios_of_vectors_leave_out_what_never_occurs() -> None:
     meter = Meter()
-    meter.add(1.0, 0.0, 3)
-    assert meter.accuracy == 0.0
+    meter.add(_sums(inside=[1.0, 0.0, 2.0], all=[2.0, 0.0, 2.0]), 1)
+    meter.add(_sums(inside=[0.0, 0.0, 1.0], all=[2.0, 0.0, 1.0]), 1)
+    assert meter.figure(IOU) == pytest.approx((0.25 + 1.0) / 2)
 
 
-def test_correct_classes() -> None:
-    count = count_correct(Task(), torch.tensor([1, 2, 0]), torch.tensor([1, 0, 0]))
-    assert count is not None
-    assert float(count) == 2
+def test_a_loss_beyond_all_bounds() -> None:
+    meter = Meter()
+    meter.add(_sums(loss_sum=1e6, count=1.0), 1)
+    assert meter.figure(PERPLEXITY) == math.inf
 
 
-def test_share_of_right_labels() -> None:
-    task = Task(loss="bce_with_logits")
-    predictions = torch.tensor([[True, False, True], [True, True, True]])
-    targets = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
-    count = count_correct(task, predictions, targets)
-    assert count is not None
-    assert float(count) == pytest.approx(1 + 1 / 3)
+def test_scores_compare_the_most_important_first() -> None:
+    metrics = [LOSS, ACCURACY]
+
+    def of(loss: float | None, accuracy: float | None) -> list[float]:
+        return score({"loss": loss, "accuracy": accuracy}, metrics, ["accuracy", "loss"])
+
+    assert of(1.0, 0.9) > of(0.1, 0.8)
+    assert of(0.1, 0.9) > of(0.2, 0.9)
+    assert of(9.0, 0.0) > of(math.nan, None)

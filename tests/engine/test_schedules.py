@@ -1,7 +1,7 @@
 import pytest
 
 from edgetrain.config.optimizer import ScheduleConfig
-from edgetrain.engine.schedules import count_steps, depends_on_length, learning_rate
+from edgetrain.engine.schedules import count_steps, depends_on_length, learning_rate, steps_per_epoch
 
 
 def rates(schedule: ScheduleConfig, total: int, per_epoch: int = 2, peak: float = 1.0) -> list[float]:
@@ -36,3 +36,7 @@ def test_max_steps_shortens() -> None:
     assert count_steps(3, 5, 7) == 7
     assert count_steps(3, 5, 70) == 15
     assert [depends_on_length(ScheduleConfig(name=n)) for n in ("constant", "step", "cosine")] == [0, 0, 1]
+
+
+def test_batches_that_make_one_step() -> None:
+    assert [steps_per_epoch(7, accumulate) for accumulate in (1, 2, 7, 100)] == [7, 4, 1, 1]

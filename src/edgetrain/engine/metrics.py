@@ -1,53 +1,69 @@
-"""Loss and accuracy as means over samples."""
+"""Metrics of a run: sums that batches bring, added up, and the figures made of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
-from ..artifacts.specs import Task
+from ..artifacts.contract import Metric
 
-
-def count_correct(task: Task, predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor | None:
-    """How many samples of a batch are right.
-
-    Args:
-        predictions: as `predict_from_logits` gives them.
-        targets: int64 [B] (cross_entropy) or float32 [B, ...].
-    Returns:
-        float32 scalar: right samples; with several labels per sample (bce_with_logits) a sample counts by its
-        share of right labels. None for a regression.
-    """
-    if not task.has_accuracy:
-        return None
-    right = predictions == (targets if task.loss == "cross_entropy" else targets > 0.5)
-    return right.float().sum() * (len(targets) / max(1, right.numel()))
+Figures = dict[str, float | None]
 
 
 @dataclass
 class Meter:
-    """Running sums over samples. Accuracy stays None until a batch brings one."""
+    """Sums over batches.
 
-    loss_sum: float = 0.0
-    correct: float | None = None
+    Attributes:
+        sums: by name, as `train` and `evaluate` return them; one number or one per class.
+        samples: how many samples they are of.
+    """
+
+    sums: dict[str, list[float]] = field(default_factory=dict)
     samples: int = 0
 
-    def add(self, loss: float, correct: float | None, samples: int) -> None:
-        """Adds a batch: its mean loss, its right samples (None for a regression) and its size."""
+    def add(self, sums: Mapping[str, Tensor], samples: int) -> None:
+        """Adds a batch: scalars or vectors by name, and its size. A batch of 0 samples counts for nothing."""
         if samples == 0:
             return
-        self.loss_sum += loss * samples
         self.samples += samples
-        if correct is not None:
-            self.correct = (self.correct or 0.0) + correct
+        for name, tensor in sums.items():
+            values = tensor.detach().to(torch.float64).flatten().tolist()
+            before = self.sums.get(name, [0.0] * len(values))
+            self.sums[name] = [a + b for a, b in zip(before, values, strict=True)]
 
-    @property
-    def loss(self) -> float:
-        """Mean loss per sample; NaN before the first one."""
-        return self.loss_sum / self.samples if self.samples else float("nan")
+    def figures(self, metrics: Sequence[Metric]) -> Figures:
+        """The metrics of all batches so far, by name; NaN before the first one."""
+        return {metric.name: self.figure(metric) for metric in metrics}
 
-    @property
-    def accuracy(self) -> float | None:
-        """Share of right samples, 0..1."""
-        return None if self.correct is None or not self.samples else self.correct / self.samples
+    def figure(self, metric: Metric) -> float:
+        """One of them."""
+        top = self.sums.get(metric.top, [math.nan])
+        bottom = self.sums.get(metric.bottom, [0.0])
+        ratios = [t / b for t, b in zip(top, bottom, strict=True) if b]
+        if not ratios:
+            return math.nan
+        if metric.kind == "exp_mean":
+            return math.exp(ratios[0]) if ratios[0] < 700 else math.inf
+        return sum(ratios) / len(ratios)
+
+
+def score(figures: Mapping[str, float | None], metrics: Sequence[Metric], best: Sequence[str]) -> list[float]:
+    """What says which of two epochs is better, as a list to compare: greater is better.
+
+    Args:
+        best: names of the metrics that decide, the most important first.
+    """
+    by_name = {metric.name: metric for metric in metrics}
+
+    def value(name: str) -> float:
+        found = figures.get(name)
+        if found is None or math.isnan(found):
+            return -math.inf
+        return found if by_name[name].better == "higher" else -found
+
+    return [value(name) for name in best]

@@ -6,14 +6,16 @@ from typing import Literal
 
 from torch import nn
 
+from ..upstream import batch_norm_types
+
 BatchNormMode = Literal["frozen", "train"]
-BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
 def set_training_mode(model: nn.Module, batch_norm: BatchNormMode = "train") -> None:
     """Training mode; with frozen batch norm these layers use (and keep) their stored statistics."""
     model.train()
     if batch_norm == "frozen":
+        layers = batch_norm_types()
         for module in model.modules():
-            if isinstance(module, BATCH_NORMS):
+            if isinstance(module, layers):
                 module.eval()

@@ -13,6 +13,11 @@ def count_steps(epochs: int, steps_per_epoch: int, max_steps: int | None = None)
     return steps if max_steps is None else min(steps, max_steps)
 
 
+def steps_per_epoch(batches: int, accumulate: int) -> int:
+    """Optimizer steps of an epoch where `accumulate` batches make one; the last may be made of fewer."""
+    return -(-batches // accumulate)
+
+
 def depends_on_length(schedule: ScheduleConfig) -> bool:
     """Whether the learning rate of a step depends on how many steps the run has."""
     return schedule.name == "cosine"

@@ -1,0 +1,135 @@
+import ast
+import re
+import subprocess
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from edgetrain.artifacts.specs import TaskSpec
+from edgetrain.config import names
+from edgetrain.config.model import LossConfig, TaskConfig
+from edgetrain.errors import InputError, UsageError
+from edgetrain.factories import Trusted
+from edgetrain.tasks import Task, choose_task, make_task, make_task_for_checks
+from edgetrain.tasks.registry import TASKS
+
+ROOT = Path(__file__).parents[2]
+INTS, FLOATS = torch.int64, torch.float32
+
+
+def choose(
+    task: str = "auto", targets: Tensor | None = None, usual: str | None = None, **loss: object
+) -> Task:
+    columns = None if targets is None else {"targets": targets}
+    return choose_task(TaskConfig(name=task), LossConfig.model_validate(loss), columns, usual=usual)
+
+
+def test_configuration_knows_the_same_names() -> None:
+    assert ["auto", *(name for name in TASKS if name != "custom")] == list(get_args(names.TaskName))
+    assert {loss for kind in TASKS.values() for loss in kind.losses} == set(names.LOSSES)
+    assert TASKS["classification"].losses[0] == names.LOSSES[0]
+
+
+@pytest.mark.parametrize(
+    ("targets", "usual", "loss", "expected"),
+    [
+        (torch.zeros(1, dtype=INTS), None, "cross_entropy", "classification"),
+        (torch.zeros(1, 4, 4, dtype=INTS), None, "cross_entropy", "segmentation"),
+        (torch.zeros(1, 9, dtype=INTS), None, "cross_entropy", "token-classification"),
+        (torch.zeros(1, 9, dtype=INTS), "next-token", "cross_entropy", "next-token"),
+        (torch.zeros(1, 3, dtype=FLOATS), None, "mse", "regression"),
+        (torch.zeros(1, dtype=FLOATS), None, "l1", "regression"),
+        (torch.zeros(1, 3, dtype=FLOATS), None, "bce_with_logits", "multi-label"),
+        (torch.zeros(1, 4, 4, dtype=INTS), "segmentation", "mse", "regression"),
+        (None, None, "cross_entropy", "classification"),
+    ],
+)
+def test_task_from_data_and_loss(targets: Tensor | None, usual: str | None, loss: str, expected: str) -> None:
+    assert choose(targets=targets, usual=usual, name=loss).name == expected
+
+
+def test_a_named_task_brings_its_usual_loss() -> None:
+    assert choose("regression").spec.loss == "mse"
+    assert choose("regression", name="l1").spec.loss == "l1"
+    with pytest.raises(UsageError, match="the task regression is learned by mse or l1, not by cross_entropy"):
+        choose("regression", name="cross_entropy")
+
+
+def test_ignored_labels() -> None:
+    def ignored(loss: LossConfig, found: int | None) -> int | None:
+        config = TaskConfig(name="segmentation")
+        return choose_task(config, loss, None, ignored=found).spec.ignore_index
+
+    assert ignored(LossConfig(), None) == 255
+    assert ignored(LossConfig(), 9) == 9
+    assert ignored(LossConfig(ignore_index=0), 9) == 0
+    assert choose("token-classification").spec.ignore_index == -100
+    assert choose("classification").spec.ignore_index is None
+    with pytest.raises(UsageError, match="the task classification has no labels to ignore; leave out"):
+        choose("classification", ignore_index=3)
+
+
+def test_code_from_a_file_needs_to_be_named_by_the_user() -> None:
+    spec = TaskSpec(name="custom", loss="torch.nn:MSELoss")
+    with pytest.raises(
+        InputError, match=r"m\.pth names torch\.nn:MSELoss as the code of its loss; if you trust"
+    ):
+        make_task(spec, Trusted(model="torch.nn:MSELoss"), source="m.pth")
+    task = make_task(spec, Trusted(loss="torch.nn:MSELoss"), source="m.pth")
+    assert task.loss({"output": torch.ones(2)}, {"targets": torch.zeros(2)}).item() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "message"),
+    [
+        (
+            "classification",
+            torch.tensor([0, 7]),
+            "train sample 1 has the label 7, but the model has 2 classes",
+        ),
+        (
+            "custom",
+            torch.tensor([0.0, float("nan")]),
+            "train sample 1 has a NaN or infinite number in targets",
+        ),
+    ],
+)
+def test_checks_need_no_code_of_a_file(name: str, targets: Tensor, message: str) -> None:
+    task = make_task_for_checks(TaskSpec(name=name, loss="no.such:loss", classes=("a", "b")), source="m.json")
+    with pytest.raises(InputError, match=message):
+        task.check_targets({"targets": targets}, "train ")
+
+
+@pytest.mark.parametrize(("name", "loss"), [("sorting", "cross_entropy"), ("regression", "cross_entropy")])
+def test_an_unknown_task_of_a_file(name: str, loss: str) -> None:
+    with pytest.raises(
+        InputError, match=f"m.json has the task {name} with the loss {loss}, which is unknown"
+    ):
+        make_task(TaskSpec(name=name, loss=loss), source="m.json")
+
+
+def test_losses_are_named_nowhere_else() -> None:
+    """What belongs to a loss is asked of its task."""
+    wanted = r"cross_entropy|\bmse\b|bce_with_logits|\bl1\b"
+    found = subprocess.run(
+        ["git", "grep", "-nE", "--untracked", wanted, "--", "src", "native"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    allowed = ("src/edgetrain/tasks/", "src/edgetrain/config/")
+    assert [line for line in found.splitlines() if not line.startswith(allowed)] == []
+
+
+def test_every_file_of_tasks_is_used() -> None:
+    """A task that nobody registered would be dead code."""
+    folder = ROOT / "src" / "edgetrain" / "tasks"
+    imported = {
+        node.module
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module
+    }
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert files == {name for name in imported if re.fullmatch(r"\w+", name)}
