@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -50,6 +51,29 @@ def test_configuration_from_a_file(run, folder):
     assert document["description"]["samples"] == 30
     assert document["description"]["config"]["shift"] == ["invert"]
     assert run("pack", "--split", "validation").code == 2
+
+
+def test_named_tensors(run, folder):
+    pixels = np.zeros((10, 3, 4, 4), dtype=np.uint8)
+    np.savez(folder / "a.npz", image=pixels, ids=np.arange(10), size=np.ones(10))
+    ran = run(
+        *("pack", "--data", "arrays", "--data-dir", "a.npz", "-o", "a.ptd"),
+        *("--inputs", "image", "--inputs", "ids", "--targets", "size"),
+    )
+    assert ran.code == 0, ran.stderr
+    for text in (
+        "inputs: image",
+        "uint8 [3, 4, 4]",
+        "inputs: ids",
+        "int64 [1]",
+        "targets: size",
+        "float32 []",
+    ):
+        assert text in ran.stdout
+    assert "normalised with: ids" not in ran.stdout
+    description = json.loads((folder / "a.json").read_text())
+    assert (list(description["inputs"]), list(description["targets"])) == (["image", "ids"], ["size"])
+    assert set(read_tensors(folder / "a.ptd").entries) == {"image", "ids", "size"}
 
 
 @pytest.mark.parametrize("name", ["digits.train.ptd", "digits.train.json"])

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from edgetrain.artifacts.specs import Task, TensorSpec
+from edgetrain.artifacts.specs import InputSpec, TensorSpec
 from edgetrain.config.data import DataConfig
-from edgetrain.data import load_dataset
-from edgetrain.data.checks import check_fits, check_targets
+from edgetrain.data import Dataset, load_dataset
+from edgetrain.data.checks import check_fits
 from edgetrain.errors import InputError
 
-IMAGES = TensorSpec(shape=(1, 8, 8))
-CLASSIFY = Task()
-Y = torch.tensor([0, 1, 2, 9])
+IMAGES = {"inputs": InputSpec(shape=(1, 8, 8))}
+
+
+def anything(targets: Mapping[str, torch.Tensor], where: str) -> None:
+    """Stands for a task that any targets are good for."""
 
 
 def test_what_fits_passes() -> None:
-    check_targets(Y, CLASSIFY, 10)
-    check_targets(Y, CLASSIFY, None)
-    check_targets(torch.rand(4, 3), Task(loss="mse"), None)
-    check_targets(torch.ones(4, 3), Task(loss="bce_with_logits"), 3)
-    check_fits(load_dataset(DataConfig()), IMAGES, Task(classes=list("0123456789")))
+    data = load_dataset(DataConfig())
+    check_fits(data, IMAGES, anything, None)
+    check_fits(data, IMAGES, anything, list("0123456789"), {"targets": TensorSpec(shape=(), dtype="int64")})
 
 
 @pytest.mark.parametrize(
@@ -39,57 +42,88 @@ def test_what_fits_passes() -> None:
 )
 def test_shapes(options: dict[str, Any], shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        check_fits(load_dataset(DataConfig(**options)), TensorSpec(shape=shape), CLASSIFY)
+        check_fits(load_dataset(DataConfig(**options)), {"inputs": InputSpec(shape=shape)}, anything, None)
     assert message in str(caught.value)
 
 
-def test_a_label_out_of_range_is_named_with_its_sample() -> None:
+def test_the_task_sees_all_targets_of_both_splits() -> None:
+    seen: list[tuple[str, torch.Tensor]] = []
+    data = load_dataset(DataConfig())
+    check_fits(data, IMAGES, lambda targets, where: seen.append((where, targets["targets"])), None)
+    assert [where for where, _ in seen] == ["train ", "test "]
+    assert torch.equal(seen[0][1], data.train.labels)
+    assert torch.equal(seen[1][1], data.test.labels)
+
+
+def test_large_targets_are_seen_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int]] = []
+    args = {"task": "segment", "shape": [1, 4, 4], "samples": 10, "test_samples": 3}
+    data = load_dataset(DataConfig(name="synthetic", args=args))
+    monkeypatch.setattr("edgetrain.data.checks._PIECE_BYTES", 4 * 4 * 4 * 8)
+    check_fits(data, data.inputs, lambda t, where: seen.append((where, len(t["targets"]))), None)
+    assert seen == [
+        ("train ", 4),
+        ("train (counted from 4) ", 4),
+        ("train (counted from 8) ", 2),
+        ("test ", 3),
+    ]
+
+
+def two_inputs(folder: Path) -> Dataset:
+    pixels = np.zeros((6, 3, 4, 4), dtype=np.uint8)
+    np.savez(folder / "a.npz", image=pixels, numbers=pixels[:, 0, 0], kind=np.arange(6) % 2)
+    return load_dataset(
+        DataConfig(name="arrays", root=folder / "a.npz", inputs=["image", "numbers"], targets=["kind"])
+    )
+
+
+def test_several_inputs_are_told_apart(tmp_path: Path) -> None:
+    data = two_inputs(tmp_path)
+    image, numbers = InputSpec(shape=(3, 4, 4)), InputSpec(shape=(4,))
+    check_fits(data, {"numbers": numbers, "image": image}, anything, None)
+    with pytest.raises(InputError, match="samples numbers are 4, the model takes 5"):
+        check_fits(data, {"image": image, "numbers": InputSpec(shape=(5,))}, anything, None)
     with pytest.raises(
-        InputError, match=r"sample 3 has the label 9, but the model has 5 classes \(labels 0 to 4\)"
+        InputError, match="samples image are 3x4x4, the model takes 1x8x8; use --image-size 8 --channels 1"
     ):
-        check_targets(Y, CLASSIFY, 5)
-    with pytest.raises(InputError, match="sample 1 has the label -1"):
-        check_targets(torch.tensor([0, -1, 0, 0]), CLASSIFY, None)
-    data = load_dataset(DataConfig(name="synthetic", args={"shape": [2]}))
-    with pytest.raises(InputError, match="train sample 5 has the label 5, but the model has 5 classes"):
-        check_fits(data, TensorSpec(shape=(2,)), Task(classes=["a", "b", "c", "d", "e"]))
+        check_fits(data, {"image": IMAGES["inputs"], "numbers": numbers}, anything, None)
+    with pytest.raises(
+        InputError, match="takes the inputs image, the data has image, numbers; choose with --in"
+    ):
+        check_fits(data, {"image": image}, anything, None)
 
 
 @pytest.mark.parametrize(
-    ("targets", "task", "message"),
+    ("targets", "message"),
     [
-        (torch.zeros(4), "cross_entropy", "needs class labels.*float32.*--loss mse"),
-        (torch.zeros(4, 2, dtype=torch.int64), "cross_entropy", "one label per sample"),
-        (Y, "mse", "mse needs float32 targets, the data's are int64; use --loss cross_entropy"),
-        (Y, "l1", "l1 needs float32"),
         (
-            torch.tensor([0, 1]),
-            "bce_with_logits",
-            "bce_with_logits needs float32.*store the targets as float32",
+            {"targets": TensorSpec(shape=(2,))},
+            "targets are int64 scalar per sample, .* for float32 2; use other",
         ),
         (
-            torch.tensor([[0.0, 3.0]]),
-            "bce_with_logits",
-            "sample 0 has the target 3; bce_with_logits needs 0 to 1",
+            {"targets": TensorSpec(shape=(4,), dtype="int64")},
+            "targets are scalar per sample, .* for 4; use other",
         ),
-        (torch.tensor([[0.0]]), "bce_with_logits", "have the shape 1, the model predicts 2 labels"),
-        (torch.tensor([[0.0], [float("nan")]]), "mse", "targets of sample 1 hold a NaN"),
+        (
+            {"kind": TensorSpec(shape=(), dtype="int64")},
+            "takes the targets kind, the data has targets; choose",
+        ),
     ],
 )
-def test_targets_must_suit_the_loss(targets: torch.Tensor, task: Any, message: str) -> None:
+def test_targets_must_be_as_the_program_has_them(targets: dict[str, TensorSpec], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check_targets(targets, Task(loss=task), 2)
+        check_fits(load_dataset(DataConfig()), IMAGES, anything, None, targets)
 
 
 def test_inputs_must_be_of_the_right_kind() -> None:
-    ids = replace(load_dataset(DataConfig()), input=TensorSpec(shape=(1, 8, 8), dtype="int64"))
+    data = load_dataset(DataConfig())
+    ids = replace(data, inputs={"inputs": InputSpec(shape=(1, 8, 8), dtype="int64")})
     with pytest.raises(InputError, match="samples are int64, the model takes float32"):
-        check_fits(ids, IMAGES, CLASSIFY)
+        check_fits(ids, IMAGES, anything, None)
 
 
 def test_known_classes_at_other_labels_are_refused() -> None:
     data = load_dataset(DataConfig())
-    turned = list("1023456789")
     with pytest.raises(InputError, match="class '0' is label 0 in the data but 1 in the model"):
-        check_fits(data, IMAGES, Task(classes=turned))
-    check_fits(data, IMAGES, Task(classes=[f"other{i}" for i in range(10)]))
+        check_fits(data, IMAGES, anything, list("1023456789"))
+    check_fits(data, IMAGES, anything, [f"other{i}" for i in range(10)])

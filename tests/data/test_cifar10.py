@@ -39,21 +39,21 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("archive")
 def test_reads_channels_first_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     data = load_dataset(DataConfig(name="cifar10", root=tmp_path))
-    assert (len(data.train), len(data.test), data.input.shape) == (20, 10, (3, 32, 32))
+    assert (len(data.train), len(data.test), data.inputs["inputs"].shape) == (20, 10, (3, 32, 32))
     expected = stand_in("", True, True).data[4].transpose(2, 0, 1)
     capfd.readouterr()
     load_dataset(DataConfig(name="cifar10", root=tmp_path))
     assert capfd.readouterr() == ("", "")
-    assert np.array_equal(data.train.inputs([4])[0].numpy(), expected)
-    assert data.preprocessing.mean == (0.4914, 0.4822, 0.4465)
+    assert np.array_equal(data.train.inputs([4])["inputs"][0].numpy(), expected)
+    assert data.preprocessing["inputs"].mean == (0.4914, 0.4822, 0.4465)
     assert (data.augmentation.flip, data.augmentation.crop_padding) == (True, 4)
 
 
 @pytest.mark.usefixtures("archive")
 def test_grey_has_its_own_constants(tmp_path: Path) -> None:
     data = load_dataset(DataConfig(name="cifar10", root=tmp_path, channels=1))
-    assert data.input.shape == (1, 32, 32)
-    assert data.preprocessing.mean == (0.4809,)
+    assert data.inputs["inputs"].shape == (1, 32, 32)
+    assert data.preprocessing["inputs"].mean == (0.4809,)
 
 
 def test_failure_names_the_alternatives(tmp_path: Path) -> None:
@@ -88,13 +88,16 @@ def test_the_images_as_files() -> None:
     data = load_dataset(
         DataConfig(name="image-folder", root=root, images_per_class=20, test_images_per_class=10)
     )
-    assert data.input.shape == (3, 32, 32)
-    assert torch.bincount(data.train.targets).tolist() == [20] * 10
-    assert torch.bincount(data.test.targets).tolist() == [10] * 10
+    assert data.inputs["inputs"].shape == (3, 32, 32)
+    assert torch.bincount(data.train.labels).tolist() == [20] * 10
+    assert torch.bincount(data.test.labels).tolist() == [10] * 10
     assert data.classes is not None
     assert data.classes[3] == "cat"
     # Measured on 2,000 images, close to the constants of all 50,000.
     torch.testing.assert_close(
-        torch.tensor(data.preprocessing.mean), torch.tensor([0.4914, 0.4822, 0.4465]), atol=0.01, rtol=0
+        torch.tensor(data.preprocessing["inputs"].mean),
+        torch.tensor([0.4914, 0.4822, 0.4465]),
+        atol=0.01,
+        rtol=0,
     )
     assert (data.augmentation.flip, data.augmentation.crop_padding) == (True, 4)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edgetrain.artifacts.specs import Preprocessing
+from edgetrain.artifacts.specs import InputSpec
 from edgetrain.config.data import DataConfig
 from edgetrain.data import BatchLoader, Dataset, load_dataset, prepared
 from edgetrain.data.image_folder import FolderSplit
@@ -43,17 +43,17 @@ def load(root: Path, **options: Any) -> Dataset:
 
 def every_input(dataset: Dataset, split: str = "train") -> torch.Tensor:
     part = getattr(dataset, split)
-    return part.inputs(range(len(part)))
+    return part.inputs(range(len(part)))["inputs"]
 
 
 @pytest.mark.parametrize("test", ["test", "val", "validation"])
 def test_reads_both_splits(tmp_path: Path, test: str) -> None:
     data = load(split_folder(tmp_path, test))
     assert data.classes == ["cat", "dog"]
-    assert data.train.targets.tolist() == [0] * 5 + [1] * 5
-    assert data.test.targets.tolist() == [0, 0, 1, 1]
-    assert data.input.shape == (3, 6, 8)
-    assert data.train.inputs([2, 9])[:, :, 3, 3].tolist() == [[200, 10, 32], [20, 180, 64]]
+    assert data.train.labels.tolist() == [0] * 5 + [1] * 5
+    assert data.test.labels.tolist() == [0, 0, 1, 1]
+    assert data.inputs["inputs"].shape == (3, 6, 8)
+    assert data.train.inputs([2, 9])["inputs"][:, :, 3, 3].tolist() == [[200, 10, 32], [20, 180, 64]]
     assert (data.augmentation.flip, data.augmentation.crop_padding) == (True, 1)
 
 
@@ -61,8 +61,8 @@ def test_reads_both_splits(tmp_path: Path, test: str) -> None:
 def test_holds_out_a_part_where_there_is_no_test_folder(tmp_path: Path, below: str) -> None:
     fill(tmp_path / below, 5)
     data = load(tmp_path)
-    assert torch.bincount(data.train.targets).tolist() == [4, 4]
-    assert torch.bincount(data.test.targets).tolist() == [1, 1]
+    assert torch.bincount(data.train.labels).tolist() == [4, 4]
+    assert torch.bincount(data.test.labels).tolist() == [1, 1]
     seen = torch.cat([every_input(data), every_input(data, "test")])[:, 2, 0, 0]
     assert sorted(seen.tolist()) == [30, 31, 32, 33, 34, 60, 61, 62, 63, 64]
     assert torch.equal(every_input(load(tmp_path)), every_input(data))
@@ -79,7 +79,7 @@ def test_hidden_files_and_other_files_are_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".bmp", ".gif", ".webp", ".ppm", ".tif"])
 def test_file_types(tmp_path: Path, suffix: str) -> None:
     fill(tmp_path, 2, suffix)
-    pixel = load(tmp_path, test_fraction=0.5).train.inputs([0])[0, :, 2, 2].tolist()
+    pixel = load(tmp_path, test_fraction=0.5).train.inputs([0])["inputs"][0, :, 2, 2].tolist()
     assert pixel == pytest.approx([200, 10, 30], abs=6)
 
 
@@ -91,9 +91,9 @@ def test_pixel_modes_become_bytes(tmp_path: Path, mode: str, colour: Any, expect
     for i in range(2):
         paint(tmp_path / "only" / f"{i}.png", colour, mode=mode)
     data = load(tmp_path, test_fraction=0.5)
-    assert data.input.shape == (3, 6, 8)
-    assert data.train.inputs([0]).unique().tolist() == [expected]
-    assert load(tmp_path, test_fraction=0.5, channels=1).input.shape == (1, 6, 8)
+    assert data.inputs["inputs"].shape == (3, 6, 8)
+    assert data.train.inputs([0])["inputs"].unique().tolist() == [expected]
+    assert load(tmp_path, test_fraction=0.5, channels=1).inputs["inputs"].shape == (1, 6, 8)
 
 
 def test_sizes_must_match_or_be_made_to(tmp_path: Path) -> None:
@@ -102,23 +102,25 @@ def test_sizes_must_match_or_be_made_to(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"wide\.png is 9x6 pixels, the first image 8x6; use --image-size"):
         load(tmp_path)
     data = load(tmp_path, image_size=4, channels=1)
-    assert data.input.shape == (1, 4, 4)
-    assert data.train.inputs([10])[0, 0].unique().tolist() == [2]
+    assert data.inputs["inputs"].shape == (1, 4, 4)
+    assert data.train.inputs([10])["inputs"][0, 0].unique().tolist() == [2]
 
 
 def test_normalisation_is_measured_per_channel_on_unshifted_training_images(tmp_path: Path) -> None:
     split_folder(tmp_path)
     data = load(tmp_path)
     pixels = every_input(data).double() / 255
-    assert data.preprocessing.mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-6)
-    assert data.preprocessing.std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist(), abs=1e-6)
+    assert data.preprocessing["inputs"].mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-6)
+    assert data.preprocessing["inputs"].std == pytest.approx(
+        pixels.std((0, 2, 3), correction=0).tolist(), abs=1e-6
+    )
     assert load(tmp_path, shift=["invert"], images_per_class=1).preprocessing == data.preprocessing
 
 
 def test_a_constant_channel_is_not_divided_by_zero(tmp_path: Path) -> None:
     for i in range(4):
         paint(tmp_path / "only" / f"{i}.png", (10, 20, 30))
-    assert load(tmp_path).preprocessing.std == (1.0, 1.0, 1.0)
+    assert load(tmp_path).preprocessing["inputs"].std == (1.0, 1.0, 1.0)
 
 
 def test_lazily_decoded_samples_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +138,7 @@ def test_lazily_decoded_samples_are_the_same(tmp_path: Path, monkeypatch: pytest
 
 def _batches(data: Dataset) -> list[torch.Tensor]:
     loader = BatchLoader(data.train, data.preprocessing, 2, shuffle=True, augmentation=data.augmentation)
-    return [batch.inputs for batch in loader.epoch(0)]
+    return [batch.inputs["inputs"] for batch in loader.epoch(0)]
 
 
 def test_only_the_images_in_use_and_those_measured_are_decoded(tmp_path: Path, monkeypatch: Any) -> None:
@@ -144,7 +146,7 @@ def test_only_the_images_in_use_and_those_measured_are_decoded(tmp_path: Path, m
     decoded: list[int] = []
     original = FolderSplit.inputs
 
-    def counting(self: FolderSplit, indices: Any) -> torch.Tensor:
+    def counting(self: FolderSplit, indices: Any) -> dict[str, torch.Tensor]:
         decoded.append(len(indices))
         return original(self, indices)
 
@@ -154,7 +156,7 @@ def test_only_the_images_in_use_and_those_measured_are_decoded(tmp_path: Path, m
     decoded.clear()
     load_dataset(
         DataConfig(name="image-folder", root=tmp_path, images_per_class=1, test_images_per_class=1),
-        preprocessing=Preprocessing(),
+        program={"inputs": InputSpec(shape=(3, 6, 8))},
     )
     assert max(decoded) == 2
 
@@ -214,6 +216,6 @@ def test_one_image_cant_be_held_out(tmp_path: Path) -> None:
 
 def test_classes_by_name_with_a_suggestion(tmp_path: Path) -> None:
     split_folder(tmp_path)
-    assert load(tmp_path, shift=["classes:dog"]).train.targets.tolist() == [1] * 5
+    assert load(tmp_path, shift=["classes:dog"]).train.labels.tolist() == [1] * 5
     with pytest.raises(ConfigError, match="'dogg' is no class; did you mean 'dog'"):
         load(tmp_path, shift=["classes:dogg"])

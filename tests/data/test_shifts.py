@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from edgetrain.config.data import DataConfig
 from edgetrain.data import Dataset, load_dataset
-from edgetrain.data.shifts import add_noise, blur, rotate
+from edgetrain.data.shifts import add_noise, blur, rotate, rotate_masks
 from edgetrain.errors import ConfigError
 
 ARROW = torch.tensor([[[[1, 2, 3], [4, 5, 6]]]], dtype=torch.uint8)
@@ -21,7 +23,7 @@ def digits(*shift: str, **options: Any) -> Dataset:
 
 def every_input(dataset: Dataset, split: str = "train") -> torch.Tensor:
     part = getattr(dataset, split)
-    return part.inputs(range(len(part)))
+    return part.inputs(range(len(part)))["inputs"]
 
 
 def test_quarter_turns_are_exact_and_counter_clockwise() -> None:
@@ -41,6 +43,47 @@ def test_other_angles_turn_the_same_way() -> None:
     assert float(columns.float().mean()) > 13
 
 
+def test_masks_turn_with_their_images() -> None:
+    labels = ARROW[:, 0].to(torch.int64)
+    assert torch.equal(rotate_masks(labels, 90, 255), rotate(ARROW, 90)[:, 0].to(torch.int64))
+    image = torch.zeros(1, 1, 21, 21, dtype=torch.uint8)
+    image[:, :, 5:16, 5:16] = 200
+    mask = (image[:, 0] > 0).to(torch.int64) * 300  # labels need not fit into a byte
+    turned = rotate_masks(mask, 30, 255)
+    assert turned.dtype == torch.int64
+    assert turned.unique().tolist() == [0, 255, 300]
+    assert turned[0, 0, 0] == 255
+    assert turned[0, 10, 10] == 300
+    seen = rotate(image, 30)[0, 0]
+    assert float(((seen > 100) == (turned[0] == 300)).float().mean()) > 0.98
+
+
+def test_masks_of_a_data_set_turn_with_their_images(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4, (6, 1, 5, 7), dtype=np.uint8)
+    path = tmp_path / "data.npz"
+    np.savez(path, inputs=pixels, targets=pixels[:, 0])
+    data = load_dataset(DataConfig(name="arrays", root=path, shift=["rotate:90", "invert"]))
+    every = data.train.samples(range(len(data.train)))
+    assert data.targets["targets"].shape == (7, 5)
+    assert torch.equal(255 - every.inputs["inputs"][:, 0].to(torch.int64), every.targets["targets"])
+    np.savez(path, inputs=pixels, targets=pixels[:, 0].astype(np.float32))
+    with pytest.raises(ConfigError, match=r"rotate would change images but not the targets targets"):
+        load_dataset(DataConfig(name="arrays", root=path, shift=["rotate:90"]))
+
+
+def test_each_input_gets_noise_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    numbers = np.zeros((10, 4), dtype=np.float32)
+    np.savez(path, inputs=numbers, a=numbers, ids=np.arange(10), y=np.arange(10) % 2)
+    both = load_dataset(
+        DataConfig(name="arrays", root=path, inputs=["inputs", "a", "ids"], shift=["noise:1"])
+    ).train.inputs(range(8))
+    assert not torch.equal(both["inputs"], both["a"])
+    assert both["ids"].dtype == torch.int64
+    alone = load_dataset(DataConfig(name="arrays", root=path, shift=["noise:1"])).train.inputs(range(8))
+    assert torch.equal(alone["inputs"], both["inputs"])
+
+
 def test_blur_keeps_the_mean_and_spreads_a_point() -> None:
     image = torch.zeros(1, 2, 15, 15, dtype=torch.uint8)
     image[0, 0, 7, 7] = 255
@@ -56,7 +99,7 @@ def test_blur_keeps_the_mean_and_spreads_a_point() -> None:
 def test_noise_has_its_size_and_depends_on_the_row_alone() -> None:
     grey = torch.full((400, 1, 8, 8), 128, dtype=torch.uint8)
     rows = torch.arange(400)
-    noisy = add_noise(grey, rows, 0.1, seed=0, split="train")
+    noisy = add_noise(grey, rows, 0.1, 0, "train")
     assert abs(float(noisy.float().std()) / 255 - 0.1) < 0.005
     assert torch.equal(add_noise(grey[:3], rows[[7, 5, 9]], 0.1, 0, "train"), noisy[[7, 5, 9]])
     assert not torch.equal(add_noise(grey[:1], rows[:1], 0.1, 1, "train"), noisy[:1])
@@ -71,7 +114,7 @@ def test_shifts_apply_to_both_splits_in_order() -> None:
     for split in ("train", "test"):
         expected = 255 - torch.rot90(every_input(plain, split), 1, (2, 3))
         assert torch.equal(every_input(shifted, split), expected)
-        assert torch.equal(getattr(shifted, split).targets, getattr(plain, split).targets)
+        assert torch.equal(getattr(shifted, split).labels, getattr(plain, split).labels)
 
 
 def test_normalisation_is_that_of_the_unshifted_data() -> None:
@@ -87,10 +130,10 @@ def test_a_subset_sees_the_noise_of_the_whole() -> None:
 
 def test_chosen_classes_keep_their_labels() -> None:
     data = digits("classes:7,2", images_per_class=4)
-    assert torch.bincount(data.train.targets).tolist() == [0, 0, 4, 0, 0, 0, 0, 4]
-    assert sorted(data.test.targets.unique().tolist()) == [2, 7]
+    assert torch.bincount(data.train.labels).tolist() == [0, 0, 4, 0, 0, 0, 0, 4]
+    assert sorted(data.test.labels.unique().tolist()) == [2, 7]
     assert data.classes == list("0123456789")
-    assert digits("classes:1,2", "classes:2,3").train.targets.unique().tolist() == [2]
+    assert digits("classes:1,2", "classes:2,3").train.labels.unique().tolist() == [2]
 
 
 def test_unknown_and_contradicting_classes() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..artifacts.specs import INPUTS, TARGETS
 from ..errors import UsageError
 from .command import Invocation
 from .console import Table, file_text, number_text
@@ -58,11 +59,20 @@ def _rows(path: Path, description: Path, packed: Any) -> Iterator[tuple[str, Any
     yield "data", file_text(path)
     yield "description", file_text(description)
     yield "samples", f"{packed.samples:,}"
-    yield "inputs", f"{packed.input.dtype} {packed.input.shape}"
-    yield "targets", f"{packed.targets.dtype} {packed.targets.shape}"
-    yield "classes", len(packed.task.classes) if packed.task.classes else None
-    yield "usually normalised with", _preprocessing(packed.preprocessing)
+    for name, stored in packed.inputs.items():
+        yield _called("inputs", name), f"{stored.dtype} {stored.shape}"
+    for name, stored in packed.targets.items():
+        yield _called("targets", name), f"{stored.dtype} {stored.shape}"
+    yield "classes", len(packed.classes) if packed.classes else packed.outputs
+    for name, stored in packed.inputs.items():
+        if stored.dtype != "int64":
+            yield _called("usually normalised with", name), _preprocessing(stored.preprocessing)
     yield "usual augmentation, not in the file", _augmentation(packed.augmentation)
+
+
+def _called(what: str, name: str) -> str:
+    """What a row says, and of which tensor, where somebody named it."""
+    return what if name in (INPUTS, TARGETS) else f"{what}: {name}"
 
 
 def _preprocessing(used: Any) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,51 +12,48 @@ from ..artifacts.packed import PackedDataset
 from ..config.data import DataConfig
 from ..errors import InputError, UsageError
 from ..reporting import Reporter
+from .array_names import Part, read_parts
 from .augment import Augmentation
-from .base import Source, TensorSplit, is_image
-from .packed import read_packed
-from .prepared import chunks
+from .base import IGNORED_PIXEL, IGNORED_TOKEN, Source, Split, TensorSplit, dtype_text
+from .packed import is_packed, read_packed
+from .prepared import bytes_of, chunks
 from .subset import hold_out
 
-_NAMES = {
-    "inputs": ("inputs", "x", "x_train"),
-    "targets": ("targets", "y", "y_train"),
-    "test_inputs": ("test_inputs", "x_test"),
-    "test_targets": ("test_targets", "y_test"),
-}
 _MOST_CLASSES = 100_000
 
 
 def read_arrays(config: DataConfig, reporter: Reporter) -> Source:
-    """Reads `inputs` and `targets`, and `test_inputs` and `test_targets` where the file has them.
+    """Reads the inputs and targets that `data.inputs` and `data.targets` name, or `inputs` and `targets`; and
+    those of a test part where the file has one.
 
-    Inputs stay uint8 or become float32 (or int64 ids); integer targets become int64 labels, floating-point
-    ones float32 values. Without a test part, `data.test_fraction` of the samples is held out. What `edgetrain
+    Inputs stay uint8 or become float32 (or int64 ids); integer targets become labels, floating-point ones
+    float32 values. Without a test part, `data.test_fraction` of the samples is held out. What `edgetrain
     pack` wrote keeps its classes, its normalisation and its usual augmentation.
 
     Raises:
-        UsageError: no file is given.
+        UsageError: no file is given, or an array is named twice.
         InputError: the file is missing or damaged, or its arrays don't fit together.
     """
-    if config.root is None:
+    path = config.root
+    if path is None:
         raise UsageError("--data arrays needs --data-dir FILE, a .npz, .safetensors or packed .ptd file")
-    packed = read_packed(config.root) if config.root.is_dir() or config.root.suffix == ".ptd" else None
-    found = packed.tensors if packed else _by_role(read_tensors(config.root), config.root)
-    train = _split(found, "", config.root)
-    if "test_inputs" in found:
-        test = _split(found, "test_", config.root)
-        _check_alike(train, test, config.root)
-    else:
+    packed = read_packed(path, config) if is_packed(path) else None
+    train_part, test_part = (packed.train, packed.test) if packed else read_parts(path, config)
+    train = _split(train_part, path)
+    if test_part is None:
         train, test = _hold_out(train, config)
-    classes = _classes(train, test, config.root)
+    else:
+        test = _split(test_part, path)
+        _check_alike(train, test, path)
+    source = _with_classes(Source(train=train, test=test, classes=None))
     if packed is None or packed.description is None:
-        return Source(train=train, test=test, classes=classes)
-    return _described(Source(train=train, test=test, classes=classes), packed.description, config.root)
+        return source
+    return _described(source, packed.description, path)
 
 
 def _described(source: Source, description: PackedDataset, path: Path) -> Source:
     """The source with what its description knows and its arrays don't."""
-    names = description.task.classes
+    names = description.classes
     if names is not None and source.classes is not None and len(source.classes) > len(names):
         raise InputError(
             f"{path} has labels up to {len(source.classes) - 1}, but its description names {len(names)} "
@@ -69,99 +63,27 @@ def _described(source: Source, description: PackedDataset, path: Path) -> Source
     return replace(
         source,
         classes=names,
-        preprocessing=description.preprocessing,
-        measure=is_image(source.train.inputs([0])[0]),
+        outputs=description.outputs,
+        task=description.task,
+        ignored=description.ignored,
+        preprocessing={name: stored.preprocessing for name, stored in description.inputs.items()},
+        measure=True,
         augmentation=Augmentation(usual.flip, usual.crop_padding),
     )
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads all arrays of a file; nothing in it is executed.
-
-    Raises:
-        InputError: it is missing, damaged, of another kind, or holds Python objects.
-    """
-    if not path.is_file():
-        raise InputError(
-            f"{path} does not exist or is no file; --data-dir names a .npz, .safetensors or packed .ptd file"
-        )
-    if path.suffix == ".npz":
-        return _read_npz(path)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    raise InputError(
-        f"{path} is neither .npz, .safetensors nor .ptd; save it with numpy.savez or safetensors, or make it "
-        "with edgetrain pack"
+def _split(part: Part, path: Path) -> TensorSplit:
+    arrays = {f"{part.prefix}{name}": a for name, a in (*part.inputs.items(), *part.targets.items())}
+    if any(a.dim() == 0 for a in arrays.values()) or len({len(a) for a in arrays.values()}) != 1:
+        shapes = ", ".join(f"{name} have shape {list(a.shape)}" for name, a in arrays.items())
+        raise InputError(f"{path}: {shapes}; all need one entry per sample first")
+    empty = next((name for name in part.inputs if part.inputs[name].numel() == 0), None)
+    if empty is not None:
+        raise InputError(f"{path}: {part.prefix}{empty} are empty")
+    return TensorSplit(
+        {name: _inputs(values, f"{part.prefix}{name}", path) for name, values in part.inputs.items()},
+        {name: _targets(values, f"{part.prefix}{name}", path) for name, values in part.targets.items()},
     )
-
-
-def _read_npz(path: Path) -> dict[str, Tensor]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-    ) as error:
-        raise InputError(f"{path} is damaged or no plain .npz file ({error})") from error
-    return {name: _from_numpy(array, name, path) for name, array in arrays.items() if name in _known_names()}
-
-
-def _from_numpy(array: np.ndarray, name: str, path: Path) -> Tensor:
-    """Numbers of any width and byte order as uint8, int64, float32 or bool."""
-    wide = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}.get(array.dtype.kind)
-    if wide is None:
-        raise InputError(f"{path}: '{name}' holds {array.dtype}, not numbers")
-    with np.errstate(over="ignore"):
-        return torch.from_numpy(
-            np.array(array, dtype=np.uint8 if array.dtype == np.uint8 else wide, order="C")
-        )
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise InputError(f"{path} is damaged or no .safetensors file ({error})") from error
-
-
-def _known_names() -> set[str]:
-    return {name for names in _NAMES.values() for name in names}
-
-
-def _by_role(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    found = {
-        role: next(tensors[name] for name in names if name in tensors)
-        for role, names in _NAMES.items()
-        if any(name in tensors for name in names)
-    }
-    missing = [role for role in ("inputs", "targets") if role not in found]
-    if len(found.keys() & {"test_inputs", "test_targets"}) == 1:
-        missing += [role for role in ("test_inputs", "test_targets") if role not in found]
-    if missing:
-        accepted = "; ".join(f"'{role}' (or {', '.join(_NAMES[role][1:])})" for role in missing)
-        raise InputError(f"{path} lacks {accepted}")
-    return found
-
-
-def _split(found: dict[str, Tensor], prefix: str, path: Path) -> TensorSplit:
-    inputs, targets = found[f"{prefix}inputs"], found[f"{prefix}targets"]
-    if inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets):
-        raise InputError(
-            f"{path}: {prefix}inputs have shape {list(inputs.shape)}, {prefix}targets {list(targets.shape)}; "
-            "both need one entry per sample first"
-        )
-    if inputs.numel() == 0:
-        raise InputError(f"{path}: {prefix}inputs are empty")
-    return TensorSplit(_inputs(inputs, f"{prefix}inputs", path), _targets(targets, f"{prefix}targets", path))
 
 
 def _inputs(values: Tensor, name: str, path: Path) -> Tensor:
@@ -179,22 +101,21 @@ def _targets(values: Tensor, name: str, path: Path) -> Tensor:
     if values.is_floating_point():
         return _finite(values.to(torch.float32), name, path)
     _refuse_complex(values, name, path)
-    labels = values.to(torch.int64)
-    if labels.dim() == 2 and labels.shape[1] == 1:
-        labels = labels.squeeze(1)
-    if labels.dim() != 1:
-        raise InputError(
-            f"{path}: integer {name} are class labels and need the shape [N], not {list(labels.shape)}; "
-            "store multi-label or regression targets as float32"
-        )
+    labels = values.squeeze(1) if values.dim() == 2 and values.shape[1] == 1 else values
+    if labels.dtype != torch.uint8 or labels.dim() == 1:  # masks stay as small as they are
+        labels = labels.to(torch.int64)
     _check_labels(labels, name, path)
     return labels
 
 
 def _check_labels(labels: Tensor, name: str, path: Path) -> None:
-    smallest, largest = int(labels.min()), int(labels.max())
-    if smallest < 0:
-        raise InputError(f"{path}: {name}[{int(labels.argmin())}] is {smallest}; labels count from 0")
+    """Pixels and tokens may also have a label that counts for nothing, as -100."""
+    if labels.numel() == 0:
+        raise InputError(f"{path}: {name} are empty")
+    if labels.dim() == 1 and int(labels.min()) < 0:
+        where = int(labels.argmin())
+        raise InputError(f"{path}: {name}[{where}] is {int(labels[where])}; labels count from 0")
+    largest = int(labels.max())
     if largest >= _MOST_CLASSES:
         raise InputError(
             f"{path}: {name} go up to {largest}, too many classes; store regression targets as float32"
@@ -207,6 +128,8 @@ def _refuse_complex(values: Tensor, name: str, path: Path) -> None:
 
 
 def _finite(values: Tensor, name: str, path: Path) -> Tensor:
+    if values.numel() == 0:
+        return values
     for first, last in chunks(len(values), values[0].numel() * values.element_size()):
         bad = torch.nonzero(~torch.isfinite(values[first:last]))
         if len(bad):
@@ -216,31 +139,51 @@ def _finite(values: Tensor, name: str, path: Path) -> Tensor:
 
 
 def _check_alike(train: TensorSplit, test: TensorSplit, path: Path) -> None:
-    for name, one, other in (
-        ("inputs", train.inputs([0]), test.inputs([0])),
-        ("targets", train.targets, test.targets),
-    ):
-        if one.shape[1:] != other.shape[1:] or one.dtype != other.dtype:
+    one, other = train.samples([0]), test.samples([0])
+    for name, here in (one.inputs | one.targets).items():
+        there = (other.inputs | other.targets)[name]
+        if here.shape != there.shape or here.dtype != there.dtype:
             raise InputError(
-                f"{path}: a sample's {name} are {one.dtype} {list(one.shape[1:])} for training and "
-                f"{other.dtype} {list(other.shape[1:])} for testing; they must be alike"
+                f"{path}: a sample's {name} are {dtype_text(here.dtype)} {list(here.shape[1:])} for training "
+                f"and {dtype_text(there.dtype)} {list(there.shape[1:])} for testing; they must be alike"
             )
 
 
 def _hold_out(every: TensorSplit, config: DataConfig) -> tuple[TensorSplit, TensorSplit]:
-    train, test = hold_out(every.targets, config.test_fraction, config.seed)
+    train, test = hold_out(len(every), every.labels, config.test_fraction, config.seed)
     if len(test) == 0:
         raise InputError(
             f"{config.root}: too few samples ({len(every)}) to hold some out for testing; "
             "add test_inputs and test_targets to the file"
         )
-    return (
-        TensorSplit(every.inputs(train), every.targets[train]),
-        TensorSplit(every.inputs(test), every.targets[test]),
-    )
+    return every.part(train), every.part(test)
 
 
-def _classes(train: TensorSplit, test: TensorSplit, path: Path) -> list[str] | None:
-    if train.targets.dtype != torch.int64:
-        return None
-    return [str(label) for label in range(int(max(train.targets.max(), test.targets.max())) + 1)]
+def _with_classes(source: Source) -> Source:
+    """The source with classes called by their numbers, where its only targets are labels; and with the label
+    that counts for nothing, of pixels ([N, H, W]) or tokens ([N, T]): a negative one, or the usual one."""
+    targets = list(source.train.targets([0]).values())
+    if len(targets) != 1 or targets[0].dtype != torch.int64:
+        return source
+    splits = (source.train, source.test)
+    ranges = [_label_range(split, None) for split in splits]
+    smallest, largest = min(low for low, _ in ranges), max(high for _, high in ranges)
+    ignored: int | None = None
+    if targets[0].dim() == 2:
+        ignored = smallest if smallest < 0 else IGNORED_TOKEN
+    elif targets[0].dim() > 2:
+        ignored = smallest if smallest < 0 else IGNORED_PIXEL if largest <= IGNORED_PIXEL else IGNORED_TOKEN
+        if ignored == largest:
+            largest = max(_label_range(split, ignored)[1] for split in splits)
+    return replace(source, classes=[str(label) for label in range(largest + 1)], ignored=ignored)
+
+
+def _label_range(split: Split, left_out: int | None) -> tuple[int, int]:
+    """The smallest and the largest label; 0 counts as one of them."""
+    smallest = largest = 0
+    for first, last in chunks(len(split), bytes_of(split.targets([0]))):
+        labels = next(iter(split.targets(torch.arange(first, last)).values()))
+        kept = labels if left_out is None else labels[labels != left_out]
+        if kept.numel():
+            smallest, largest = min(smallest, int(kept.min())), max(largest, int(kept.max()))
+    return smallest, largest

@@ -1,8 +1,8 @@
-"""Random mirroring and moving of training images."""
+"""Random mirroring and moving of training images, and of the masks that go with them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,14 +15,22 @@ class Augmentation:
 
     Attributes:
         flip: mirror half of the images horizontally.
-        crop_padding: move each image by up to this many pixels in both directions; what comes in is 0.
+        crop_padding: move each image by up to this many pixels in both directions.
+        images: names of the inputs that are images; what comes in at their borders is 0.
+        masks: targets that go with them, by name; what comes in there is this label.
     """
 
     flip: bool = False
     crop_padding: int = 0
+    images: tuple[str, ...] = ()
+    masks: dict[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return self.flip or self.crop_padding > 0
+
+    def ignoring(self, label: int | None) -> Augmentation:
+        """The same, but what comes into masks is the label that a task ignores, if it has one."""
+        return self if label is None else replace(self, masks=dict.fromkeys(self.masks, label))
 
 
 @dataclass(frozen=True)
@@ -51,17 +59,19 @@ def draw_augmentation(
     return AugmentationDraw(mirrored & augmentation.flip, offsets)
 
 
-def augment_images(images: Tensor, augmentation: Augmentation, draw: AugmentationDraw) -> Tensor:
+def move_images(images: Tensor, padding: int, draw: AugmentationDraw, fill: int = 0) -> Tensor:
     """Crops and mirrors each image as drawn.
 
     Args:
-        images: [B, C, H, W], any dtype.
+        images: [B, ..., H, W], any dtype.
+        padding: by how much images may be moved; `fill` comes in.
     Returns:
         new tensor of the same shape and dtype.
     """
     height, width = images.shape[-2:]
-    padded = functional.pad(images, [augmentation.crop_padding] * 4)
+    padded = functional.pad(images, [padding] * 4, value=fill)
     cropped = torch.empty_like(images)
     for i, (row, column) in enumerate(draw.offsets.tolist()):
-        cropped[i] = padded[i, :, row : row + height, column : column + width]
-    return torch.where(draw.mirrored[:, None, None, None], cropped.flip(3), cropped)
+        cropped[i] = padded[i, ..., row : row + height, column : column + width]
+    mirrored = draw.mirrored.view(-1, *[1] * (images.dim() - 1))
+    return torch.where(mirrored, cropped.flip(-1), cropped)

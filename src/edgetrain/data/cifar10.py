@@ -64,4 +64,4 @@ def _open(root: Path, train: bool) -> Any:
 
 def _split(data: Any) -> TensorSplit:
     images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
-    return TensorSplit(images, torch.tensor(data.targets, dtype=torch.int64))
+    return TensorSplit.of(images, torch.tensor(data.targets, dtype=torch.int64))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
+from .folders import is_hidden
 from .images import resize
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff"})
+
+File = TypeVar("File")
 
 # Pixels of an image from which on decoding, done outside Python's lock, outweighs what needs the lock.
 _WORTH_THREADS = 128 * 128
@@ -37,6 +42,18 @@ class ImageFormat:
     required: tuple[int, int] | None = None
 
 
+def format_for(channels: int | None, size: int | None, first: Path) -> ImageFormat:
+    """The form of a data set's images: RGB and as large as the first one, where nothing else is wanted."""
+    return ImageFormat(channels or 3, size, None if size is not None else image_size_of(first))
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files in a folder, in alphabetical order; hidden and other files are passed over."""
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not is_hidden(path)
+    )
+
+
 def decode_images(paths: list[Path], image_format: ImageFormat) -> Tensor:
     """Decodes B files, large ones with as many threads as there are cores.
 
@@ -45,16 +62,25 @@ def decode_images(paths: list[Path], image_format: ImageFormat) -> Tensor:
     Raises:
         InputError: a file is damaged or has another size than the others.
     """
-    workers = min(len(paths), os.cpu_count() or 1, 8)
-    if workers <= 1 or math.prod(image_size_of(paths[0])) < _WORTH_THREADS:
-        return _decode_all(paths, image_format)
-    pieces = [paths[i * len(paths) // workers : (i + 1) * len(paths) // workers] for i in range(workers)]
+    return decode_together(paths, lambda path: _decode(path, image_format), image_size_of(paths[0]))
+
+
+def decode_together(files: list[File], decode: Callable[[File], Tensor], size: tuple[int, int]) -> Tensor:
+    """Decodes B files of [1, ...] each to [B, ...], large ones with as many threads as there are cores.
+
+    Args:
+        size: height and width of the first.
+    """
+
+    def all_of(piece: list[File]) -> Tensor:
+        return torch.cat([decode(file) for file in piece])
+
+    workers = min(len(files), os.cpu_count() or 1, 8)
+    if workers <= 1 or math.prod(size) < _WORTH_THREADS:
+        return all_of(files)
+    pieces = [files[i * len(files) // workers : (i + 1) * len(files) // workers] for i in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
-        return torch.cat(list(pool.map(lambda piece: _decode_all(piece, image_format), pieces)))
-
-
-def _decode_all(paths: list[Path], image_format: ImageFormat) -> Tensor:
-    return torch.cat([_decode(path, image_format) for path in paths])
+        return torch.cat(list(pool.map(all_of, pieces)))
 
 
 def _decode(path: Path, image_format: ImageFormat) -> Tensor:

@@ -22,10 +22,11 @@ def read_digits(config: DataConfig, reporter: Reporter) -> Source:
     pixels = torch.from_numpy(digits.images) * (255 / _LARGEST_STORED)
     images = pixels.round().to(torch.uint8).unsqueeze(1)
     targets = torch.from_numpy(digits.target).to(torch.int64)
-    train, test = hold_out(targets, config.test_fraction, config.seed)
+    every = TensorSplit.of(images, targets)
+    train, test = hold_out(len(every), targets, config.test_fraction, config.seed)
     return Source(
-        train=TensorSplit(images[train], targets[train]),
-        test=TensorSplit(images[test], targets[test]),
+        train=every.part(train),
+        test=every.part(test),
         classes=[str(digit) for digit in range(10)],
         usual={1: _USUAL, 3: _USUAL},
         crops=True,

@@ -8,20 +8,28 @@ import torch
 from torch import Tensor
 
 from .base import Split
+from .prepared import chunks
 
 _LOOKED_AT = 16
 
 
 def fingerprint(split: Split) -> str:
-    """SHA-256 over all targets and a few evenly spaced samples, as they are stored."""
+    """SHA-256 over all targets and the inputs of a few evenly spaced samples, as they are stored."""
     count = min(len(split), _LOOKED_AT)
     rows = torch.arange(count) * len(split) // count
-    digest = hashlib.sha256()
-    for tensor in (split.targets, split.inputs(rows)):
-        digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(_bytes(tensor))
+    digest = hashlib.sha256(f"{len(split)} samples".encode())
+    for name, values in split.inputs(rows).items():
+        digest.update(_header(name, values) + _bytes(values))
+    for name, sample in split.targets([0]).items():
+        digest.update(_header(name, sample))
+        for first, last in chunks(len(split), sample.numel() * sample.element_size()):
+            digest.update(_bytes(split.targets(torch.arange(first, last))[name]))
     return digest.hexdigest()
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.contiguous().numpy().tobytes()
+def _header(name: str, values: Tensor) -> bytes:
+    return f"{name} {values.dtype} {list(values.shape)}".encode()
+
+
+def _bytes(values: Tensor) -> bytes:
+    return values.contiguous().numpy().tobytes()

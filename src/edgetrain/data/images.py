@@ -1,4 +1,4 @@
-"""Size and channels of images. What goes in and comes out is uint8 [B, C, H, W]."""
+"""Size and channels of images, uint8 [B, C, H, W]; size of their masks, int64 or uint8 [B, H, W]."""
 
 from __future__ import annotations
 
@@ -28,3 +28,12 @@ def resize(images: Tensor, size: int) -> Tensor:
     return functional.interpolate(
         images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
     )
+
+
+def resize_masks(masks: Tensor, size: int) -> Tensor:
+    """Resizes to `size` x `size` pixels; each gets the label of the pixel nearest to its middle."""
+    height, width = masks.shape[-2:]
+    if (height, width) == (size, size):
+        return masks
+    middles = 2 * torch.arange(size) + 1
+    return masks[..., (middles * height // (2 * size)).unsqueeze(1), middles * width // (2 * size)]

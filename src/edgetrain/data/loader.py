@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..artifacts.specs import Preprocessing
-from .augment import Augmentation, augment_images, draw_augmentation
-from .base import Split
+from .augment import Augmentation, AugmentationDraw, draw_augmentation, move_images
+from .base import Samples, Split
 from .seeds import generator_for
 
 
@@ -19,17 +19,21 @@ class Batch:
     """One step's samples.
 
     Attributes:
-        inputs: preprocessed and contiguous, float32 [B, *sample shape] (int64 where samples are ids).
-        targets: int64 [B] or float32 [B, ...].
+        inputs: by name, preprocessed and contiguous, float32 [B, *sample shape] (int64 where they are ids).
+        targets: by name: int64 or float32 [B, ...].
         weight: factor for this rank's mean loss, so that the average of the weighted means over all ranks
             is the mean over all samples; 0.0 where this rank only takes part for company.
         index: position of the batch in its epoch.
     """
 
-    inputs: Tensor
-    targets: Tensor
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
     weight: float = 1.0
     index: int = 0
+
+    def __len__(self) -> int:
+        """How many samples it has."""
+        return len(next(iter(self.inputs.values())))
 
 
 class BatchLoader:
@@ -43,16 +47,17 @@ class BatchLoader:
     exactly what a single process with the larger batch sees.
 
     Args:
+        preprocessing: of every input, by name.
         batch_size: samples per batch and process.
         shuffle: visit the samples in another random order each epoch.
-        augmentation: applied to every batch; samples must then be images [C, H, W].
+        augmentation: applied to every batch; images [C, H, W] of a sample and masks [H, W] move alike.
         rank: number of this process, from 0.
     """
 
     def __init__(
         self,
         split: Split,
-        preprocessing: Preprocessing,
+        preprocessing: Mapping[str, Preprocessing],
         batch_size: int,
         *,
         shuffle: bool = False,
@@ -99,13 +104,27 @@ class BatchLoader:
         if first == last:
             first, last = 0, 1
         rows = global_rows[first:last]
-        inputs = self._split.inputs(rows)
+        samples = self._split.samples(rows)
         if self._augmentation:
             generator = generator_for(self._seed, "augment", epoch, index)
             draw = draw_augmentation(self._augmentation, len(global_rows), generator)
-            inputs = augment_images(inputs, self._augmentation, draw.part(first, last))
-        inputs = self._preprocessing.apply(inputs).contiguous()
-        return Batch(inputs, self._split.targets[rows], weight, index)
+            samples = _augment(samples, self._augmentation, draw.part(first, last))
+        inputs = {
+            name: self._preprocessing[name].apply(stored).contiguous()
+            for name, stored in samples.inputs.items()
+        }
+        return Batch(inputs, samples.targets, weight, index)
+
+
+def _augment(samples: Samples, augmentation: Augmentation, draw: AugmentationDraw) -> Samples:
+    """Moves all images and masks of a sample alike."""
+    padding = augmentation.crop_padding
+    images = {name: move_images(samples.inputs[name], padding, draw) for name in augmentation.images}
+    masks = {
+        name: move_images(samples.targets[name], padding, draw, fill)
+        for name, fill in augmentation.masks.items()
+    }
+    return Samples({**samples.inputs, **images}, {**samples.targets, **masks})
 
 
 def part_of_rank(count: int, rank: int, world_size: int) -> tuple[int, int]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from ..artifacts.specs import Preprocessing
+from ..artifacts.specs import InputSpec, Preprocessing
 from ..config.data import DataConfig
 from ..errors import ConfigError, UsageError
-from .base import Source, Split
+from .base import Source, Split, is_image
 from .prepared import chunks
 
 BYTE_SCALE = 1 / 255
 _MOST_MEASURED = 2000
 
 
-def choose_preprocessing(config: DataConfig, source: Source, unshifted: Split) -> Preprocessing:
-    """How stored samples become the model's inputs.
+def choose_preprocessing(config: DataConfig, source: Source, unshifted: Split) -> dict[str, Preprocessing]:
+    """How stored samples become the model's inputs, by name. A mean and std that are given are for all
+    images, or for all numbers where there are no images.
 
     Args:
         unshifted: the whole training split in its final size and channels, without shifts: a device's
@@ -24,51 +27,86 @@ def choose_preprocessing(config: DataConfig, source: Source, unshifted: Split) -
     Raises:
         ConfigError: mean and std don't fit the samples.
     """
-    sample = unshifted.inputs([0])[0]
-    scale = BYTE_SCALE if sample.dtype == torch.uint8 else 1.0
+    samples = {name: values[0] for name, values in unshifted.inputs([0]).items()}
+    given: dict[str, Preprocessing] = {}
     if config.mean is not None and config.std is not None:
-        _check_override(config.mean, sample)
-        return Preprocessing(scale=scale, mean=tuple(config.mean), std=tuple(config.std))
-    if source.preprocessing is not None and len(source.preprocessing.mean) in (1, sample.shape[0]):
-        return source.preprocessing
-    if source.usual is not None:
+        given = _given(samples, tuple(config.mean), tuple(config.std))
+    return {
+        name: given[name] if name in given else _usual(source, name, sample, unshifted)
+        for name, sample in samples.items()
+    }
+
+
+def _given(
+    samples: Mapping[str, Tensor], mean: tuple[float, ...], std: tuple[float, ...]
+) -> dict[str, Preprocessing]:
+    numbers = {name: sample for name, sample in samples.items() if sample.dtype != torch.int64}
+    if not numbers:
+        raise ConfigError(["data.mean, data.std: the samples are integer ids, which can't be normalised"])
+    images = {name: sample for name, sample in numbers.items() if is_image(sample)}
+    for sample in (images or numbers).values():
+        channels = sample.shape[0]
+        if len(mean) not in (1, channels):
+            raise ConfigError(
+                [f"data.mean, data.std: {len(mean)} values for {channels} channels; give 1 or {channels}"]
+            )
+    return {
+        name: Preprocessing(scale=_scale(sample), mean=mean, std=std)
+        for name, sample in (images or numbers).items()
+    }
+
+
+def _usual(source: Source, name: str, sample: Tensor, unshifted: Split) -> Preprocessing:
+    known = (source.preprocessing or {}).get(name)
+    if known is not None and len(known.mean) in (1, sample.shape[0]):
+        return known
+    scale = _scale(sample)
+    if is_image(sample) and source.usual is not None:
         mean, std = source.usual[sample.shape[0]]
         return Preprocessing(scale=scale, mean=mean, std=std)
-    if source.measure:
-        mean, std = measure(unshifted)
+    if is_image(sample) and source.measure:
+        mean, std = measure(unshifted, name)
         return Preprocessing(scale=scale, mean=mean, std=std)
     return Preprocessing(scale=scale)
 
 
-def check_preprocessing(config: DataConfig, program: Preprocessing) -> None:
+def _scale(sample: Tensor) -> float:
+    return BYTE_SCALE if sample.dtype == torch.uint8 else 1.0
+
+
+def check_preprocessing(config: DataConfig, program: Mapping[str, InputSpec]) -> None:
     """Refuses mean and std that would have no effect. Equal ones may come from a recipe shared with training.
 
     Args:
-        program: what the model was trained with.
+        program: inputs of the model, with what it was trained with.
     Raises:
         UsageError: mean and std are others.
     """
     if config.mean is None or config.std is None:
         return
-    if (tuple(config.mean), tuple(config.std)) != (program.mean, program.std):
+    used = [(p.mean, p.std) for p in (spec.preprocessing for spec in program.values())]
+    if (tuple(config.mean), tuple(config.std)) not in used:
+        numbers = "; ".join(f"mean {list(mean)}, std {list(std)}" for mean, std in used)
         raise UsageError(
-            "data.mean, data.std: the program brings its own preprocessing "
-            f"(mean {list(program.mean)}, std {list(program.std)}); leave them out"
+            f"data.mean, data.std: the program brings its own preprocessing ({numbers}); leave them out"
         )
 
 
-def measure(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def measure(split: Split, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, in the 0..1 scale, of up to 2,000 evenly spaced images.
 
     A channel that never changes gets the standard deviation 1.
+
+    Args:
+        name: the input that is measured.
     """
     count = min(len(split), _MOST_MEASURED)
     rows = torch.arange(count) * len(split) // count
-    sample = split.inputs(rows[:1])
+    sample = split.inputs(rows[:1])[name]
     total = torch.zeros(sample.shape[1], dtype=torch.float64)
     squares = torch.zeros_like(total)
     for first, last in chunks(count, sample.numel() * 8):
-        x = split.inputs(rows[first:last]).to(torch.float64) * BYTE_SCALE
+        x = split.inputs(rows[first:last])[name].to(torch.float64) * BYTE_SCALE
         total += x.sum((0, 2, 3))
         squares += x.square().sum((0, 2, 3))
     pixels = count * sample[0, 0].numel()
@@ -80,13 +118,3 @@ def measure(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _rounded(values: Tensor) -> tuple[float, ...]:
     return tuple(round(float(value), 6) for value in values)
-
-
-def _check_override(mean: list[float], sample: Tensor) -> None:
-    if sample.dtype == torch.int64:
-        raise ConfigError(["data.mean, data.std: the samples are integer ids, which can't be normalised"])
-    channels = sample.shape[0]
-    if len(mean) not in (1, channels):
-        raise ConfigError(
-            [f"data.mean, data.std: {len(mean)} values for {channels} channels; give 1 or {channels}"]
-        )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..artifacts.manifest import file_record
 from ..artifacts.packed import (
-    INPUTS,
-    TARGETS,
     PackedDataset,
+    StoredInput,
     StoredTensor,
     UsualAugmentation,
     description_path,
     save_description,
 )
-from ..artifacts.specs import Task
+from ..artifacts.specs import TensorSpec
 from ..artifacts.tensor_stream import TensorStream, write_tensor_streams
 from ..config.data import DataConfig
+from ..errors import InputError
 from ..reporting import SILENT, Reporter
-from .base import Dataset, Split, has_labels
+from .base import Dataset, Samples, Split, dtype_text
 from .prepared import chunks
 from .registry import load_dataset
 
@@ -45,59 +45,107 @@ def pack_dataset(
     """
     dataset = load_dataset(config, reporter, in_memory=False)
     split = dataset.train if name == "train" else dataset.test
-    pack_split(split, path, reporter)
-    described = _describe(dataset, name, split, path, config)
+    stored = pack_split(split, path, reporter, as_bytes=byte_targets(dataset))
+    described = _describe(dataset, name, len(split), stored, path, config)
     save_description(description_path(path), described)
     return described
 
 
-def pack_split(split: Split, path: Path, reporter: Reporter = SILENT) -> None:
+def byte_targets(dataset: Dataset) -> list[str]:
+    """Targets with a class for every pixel or token, all of which fit into a byte. That depends on the
+    classes and not on the labels of a split, so that all parts of a data set are laid out alike."""
+    classes = len(dataset.classes) if dataset.classes is not None else dataset.outputs
+    if classes is None or classes > 256 or not 0 <= (dataset.ignored or 0) <= 255:
+        return []
+    return [name for name, spec in dataset.targets.items() if spec.dtype == "int64" and spec.shape]
+
+
+def pack_split(
+    split: Split, path: Path, reporter: Reporter = SILENT, *, as_bytes: Collection[str] = ()
+) -> Samples:
     """Writes the samples as they are stored, and their targets. Equal splits give equal bytes.
 
     The file replaces `path` in one step. A few samples at a time are in memory.
+
+    Args:
+        as_bytes: targets that are stored as uint8, see `byte_targets`.
+    Returns:
+        the first sample as it lies in the file, [1, ...].
+    Raises:
+        InputError: a sample can't be read, or a label is no class.
     """
-    sample = split.inputs([0])
-    with reporter.progress(f"packing to {path.name}", total=len(split)) as progress:
+    sample = split.samples([0])
+    sample = Samples(
+        sample.inputs, {n: t.to(torch.uint8) if n in as_bytes else t for n, t in sample.targets.items()}
+    )
+    count = len(sample.inputs) + len(sample.targets)
+    with reporter.progress(f"packing to {path.name}", total=len(split) * count) as progress:
         tensors = {
-            INPUTS: TensorStream(
-                (len(split), *sample.shape[1:]), sample.dtype, _pieces(split, sample, progress.advance)
-            ),
-            TARGETS: TensorStream(tuple(split.targets.shape), split.targets.dtype, [split.targets]),
+            name: TensorStream(
+                (len(split), *tensor.shape[1:]),
+                tensor.dtype,
+                _pieces(split, read, name, tensor, progress.advance),
+            )
+            for read, column in ((split.inputs, sample.inputs), (split.targets, sample.targets))
+            for name, tensor in column.items()
         }
         write_tensor_streams(path, tensors)
+    return sample
 
 
-def _pieces(split: Split, sample: Tensor, advance: Callable[[int], None]) -> Iterator[Tensor]:
+def _pieces(
+    split: Split,
+    read: Callable[[Tensor], dict[str, Tensor]],
+    name: str,
+    sample: Tensor,
+    advance: Callable[[int], None],
+) -> Iterator[Tensor]:
+    """One column of the split in the sample's dtype, a few samples at a time."""
     for first, last in chunks(len(split), sample.numel() * sample.element_size()):
-        yield split.inputs(torch.arange(first, last))
+        values = read(torch.arange(first, last))[name]
+        stored = values.to(sample.dtype)
+        if not torch.equal(stored, values):
+            raise InputError(
+                f"the {name} of samples {first} to {last - 1} have labels that are no classes; repair them"
+            )
+        yield stored
         advance(last - first)
 
 
 def _describe(
-    dataset: Dataset, name: SplitName, split: Split, path: Path, config: DataConfig
+    dataset: Dataset, name: SplitName, samples: int, stored: Samples, path: Path, config: DataConfig
 ) -> PackedDataset:
     augmentation = dataset.augmentation
     return PackedDataset(
         file=file_record(path),
-        samples=len(split),
+        samples=samples,
         split=name,
-        input=_stored(split.inputs([0])),
-        targets=_stored(split.targets),
-        task=_task(dataset, split),
-        preprocessing=dataset.preprocessing,
+        inputs={
+            name: StoredInput.model_validate(
+                {**_stored(tensor), "preprocessing": dataset.inputs[name].preprocessing}
+            )
+            for name, tensor in stored.inputs.items()
+        },
+        targets={name: StoredTensor.model_validate(_stored(t)) for name, t in stored.targets.items()},
+        task=dataset.task or usual_task(dataset.targets, dataset.classes),
+        classes=dataset.classes,
+        outputs=dataset.outputs,
+        ignored=dataset.ignored,
         augmentation=UsualAugmentation(flip=augmentation.flip, crop_padding=augmentation.crop_padding),
         config=config.model_dump(mode="json"),
     )
 
 
-def _stored(tensor: Tensor) -> StoredTensor:
-    return StoredTensor.model_validate(
-        {"shape": list(tensor.shape[1:]), "dtype": str(tensor.dtype).removeprefix("torch.")}
-    )
+def _stored(tensor: Tensor) -> dict[str, Any]:
+    return {"shape": list(tensor.shape[1:]), "dtype": dtype_text(tensor.dtype)}
 
 
-def _task(dataset: Dataset, split: Split) -> Task:
-    """What such targets are usually trained with."""
-    if has_labels(split):
-        return Task(loss="cross_entropy", classes=dataset.classes)
-    return Task(loss="mse" if dataset.classes is None else "bce_with_logits", classes=dataset.classes)
+def usual_task(targets: Mapping[str, TensorSpec], classes: list[str] | None) -> str | None:
+    """What targets of this form are usually for; None for several of them, which only their owner knows."""
+    if len(targets) != 1:
+        return None
+    target = next(iter(targets.values()))
+    if target.dtype != "int64":
+        return "regression" if classes is None else "multi-label"
+    by_dimensions = {0: "classification", 1: "token-classification", 2: "segmentation"}
+    return by_dimensions.get(len(target.shape))

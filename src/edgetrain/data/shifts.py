@@ -1,4 +1,4 @@
-"""Turns samples into what one device sees: rotated, inverted, noisy, blurred."""
+"""Turns samples into what one device sees: rotated (with their masks), inverted, noisy, blurred."""
 
 from __future__ import annotations
 
@@ -9,29 +9,44 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..artifacts.specs import INPUTS
 from ..config.shift import Shift
 from ..errors import ConfigError
 from ..vision import import_torchvision
-from .prepared import Transform
+from .base import Samples, images_of, masks_of
+from .prepared import Change, Transform
 from .seeds import generator_for
 
 
-def transform_for(shift: Shift, seed: int, split: str) -> Transform:
+def transform_for(shift: Shift, seed: int, split: str, sample: Samples, ignored: int) -> Transform:
     """The transform of one shift. `classes` is no transform: see `chosen_labels`.
 
     Args:
         seed: of the noise; sample i of `split` always gets the same.
         split: `train` or `test`.
+        sample: of the data that is shifted.
+        ignored: label of pixels that come into masks from outside.
     """
+    images = images_of(sample)
     if shift.kind == "rotate":
-        return lambda samples, rows: rotate(samples, shift.amount)
+        return Transform(
+            dict.fromkeys(images, lambda values, rows: rotate(values, shift.amount)),
+            dict.fromkeys(masks_of(sample), lambda labels, rows: rotate_masks(labels, shift.amount, ignored)),
+        )
     if shift.kind == "invert":
-        return lambda samples, rows: 255 - samples
+        return Transform(dict.fromkeys(images, lambda values, rows: 255 - values))
     if shift.kind == "blur":
-        return lambda samples, rows: blur(samples, shift.amount)
+        return Transform(dict.fromkeys(images, lambda values, rows: blur(values, shift.amount)))
     if shift.kind == "noise":
-        return lambda samples, rows: add_noise(samples, rows, shift.amount, seed, split)
+        noisy = [name for name, values in sample.inputs.items() if values.dtype != torch.int64]
+        return Transform({name: _noise(name, shift.amount, seed, split) for name in noisy})
     raise ValueError(f"{shift.kind} changes no samples")
+
+
+def _noise(name: str, std: float, seed: int, split: str) -> Change:
+    """Adds noise to one input; every input gets its own."""
+    purpose = (seed, "noise", split) if name == INPUTS else (seed, "noise", name, split)
+    return lambda values, rows: add_noise(values, rows, std, *purpose)
 
 
 def rotate(images: Tensor, degrees: float) -> Tensor:
@@ -50,6 +65,23 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
     from torchvision.transforms import functional as vision
 
     return vision.rotate(images, degrees, interpolation=InterpolationMode.BILINEAR, fill=[0.0])
+
+
+def rotate_masks(masks: Tensor, degrees: float, fill: int) -> Tensor:
+    """Rotates labels as `rotate` does their images; other angles take the nearest label, corners `fill`.
+
+    Args:
+        masks: int64 [B, H, W].
+    """
+    quarters, rest = divmod(degrees, 90)
+    if rest == 0:
+        return torch.rot90(masks, int(quarters) % 4, dims=(1, 2)).contiguous()
+    import_torchvision()
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as vision
+
+    nearest = InterpolationMode.NEAREST
+    return vision.rotate(masks.unsqueeze(1), degrees, interpolation=nearest, fill=[float(fill)]).squeeze(1)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
@@ -71,19 +103,17 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     return _as_bytes(x.reshape(images.shape))
 
 
-def add_noise(samples: Tensor, rows: Tensor, std: float, seed: int, split: str) -> Tensor:
-    """Adds Gaussian noise that depends only on (seed, split, row).
+def add_noise(samples: Tensor, rows: Tensor, std: float, *purpose: int | str) -> Tensor:
+    """Adds Gaussian noise that depends only on purpose and row.
 
     Args:
         samples: uint8 or float32 [B, ...].
         rows: int64 [B], positions in the split.
         std: in the 0..1 scale for uint8, in the data's own unit for float32.
+        purpose: seed, split, and what else tells this noise from other noise.
     """
     noise = torch.stack(
-        [
-            torch.randn(samples.shape[1:], generator=generator_for(seed, "noise", split, int(row)))
-            for row in rows
-        ]
+        [torch.randn(samples.shape[1:], generator=generator_for(*purpose, int(row))) for row in rows]
     )
     if samples.dtype == torch.uint8:
         return _as_bytes(samples + noise * (std * 255))

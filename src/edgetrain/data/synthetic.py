@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,10 +14,16 @@ from torch import Tensor
 from ..config.data import DataConfig
 from ..errors import ConfigError
 from ..reporting import Reporter
-from .base import Source, TensorSplit
+from .base import IGNORED_PIXEL, IGNORED_TOKEN, Source, TensorSplit
 from .seeds import generator_for
 
-_TASKS = ("classify", "regress", "multilabel")
+_TASKS = ("classify", "regress", "multilabel", "segment", "tokens")
+# What the data is for, where that is not the usual use of its targets, and the label that counts for nothing.
+_DENSE = {
+    "segment": ("segmentation", IGNORED_PIXEL),
+    "tokens": ("token-classification", IGNORED_TOKEN),
+}
+_DIMENSIONS = {"segment": (3, "[C, H, W]"), "tokens": (1, "[T]")}
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,11 @@ class SyntheticArgs:
     """The keys of `data.args`.
 
     Attributes:
-        shape: of one sample.
-        classes: number of classes (classify), labels (multilabel) or predicted values (regress).
+        shape: of one sample; [C, H, W] for segment, [T] for tokens.
+        classes: number of classes (classify, segment, tokens), labels (multilabel) or values (regress).
         samples: training samples.
         test_samples: test samples.
-        task: classify, regress or multilabel.
+        task: classify, regress, multilabel, segment or tokens.
     """
 
     shape: tuple[int, ...] = (3, 32, 32)
@@ -39,20 +46,35 @@ class SyntheticArgs:
 
 
 def read_synthetic(config: DataConfig, reporter: Reporter) -> Source:
-    """Makes float32 samples from `config.args` and `config.seed`.
+    """Makes samples from `config.args` and `config.seed`: float32, but int64 for tokens.
 
     classify: a random prototype per class, plus noise. regress and multilabel: noise, with random linear
-    functions of it as values (float32 [N, classes]), or the signs of these as labels 0.0 and 1.0.
+    functions of it as values (float32 [N, classes]), or the signs of these as labels 0.0 and 1.0. segment:
+    noise, each pixel [C] of which is of the class whose random direction it is most along. tokens: ids below
+    `classes`, each of which has the class of its random permutation.
 
     Raises:
         ConfigError: an argument is unknown or has no usable value.
     """
     args = parse_args(config.args)
-    shared = torch.randn(args.classes, *args.shape, generator=generator_for(config.seed, "synthetic"))
-    train = _make(args, shared, args.samples, generator_for(config.seed, "synthetic", "train"))
-    test = _make(args, shared, args.test_samples, generator_for(config.seed, "synthetic", "test"))
+    make, shared = _maker(args, generator_for(config.seed, "synthetic"))
+    train = make(args, shared, args.samples, generator_for(config.seed, "synthetic", "train"))
+    test = make(args, shared, args.test_samples, generator_for(config.seed, "synthetic", "test"))
     names = None if args.task == "regress" else [str(label) for label in range(args.classes)]
-    return Source(train=train, test=test, classes=names)
+    task, ignored = _DENSE.get(args.task, (None, None))
+    return Source(train=train, test=test, classes=names, task=task, ignored=ignored)
+
+
+Maker = Callable[[SyntheticArgs, Tensor, int, torch.Generator], TensorSplit]
+
+
+def _maker(args: SyntheticArgs, generator: torch.Generator) -> tuple[Maker, Tensor]:
+    """What makes a split, and what both splits share."""
+    if args.task == "tokens":
+        return _make_tokens, torch.randperm(args.classes, generator=generator)
+    if args.task == "segment":
+        return _make_masks, torch.randn(args.classes, args.shape[0], generator=generator)
+    return _make, torch.randn(args.classes, *args.shape, generator=generator)
 
 
 def _make(args: SyntheticArgs, shared: Tensor, count: int, generator: torch.Generator) -> TensorSplit:
@@ -60,9 +82,21 @@ def _make(args: SyntheticArgs, shared: Tensor, count: int, generator: torch.Gene
     noise = torch.randn(count, *args.shape, generator=generator)
     if args.task == "classify":
         labels = torch.arange(count) % args.classes
-        return TensorSplit(shared[labels] + noise, labels)
+        return TensorSplit.of(shared[labels] + noise, labels)
     values = noise.flatten(1) @ shared.flatten(1).T / math.sqrt(math.prod(args.shape))
-    return TensorSplit(noise, values if args.task == "regress" else (values > 0).to(torch.float32))
+    return TensorSplit.of(noise, values if args.task == "regress" else (values > 0).to(torch.float32))
+
+
+def _make_masks(args: SyntheticArgs, shared: Tensor, count: int, generator: torch.Generator) -> TensorSplit:
+    """`count` samples; `shared` [classes, C] are the directions."""
+    noise = torch.randn(count, *args.shape, generator=generator)
+    return TensorSplit.of(noise, torch.einsum("nchw,kc->nkhw", noise, shared).argmax(1))
+
+
+def _make_tokens(args: SyntheticArgs, shared: Tensor, count: int, generator: torch.Generator) -> TensorSplit:
+    """`count` samples; `shared` [classes] is the permutation."""
+    ids = torch.randint(0, args.classes, (count, *args.shape), generator=generator)
+    return TensorSplit.of(ids, shared[ids])
 
 
 def parse_args(given: dict[str, Any]) -> SyntheticArgs:
@@ -79,6 +113,9 @@ def parse_args(given: dict[str, Any]) -> SyntheticArgs:
     shape = given.get("shape", SyntheticArgs.shape)
     if not isinstance(shape, (list, tuple)) or not shape or not all(_is_count(size) for size in shape):
         problems.append(f"data.args.shape: {shape!r} is no list of whole numbers from 1, such as [3, 32, 32]")
+    dimensions = _DIMENSIONS.get(given.get("task", ""))
+    if dimensions is not None and len(shape) != dimensions[0]:
+        problems.append(f"data.args.shape: {given['task']} needs {dimensions[1]}, not {list(shape)}")
     if given.get("task", _TASKS[0]) not in _TASKS:
         problems.append(f"data.args.task: {given['task']!r} is none of {', '.join(_TASKS)}")
     if problems:

@@ -12,5 +12,5 @@ from .base import Source, TensorSplit
 def read_xor(config: DataConfig, reporter: Reporter) -> Source:
     """The points as float32 [2] with the classes 0 and 1; the test split is the same four."""
     points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-    split = TensorSplit(points, torch.tensor([0, 1, 1, 0]))
+    split = TensorSplit.of(points, torch.tensor([0, 1, 1, 0]))
     return Source(train=split, test=split, classes=["0", "1"])

@@ -1,0 +1,76 @@
+"""Arrays by name from a .npz or .safetensors file; nothing in it is executed."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+
+
+def read_array_file(path: Path, wanted: Collection[str]) -> tuple[dict[str, Tensor], list[str]]:
+    """Reads the arrays that are wanted and there.
+
+    Returns:
+        them, as bool, uint8, integers or floating-point numbers; and the names of all arrays in the file.
+    Raises:
+        InputError: the file is missing, damaged, of another kind, or what is wanted holds Python objects.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist or is no file; --data-dir names a .npz, .safetensors or packed .ptd file"
+        )
+    if path.suffix == ".npz":
+        return _read_npz(path, wanted)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path, wanted)
+    raise InputError(
+        f"{path} is neither .npz, .safetensors nor .ptd; save it with numpy.savez or safetensors, or make it "
+        "with edgetrain pack"
+    )
+
+
+def _read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, Tensor], list[str]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = list(file.files)
+            arrays = {name: file[name] for name in names if name in wanted}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+    ) as error:
+        raise InputError(f"{path} is damaged or no plain .npz file ({error})") from error
+    return {name: _from_numpy(array, name, path) for name, array in arrays.items()}, names
+
+
+def _from_numpy(array: np.ndarray, name: str, path: Path) -> Tensor:
+    """Numbers of any width and byte order as uint8, int64, float32 or bool."""
+    wide = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}.get(array.dtype.kind)
+    if wide is None:
+        raise InputError(f"{path}: '{name}' holds {array.dtype}, not numbers")
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(
+            np.array(array, dtype=np.uint8 if array.dtype == np.uint8 else wide, order="C")
+        )
+
+
+def _read_safetensors(path: Path, wanted: Collection[str]) -> tuple[dict[str, Tensor], list[str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names if name in wanted}, names
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{path} is damaged or no .safetensors file ({error})") from error
