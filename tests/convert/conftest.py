@@ -50,8 +50,15 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str],
 def convert(tmp_path: Path) -> Convert:
     """`convert(path, to="pth", ...)`: converts a file into `tmp_path/out`."""
 
-    def run(path: Path, *, export: dict[str, Any] | None = None, **settings: Any) -> FileReport:
-        config = ConvertCommand.model_validate({"convert": settings, "export": export or {}})
+    def run(
+        path: Path,
+        *,
+        export: dict[str, Any] | None = None,
+        loss: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> FileReport:
+        sections = {"convert": settings, "export": export or {}, "loss": loss or {}}
+        config = ConvertCommand.model_validate(sections)
         return convert_file(config, identify(path), tmp_path / "out")
 
     return run

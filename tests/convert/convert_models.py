@@ -74,6 +74,20 @@ class Tokens(nn.Module):
         return self.head(self.encoder(self.embed(x) + self.position).mean(1))
 
 
+class Two(nn.Module):
+    """An image and token ids; [B, 3, 8, 8] and int64 [B, 4] → [B, 3]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.embed = nn.Embedding(9, 5)
+        self.head = nn.Linear(9, 3)
+
+    def forward(self, image: Tensor, ids: Tensor) -> Tensor:
+        features = torch.relu(self.conv(image)).mean((2, 3))
+        return self.head(torch.cat([features, self.embed(ids).mean(1)], 1))
+
+
 def mobilenet() -> nn.Module:
     """mobilenet_v2 with a quarter of its channels; [B, 3, 32, 32] → [B, 10]."""
     return import_torchvision().models.mobilenet_v2(width_mult=0.25, num_classes=10)

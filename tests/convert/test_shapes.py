@@ -7,7 +7,7 @@ import torch
 from convert_models import make
 from torch import Tensor, nn
 
-from edgetrain.artifacts.specs import TensorSpec
+from edgetrain.artifacts.specs import INPUTS, InputSpec, Preprocessing, TensorSpec
 from edgetrain.convert.shapes import find_inputs, shape_text
 from edgetrain.convert.source import Source
 from edgetrain.errors import UsageError
@@ -18,7 +18,8 @@ def _source(model: nn.Module) -> Source:
 
 
 def _found(model: nn.Module) -> str:
-    (spec,) = find_inputs(_source(model), [], "net.pt")
+    ((name, spec),) = find_inputs(_source(model), [], "net.pt").items()
+    assert name == INPUTS
     return shape_text(spec)
 
 
@@ -65,6 +66,32 @@ def test_a_first_weight_that_says_nothing() -> None:
         UsageError, match="can't be told from its weights; say so, as in --input-shape 3,32,32"
     ):
         find_inputs(_source(nn.Identity()), [], "net.pt")
+
+
+class Pair(nn.Module):
+    """[B, 3] and [B, 2] → [B, 1]."""
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return left.sum(1, keepdim=True) * right.sum(1, keepdim=True)
+
+
+def test_several_inputs_have_the_names_of_the_code() -> None:
+    given = [TensorSpec(shape=(3,)), TensorSpec(shape=(2,))]
+    for model in (
+        Pair(),
+        torch.jit.script(Pair()),
+        torch.jit.trace(Pair(), (torch.ones(2, 3), torch.ones(2, 2))),
+    ):
+        assert list(find_inputs(_source(model), given, "net.pt")) == ["left", "right"]
+    wrapped = Source("test", lambda *tensors: Pair()(*tensors), {})
+    assert list(find_inputs(wrapped, given, "net.pt")) == ["input0", "input1"]
+
+
+def test_given_shapes_keep_names_and_preparation() -> None:
+    own = {"image": InputSpec(shape=(3, 9, 9), preprocessing=Preprocessing(scale=1 / 255))}
+    source = Source("test", make("Images").eval(), {}, inputs=own)
+    found = find_inputs(source, [TensorSpec(shape=(3, 12, 12))], "net.pt")
+    assert found == {"image": own["image"].model_copy(update={"shape": (3, 12, 12)})}
 
 
 def test_given_shapes_are_tried() -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from convert_models import example, make
+from convert_models import Two, example, make
 
+from edgetrain.artifacts.checkpoint import load_checkpoint
 from edgetrain.artifacts.program import load_program
+from edgetrain.artifacts.specs import INPUTS, TARGETS, TaskSpec
 from edgetrain.convert.verification import check_error, check_sqnr, compare
 from edgetrain.errors import CheckFailedError, ConfigError, InputError
 from edgetrain.runtimes import open_session
@@ -48,16 +50,59 @@ def test_a_converted_program_trains(convert_model: Convert) -> None:
         convert_model("mobile", "Seizures", to="train", export={"max_batch_size": 4}).outputs[0]
     )
     session = open_session("executorch", program)
-    inputs, targets = example("Seizures", 4), torch.tensor([0, 1, 0, 1])
+    inputs, targets = {INPUTS: example("Seizures", 4)}, {TARGETS: torch.tensor([0, 1, 0, 1])}
     losses = []
     for _ in range(30):
-        losses.append(session.evaluate(inputs, targets)[0])
-        session.forward_backward(inputs, targets)
+        losses.append(session.evaluate(inputs, targets).loss)
+        session.train(inputs, targets)
         for name, parameter in session.parameters.items():
             parameter -= 0.05 * session.gradients[name]
     assert losses[-1] < losses[0] - 0.05, losses
     with pytest.raises(InputError, match="was converted from a file that doesn't say how to build its model"):
         open_session("torch", program)
+
+
+def _two(folder: Path) -> Path:
+    torch.manual_seed(0)
+    model = Two().eval()
+    images, ids = torch.randn(2, 3, 8, 8), torch.randint(0, 9, (2, 4))
+    torch.jit.trace(model, (images, ids)).save(str(folder / "two.pt"))
+    return folder / "two.pt"
+
+
+@pytest.mark.parametrize("to", ["pte", "train"])
+def test_several_inputs(convert: Convert, tmp_path: Path, to: str) -> None:
+    report = convert(_two(tmp_path), to=to, input_shape=["3,8,8", "4:int64"], export={"max_batch_size": 2})
+    assert report.inputs == ["3,8,8", "4:int64"]
+    assert report.comparison.relative_error < 1e-5
+    if to == "train":
+        program = load_program(report.outputs[0])
+        assert list(program.manifest.inputs) == ["image", "ids"]
+        assert [a.name for a in program.manifest.contract.methods["train"].taken("input")] == ["image", "ids"]
+
+
+def test_a_checkpoint_of_several_inputs(convert: Convert, tmp_path: Path) -> None:
+    torch.save(Two().state_dict(), tmp_path / "two.pth")
+    settings = {"model": "convert_models:Two", "input_shape": ["3,8,8", "4:int64"]}
+    convert(tmp_path / "two.pth", to="pth", **settings)
+    written = load_checkpoint(tmp_path / "out.pth")
+    assert {n: (s.shape, s.dtype) for n, s in written.inputs.items()} == {
+        "image": ((3, 8, 8), "float32"),
+        "ids": ((4,), "int64"),
+    }
+    assert (written.task.name, written.targets) == ("classification", None)
+
+
+def test_samples_by_name(convert: Convert, tmp_path: Path) -> None:
+    arrays = {"ids": np.zeros((3, 4), "i8"), "image": np.ones((3, 3, 8, 8), "f4")}
+    np.savez(tmp_path / "samples.npz", **arrays)
+    settings = {"input_shape": ["3,8,8", "4:int64"], "inputs": tmp_path / "samples.npz"}
+    assert convert(_two(tmp_path), **settings).comparison.samples == 3
+
+
+def test_other_tasks(convert_model: Convert, tmp_path: Path) -> None:
+    convert_model("state_dict", "Seizures", to="pth", loss={"name": "mse"})
+    assert load_checkpoint(tmp_path / "out.pth").task == TaskSpec(name="regression", loss="mse")
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
-from edgetrain.artifacts.specs import Task, TensorSpec
+from edgetrain.artifacts.specs import INPUTS, InputSpec, TaskSpec
 from edgetrain.config.model import ModelConfig
+from edgetrain.config.stages import ExportCommand
+from edgetrain.export.pipeline import Subject
+from edgetrain.factories import Trusted
+from edgetrain.tasks import make_task
 
 
 class Signals(nn.Module):
@@ -145,7 +150,17 @@ def factory_name(kind: type[nn.Module]) -> str:
     return f"export_models:{kind.__name__}"
 
 
-def write_checkpoint(path: Path, kind: type[nn.Module], task: Task | None = None) -> Path:
+CLASSES = TaskSpec(name="classification", loss="cross_entropy", classes=tuple("abcd"))
+
+
+def subject(model: nn.Module, shape: tuple[int, ...], task: TaskSpec = CLASSES, **settings: Any) -> Subject:
+    """A model as it is exported, without a file."""
+    source = Checkpoint(ModelConfig(name="test"), {}, {INPUTS: InputSpec(shape=shape)}, task)
+    config = ExportCommand.model_validate({"export": settings})
+    return Subject(model, make_task(task, Trusted(loss=task.loss)), source, config, origin="test")
+
+
+def write_checkpoint(path: Path, kind: type[nn.Module], task: TaskSpec = CLASSES) -> Path:
     """A checkpoint of a freshly initialised model."""
     torch.manual_seed(0)
     model = kind()
@@ -154,8 +169,8 @@ def write_checkpoint(path: Path, kind: type[nn.Module], task: Task | None = None
         Checkpoint(
             model=ModelConfig(name=factory_name(kind)),
             state=model.state_dict(),
-            input=TensorSpec(shape=SHAPES[kind]),
-            task=task or Task(classes=list("abcd")),
+            inputs={INPUTS: InputSpec(shape=SHAPES[kind])},
+            task=task,
         ),
     )
     return path

@@ -48,6 +48,23 @@ def test_convolution_backward_1d(stride: int, dilation: int, groups: int) -> Non
         assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("dims", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolution_backward_transposed(dims: int, stride: int, groups: int) -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(3, 4, *[7, 5][:dims]), torch.randn(4, 6 // groups, *[3, 2][:dims])
+    extra = stride - 1
+    settings: tuple[Any, ...] = ([stride] * dims, [1] * dims, [2] * dims, True, [extra] * dims, groups)
+    grad = torch.randn_like(aten.convolution(x, weight, None, *settings))
+    expected = aten.convolution_backward(grad, x, weight, [6], *settings, [True, True, True])
+    found = decompositions.convolution_backward(grad, x, weight, [6], *settings, [True, True, True])
+    for ours, wanted in zip(found, expected, strict=True):
+        assert_close(ours, wanted)
+    rest = decompositions.convolution_backward(grad, x, weight, None, *settings, [False, False, False])
+    assert rest == (None, None, None)
+
+
 def test_convolution_backward_2d_is_left_alone() -> None:
     x, weight = torch.randn(1, 1, 4, 4), torch.randn(1, 1, 3, 3)
     grad = F.conv2d(x, weight)

@@ -15,21 +15,22 @@ from torch import nn
 from edgetrain.artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgetrain.artifacts.manifest import load_manifest
 from edgetrain.artifacts.program import load_program
-from edgetrain.artifacts.specs import Task, TensorSpec
+from edgetrain.artifacts.specs import INPUTS, TARGETS, InputSpec, TaskSpec
 from edgetrain.config.model import ModelConfig
 from edgetrain.config.stages import ExportCommand
 from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, UsageError
 from edgetrain.export import ExportResult, decompositions, export
+from edgetrain.factories import Trusted
 from edgetrain.models import build_model, resolve_model
 from edgetrain.runtimes import open_session
 
 
 def run_export(
-    folder: Path, kind: type[nn.Module], task: Task | None = None, **settings: Any
+    folder: Path, kind: type[nn.Module], task: TaskSpec = models.CLASSES, **settings: Any
 ) -> ExportResult:
     checkpoint = models.write_checkpoint(folder / "model.pth", kind, task)
     config = ExportCommand.model_validate({"export": settings})
-    return export(config, checkpoint, folder / "model", model=models.factory_name(kind))
+    return export(config, checkpoint, folder / "model", trusted=Trusted(models.factory_name(kind)))
 
 
 def assert_verified(result: ExportResult, *, deep: bool = False) -> None:
@@ -41,9 +42,10 @@ def assert_verified(result: ExportResult, *, deep: bool = False) -> None:
         found.weights_after_steps,
         found.predict_after_steps,
         found.predictions,
+        found.metrics,
     ]
     assert all(error <= 1e-4 for error in errors), found
-    assert max(found.batch_sizes) == result.manifest.max_batch_size
+    assert max(found.batch_sizes) == result.manifest.contract.max_batch_size
     assert deep or found.sensitivity is None, "no batch could be compared strictly"
 
 
@@ -71,7 +73,7 @@ def test_batch_norm_and_placement_of_weights(tmp_path: Path, batch_norm: str, we
     manifest = result.manifest
     assert manifest.dropout
     statistics = {"norm.running_mean", "norm.running_var"}
-    mutable = {t.name for t in manifest.mutable}
+    mutable = {t.name for t in manifest.contract.changing}
     assert statistics <= mutable if batch_norm == "train" else not statistics & mutable
     assert (tmp_path / "model.ptd").exists() == (weights == "external")
     state = load_checkpoint(tmp_path / "model.pth").state
@@ -81,10 +83,15 @@ def test_batch_norm_and_placement_of_weights(tmp_path: Path, batch_norm: str, we
 
 @pytest.mark.parametrize(
     "task",
-    [Task(loss="mse"), Task(loss="l1"), Task(loss="bce_with_logits"), Task(label_smoothing=0.1)],
+    [
+        TaskSpec(name="regression", loss="mse"),
+        TaskSpec(name="regression", loss="l1"),
+        TaskSpec(name="multi-label", loss="bce_with_logits"),
+        TaskSpec(name="classification", loss="cross_entropy", label_smoothing=0.1),
+    ],
     ids=lambda task: f"{task.loss}-{task.label_smoothing:g}",
 )
-def test_losses(tmp_path: Path, task: Task) -> None:
+def test_losses(tmp_path: Path, task: TaskSpec) -> None:
     assert_verified(run_export(tmp_path, models.Signals, task, max_batch_size=4))
 
 
@@ -95,7 +102,7 @@ def test_lowering_may_not_narrow_the_batch(tmp_path: Path) -> None:
     result = export(config, checkpoint, tmp_path / "model")
     assert_verified(result)
     session = open_session("executorch", load_program(result.program))
-    assert session.predict(torch.zeros(20, 3, 100)).shape == (20, 4)
+    assert session.predict({INPUTS: torch.zeros(20, 3, 100)})["output"].shape == (20, 4)
 
 
 def test_batch_of_one(tmp_path: Path) -> None:
@@ -103,65 +110,78 @@ def test_batch_of_one(tmp_path: Path) -> None:
     assert_verified(result)
     session = open_session("executorch", load_program(result.program))
     with pytest.raises(EdgetrainError, match="1 to 1 samples, not 2"):
-        session.predict(torch.zeros(2, 2, 32))
+        session.predict({INPUTS: torch.zeros(2, 2, 32)})
 
 
 def test_trainable_part(exported: Callable[..., ExportResult], tmp_path: Path) -> None:
     everything = exported(models.Pools)
     head = run_export(tmp_path, models.Pools, trainable=["head.*"], max_batch_size=5)
     assert_verified(head)
-    assert head.manifest.gradients == ["head.weight", "head.bias"]
-    assert {t.name for t in head.manifest.mutable} == {"head.weight", "head.bias"}
-    assert {t.role for t in head.manifest.tensors if t.name.startswith("body")} == {"frozen"}
-    assert sum(head.manifest.methods["train"].arena_bytes) < sum(
-        everything.manifest.methods["train"].arena_bytes
+    assert head.manifest.contract.trainable == ["head.weight", "head.bias"]
+    assert {t.name for t in head.manifest.contract.changing} == {"head.weight", "head.bias"}
+    assert {t.update for t in head.manifest.contract.tensors if t.name.startswith("body")} == {"none"}
+    assert sum(head.manifest.contract.methods["train"].arena_bytes) < sum(
+        everything.manifest.contract.methods["train"].arena_bytes
     )
 
 
 def test_unused_parameters_are_frozen(tmp_path: Path) -> None:
     result = run_export(tmp_path, models.Unused)
     assert_verified(result)
-    assert result.manifest.gradients == ["head.weight", "head.bias"]
+    assert result.manifest.contract.trainable == ["head.weight", "head.bias"]
 
 
 def test_manifest_describes_the_program(exported: Callable[..., ExportResult]) -> None:
     result = exported(models.Signals)
     manifest = load_manifest(result.manifest_path)
     assert manifest == result.manifest
-    count = len(manifest.gradients)
-    outputs = [a.name for a in manifest.methods["train"].outputs]
-    assert outputs[:2] == ["loss", "predictions"]
-    assert outputs[2 : 2 + count] == [f"gradient:{n}" for n in manifest.gradients]
-    assert outputs[2 + count :] == [f"parameter:{n}" for n in manifest.gradients]
-    assert set(manifest.methods) == {"train", "evaluate", "predict"}
-    assert manifest.methods["predict"].inputs[0].shape == ["batch", 2, 32]
+    methods = manifest.contract.methods
+    assert [(a.role, a.name) for a in methods["train"].inputs] == [("input", INPUTS), ("target", TARGETS)]
+    names = manifest.contract.trainable
+    assert [(a.role, a.name) for a in methods["train"].outputs] == [
+        ("loss", "loss"),
+        ("prediction", "class"),
+        *(("metric", name) for name in ("loss_sum", "count", "correct")),
+        *(("gradient", name) for name in names),
+        *(("parameter", name) for name in names),
+    ]
+    assert set(methods) == {"train", "evaluate", "predict"}
+    assert methods["predict"].inputs[0].shape == ["batch", 2, 32]
+    assert [(a.role, a.shape) for a in methods["predict"].outputs] == [
+        ("output", ["batch", 4]),
+        ("prediction", ["batch"]),
+    ]
+    (target,) = methods["train"].taken("target")
+    assert (target.dtype, target.least, target.most, target.ignored) == ("int64", 0, 3, None)
     assert all(
         op.startswith(("aten::", "dim_order_ops::", "executorch_prim::"))
-        for m in manifest.methods.values()
+        for m in methods.values()
         for op in m.operators
     )
-    weights = manifest.methods["train"].arena_bytes[1]
+    weights = methods["train"].arena_bytes[1]
     assert weights >= sum(p.numel() * 4 for p in models.Signals().parameters())
 
 
 def test_dropout_in_the_runtime(tmp_path: Path) -> None:
     """ExecuTorch 1.5's own dropout keeps values unscaled, so that activations shrink in training."""
-    result = run_export(tmp_path, models.Dropped, Task(loss="mse"), max_batch_size=4)
+    task = TaskSpec(name="regression", loss="mse")
+    result = run_export(tmp_path, models.Dropped, task, max_batch_size=4)
+    inputs, targets = {INPUTS: torch.ones(3, 4000)}, {TARGETS: torch.zeros(3, 1)}
     session = open_session("executorch", load_program(result.program))
     seen = []
     for _ in range(2):
-        _, means = session.forward_backward(torch.ones(3, 4000), torch.zeros(3, 1))
-        assert (means - 1).abs().max() < 0.05, "the mean of 4000 values stays where it was"
+        loss = session.train(inputs, targets).loss
+        assert abs(loss - 1) < 0.1, "the mean of 4000 values stays where it was"
         # d(mean over batch of m²)/dw = 2/3 Σ m · mask/4000, with masks of 0 and 1/(1 - 0.2)
         gradient = session.gradients["weight"].clone()
-        expected = 2 / 3 * (means**2).sum() / 4000
+        expected = 2 * loss / 4000
         assert abs(gradient.mean() / expected - 1) < 1e-3
         dropped_in_all = (gradient == 0).float().mean().item()
         assert 0.2**3 / 3 < dropped_in_all < 0.2**3 * 3
         seen.append(gradient)
     assert not torch.equal(*seen), "masks differ from step to step"
     silent = open_session("executorch", load_program(result.program), dropout=False)
-    assert silent.forward_backward(torch.ones(3, 4000), torch.zeros(3, 1))[0] == pytest.approx(1.0)
+    assert silent.train(inputs, targets).loss == pytest.approx(1.0)
 
 
 def assert_nothing_left(folder: Path) -> None:
@@ -218,17 +238,22 @@ def test_checkpoint_of_another_architecture(tmp_path: Path) -> None:
     del loaded.state["head.bias"]
     save_checkpoint(checkpoint, loaded)
     with pytest.raises(InputError, match=r"does not fit the model.*head\.bias"):
-        export(ExportCommand(), checkpoint, tmp_path / "model", model=models.factory_name(models.Unused))
+        export(
+            ExportCommand(),
+            checkpoint,
+            tmp_path / "model",
+            trusted=Trusted(models.factory_name(models.Unused)),
+        )
     assert_nothing_left(tmp_path)
 
 
 def named_checkpoint(folder: Path, name: str, shape: tuple[int, ...], classes: int) -> Path:
     torch.manual_seed(0)
-    spec = TensorSpec(shape=shape)
-    config = resolve_model(ModelConfig(name=name), spec, classes)
+    inputs = {INPUTS: InputSpec(shape=shape)}
+    config = resolve_model(ModelConfig(name=name), inputs, classes)
     path = folder / "model.pth"
-    labels = [str(i) for i in range(classes)]
-    save_checkpoint(path, Checkpoint(config, build_model(config).state_dict(), spec, Task(classes=labels)))
+    task = models.CLASSES.model_copy(update={"classes": tuple(str(i) for i in range(classes))})
+    save_checkpoint(path, Checkpoint(config, build_model(config).state_dict(), inputs, task))
     return path
 
 

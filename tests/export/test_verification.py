@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from edgetrain.artifacts.specs import Task
+from edgetrain.artifacts.specs import INPUTS, TARGETS, TaskSpec
 from edgetrain.errors import CheckFailedError
 from edgetrain.export import verification
-from edgetrain.export.verification import _Eager, verify
-from edgetrain.runtimes.steps import Outcome
+from edgetrain.export.batches import Batch
+from edgetrain.export.verification import _Eager, compare
+from edgetrain.runtimes.steps import Steps
+from edgetrain.tasks import make_task
 
-Sabotage = Callable[[Outcome, int], None]
+Sabotage = Callable[[Steps, int], None]
 
 
 def deep_model() -> nn.Module:
@@ -29,16 +32,28 @@ def deep_model() -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(6, 3))
 
 
-def make_batch(draw: int, size: int) -> tuple[Tensor, Tensor]:
+def make_batch(draw: int, size: int) -> Batch:
     generator = torch.Generator().manual_seed(draw)
-    return torch.randn(size, 6, generator=generator), torch.randint(0, 3, (size,), generator=generator)
+    return Batch(
+        {INPUTS: torch.randn(size, 6, generator=generator)},
+        {TARGETS: torch.randint(0, 3, (size,), generator=generator)},
+    )
 
 
-def run_gate(monkeypatch: pytest.MonkeyPatch, sabotage: Sabotage, model: nn.Module | None = None) -> Any:
-    """Verifies a "program" that is eager PyTorch itself, except for what `sabotage` does to its results."""
+def run_gate(
+    monkeypatch: pytest.MonkeyPatch,
+    sabotage: Sabotage,
+    model: nn.Module | None = None,
+    kernels: str = "stock",
+) -> Any:
+    """Verifies a "program" that is eager PyTorch itself, except for what `sabotage` does to its results.
+
+    Args:
+        kernels: those that are wrong; edgetrain's are installed if it is these.
+    """
     model = model or deep_model()
-    task = Task(classes=list("abc"))
-    eager = _Eager(model, task, "frozen", 0.01)
+    task = make_task(TaskSpec(name="classification", loss="cross_entropy", classes=tuple("abc")))
+    eager = _Eager(model, task, "frozen")
 
     class Device:
         def __init__(self, *_: Any, **__: Any) -> None:
@@ -50,29 +65,36 @@ def run_gate(monkeypatch: pytest.MonkeyPatch, sabotage: Sabotage, model: nn.Modu
         def __exit__(self, *_: Any) -> None:
             pass
 
-        def call(self, method: str, inputs: Tensor, targets: Tensor, steps: int) -> Outcome:
+        def call(self, method: str, whose: str, inputs: Any, targets: Any, steps: int) -> Steps:
             assert method == "run"
-            outcome = eager.run(inputs, targets, steps)
-            outcome.predictions = {k: v.argmax(1) for k, v in outcome.logits.items()}
-            outcome.logits = {}
-            sabotage(outcome, len(inputs))
-            return outcome
+            batch = Batch(inputs, targets)
+            found = eager.run(batch, steps)
+            found.predictions = {m: task.predictions(outputs) for m, outputs in found.outputs.items()}
+            found.outputs = {}
+            if whose == kernels:
+                sabotage(found, len(batch))
+            return found
 
     monkeypatch.setattr(verification, "Child", Device)
-    manifest = SimpleNamespace(task=task, batch_norm="frozen", max_batch_size=16)
+    monkeypatch.setattr(
+        verification, "find_kernels", lambda: Path("kernels.so") if kernels == "fast" else None
+    )
+    manifest = SimpleNamespace(batch_norm="frozen", contract=SimpleNamespace(max_batch_size=16))
     program: Any = SimpleNamespace(manifest=manifest)
-    return verify(program, model, make_batch, learning_rate=0.01, tolerance=1e-4)
+    return compare(program, model, task, make_batch, 1e-4)
 
 
 def test_a_right_program_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     found = run_gate(monkeypatch, lambda outcome, size: None)
     assert found.batch_sizes == [3, 1, 16]
     assert found.sensitivity is None
-    assert max(found.loss, found.gradients, found.weights_after_steps, found.predictions) == 0
+    assert max(found.loss, found.gradients, found.weights_after_steps, found.predictions, found.metrics) == 0
+    assert found.kernels == ["stock"]
+    assert run_gate(monkeypatch, lambda outcome, size: None, kernels="fast").kernels == ["stock", "fast"]
 
 
 def scale(name: str, factor: float, sizes: tuple[int, ...] = (1, 3, 16)) -> Sabotage:
-    def sabotage(outcome: Outcome, size: int) -> None:
+    def sabotage(outcome: Steps, size: int) -> None:
         if size in sizes and name in outcome.quantities:
             outcome.quantities[name] = outcome.quantities[name] * factor
 
@@ -80,8 +102,9 @@ def scale(name: str, factor: float, sizes: tuple[int, ...] = (1, 3, 16)) -> Sabo
 
 
 def other_class(method: str) -> Sabotage:
-    def sabotage(outcome: Outcome, size: int) -> None:
-        outcome.predictions[method] = (outcome.predictions[method] + 1) % 3
+    def sabotage(outcome: Steps, size: int) -> None:
+        found = outcome.predictions[method]
+        outcome.predictions[method] = {name: (classes + 1) % 3 for name, classes in found.items()}
 
     return sabotage
 
@@ -96,7 +119,9 @@ def other_class(method: str) -> Sabotage:
         (scale("gradient of 0.weight", 1.001), r"gradient of 0\.weight"),
         (scale("gradient of 4.bias", math.nan), r"gradient of 4\.bias \(nan\)"),
         (scale("change of 2.bias", 0.0), r"change of 2\.bias"),
-        (scale("predict", 1.01), r"predict \(1"),
+        (scale("predict of output", 1.01), r"predict of output \(1"),
+        (scale("sum of correct in train", 2.0), "sum of correct in train"),
+        (scale("sum of loss_sum in evaluate", 1.01), "sum of loss_sum in evaluate"),
         (scale("loss of evaluate", 2.0), "loss of evaluate"),
         (scale("loss of step 1", 1.5, sizes=(16,)), "loss of step 1"),
         (scale("gradient of 10.bias", 1.5, sizes=(1,)), r"gradient of 10\.bias"),
@@ -109,16 +134,39 @@ def test_wrong_programs_are_refused(monkeypatch: pytest.MonkeyPatch, sabotage: S
         run_gate(monkeypatch, sabotage)
 
 
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [
+        ("loss of step 3", "loss"),
+        ("gradient of 0.weight", "gradients"),
+        ("change of 0.weight", "weights_after_steps"),
+        ("predict of output", "predict_after_steps"),
+        ("sum of count in evaluate", "metrics"),
+    ],
+)
+def test_errors_are_told(monkeypatch: pytest.MonkeyPatch, name: str, figure: str) -> None:
+    found = run_gate(monkeypatch, scale(name, 1 + 5e-5))
+    assert getattr(found, figure) == pytest.approx(5e-5, rel=0.05)
+
+
+def test_wrong_kernels_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = scale("gradient of 0.weight", 1.01)
+    with pytest.raises(CheckFailedError, match="in edgetrain's kernels, differs from PyTorch"):
+        run_gate(monkeypatch, wrong, kernels="fast")
+    with pytest.raises(CheckFailedError, match="in ExecuTorch's own kernels, differs from PyTorch"):
+        run_gate(monkeypatch, wrong)
+
+
 def test_a_kink_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """An input of a ReLU that is 0 but for rounding: the gradient may go either way."""
     torch.manual_seed(0)
     first = nn.Linear(6, 4)
     model = nn.Sequential(first, nn.ReLU(), nn.Linear(4, 3))
-    inputs, _ = make_batch(0, 3)
+    inputs = make_batch(0, 3).inputs[INPUTS]
     with torch.no_grad():
         first.bias[0] = -(inputs[0] @ first.weight[0])
 
-    def flip(outcome: Outcome, size: int) -> None:
+    def flip(outcome: Steps, size: int) -> None:
         """What a runtime that rounds the other way could give on that batch, and only there."""
         if not seen:
             outcome.quantities["gradient of 0.bias"][0] += 0.5

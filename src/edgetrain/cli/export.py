@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .command import Invocation, ModelOption
+from ..factories import Trusted
+from .command import Invocation, LossOption, ModelOption
 from .console import Table, file_text, number_text, plain, size_text
 from .inputs import check_input
 from .outputs import default_output, program_files
@@ -31,6 +32,7 @@ def export(
         ),
     ] = None,
     model: ModelOption = None,
+    loss: LossOption = None,
 ) -> None:
     """Lower a checkpoint with its backward graph to ExecuTorch, and verify the result against PyTorch."""
     check_input("export", checkpoint, "checkpoint")
@@ -38,7 +40,8 @@ def export(
     run.claim(program_files(stem, run.config), inputs=[checkpoint], explicit=output is not None)
     from .. import export as stage
 
-    result = stage.export(run.config, checkpoint, stem, model=model, reporter=run.reporter)
+    trusted = Trusted(model, loss)
+    result = stage.export(run.config, checkpoint, stem, trusted=trusted, reporter=run.reporter)
     manifest = plain(result.manifest)
     run.output.result(
         Table(f"exported {checkpoint}", list(_rows(result, manifest))),
@@ -65,9 +68,9 @@ def _rows(result: Any, manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "program", file_text(result.program)
     yield "weights", file_text(result.weights) if result.weights else "inside the program"
     yield "manifest", file_text(result.manifest_path)
-    trainable, total = _parameter_counts(manifest["tensors"])
+    trainable, total = _parameter_counts(manifest["contract"]["tensors"])
     yield "parameters", f"{total:,} ({trainable:,} trainable)"
-    for name, method in manifest["methods"].items():
+    for name, method in manifest["contract"]["methods"].items():
         arenas = method["arena_bytes"]
         yield f"memory of {name}", " + ".join(map(size_text, arenas))
     yield "verified against PyTorch", _verification(result.verification)
@@ -82,11 +85,11 @@ def _verification(found: Any) -> str:
     }
     sizes = ", ".join(map(str, found.batch_sizes))
     shown = ", ".join(f"{name} {number_text(e, 2)}" for name, e in errors.items())
-    return f"relative errors: {shown} (batches of {sizes})"
+    return f"relative errors: {shown} (batches of {sizes}; kernels: {', '.join(found.kernels)})"
 
 
 def _parameter_counts(tensors: list[dict[str, Any]]) -> tuple[int, int]:
     """Numbers of trainable and of all parameters; buffers are neither."""
-    sizes = [(math.prod(tensor["shape"]), tensor["role"]) for tensor in tensors]
-    trainable = sum(size for size, role in sizes if role == "trainable")
-    return trainable, trainable + sum(size for size, role in sizes if role == "frozen")
+    parameters = [tensor for tensor in tensors if tensor["kind"] == "parameter"]
+    trainable = sum(math.prod(tensor["shape"]) for tensor in parameters if tensor["update"] != "none")
+    return trainable, sum(math.prod(tensor["shape"]) for tensor in parameters)

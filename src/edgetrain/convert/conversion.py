@@ -39,7 +39,7 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
     if settings.inputs is not None:
         samples = read_samples(settings.inputs, inputs)
     else:
-        samples = random_samples(inputs, source.state, settings.seed)
+        samples = random_samples(list(inputs.values()), source.state, settings.seed)
     batch = source.batch or 1
     _check_repeatable(source.reference, samples, batch, origin)
     job = Job(config, source, origin, inputs, samples, stem)
@@ -47,13 +47,14 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
     with torch.no_grad():
         latency_ms = median_ms(lambda: source.reference(*timed))
     written = TARGETS[settings.to](job)
+    shapes = [shape_text(spec) for spec in inputs.values()]
     detected = not given and source.inputs is None
     return FileReport(
         source=found.path,
         format=source.format,
         target=written.target,
         outputs=written.outputs,
-        inputs=[shape_text(spec) for spec in inputs],
+        inputs=shapes,
         batch=written.batch,
         fixed_batch=written.fixed_batch,
         bytes_before=found.path.stat().st_size,
@@ -66,7 +67,7 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
         gradient_error=written.gradient_error,
         notes=[
             *source.notes,
-            *([f"its input shape was found out: {', '.join(map(shape_text, inputs))}"] if detected else []),
+            *([f"its input shape was found out: {', '.join(shapes)}"] if detected else []),
             *written.notes,
         ],
     )

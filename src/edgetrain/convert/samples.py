@@ -32,9 +32,9 @@ def random_samples(
     ]
 
 
-def read_samples(path: Path, specs: Sequence[TensorSpec]) -> list[Tensor]:
-    """Arrays of a .npz, one for each input in the file's order, samples along dimension 0; the first
-    `MOST_SAMPLES` of them.
+def read_samples(path: Path, inputs: Mapping[str, TensorSpec]) -> list[Tensor]:
+    """Arrays of a .npz, one for each input, samples along dimension 0; the first `MOST_SAMPLES` of them. They
+    belong to inputs of their names, or else by their order in the file.
 
     Raises:
         InputError: the file is damaged, or its arrays don't fit.
@@ -44,11 +44,13 @@ def read_samples(path: Path, specs: Sequence[TensorSpec]) -> list[Tensor]:
             arrays = {name: file[name][:MOST_SAMPLES] for name in file.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is no .npz of arrays, or a damaged one ({error})") from error
-    if len(arrays) != len(specs):
+    if len(arrays) != len(inputs):
         raise InputError(
-            f"{path} has {len(arrays)} arrays ({', '.join(arrays)}), but the model takes {len(specs)}"
+            f"{path} has {len(arrays)} arrays ({', '.join(arrays)}), but the model takes {len(inputs)}"
         )
-    for (name, array), spec in zip(arrays.items(), specs, strict=True):
+    if arrays.keys() == inputs.keys():
+        arrays = {name: arrays[name] for name in inputs}
+    for (name, array), spec in zip(arrays.items(), inputs.values(), strict=True):
         if list(array.shape[1:]) != list(spec.shape):
             raise InputError(
                 f"{path}: {name} has samples of shape {list(array.shape[1:])}, but the model takes "
@@ -61,5 +63,5 @@ def read_samples(path: Path, specs: Sequence[TensorSpec]) -> list[Tensor]:
         raise InputError(f"{path}: its arrays have different numbers of samples")
     return [
         torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, spec.dtype))
-        for array, spec in zip(arrays.values(), specs, strict=True)
+        for array, spec in zip(arrays.values(), inputs.values(), strict=True)
     ]

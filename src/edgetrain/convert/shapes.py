@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor
 
-from ..artifacts.specs import TensorSpec
+from ..artifacts.specs import InputSpec, TensorSpec
 from ..errors import InputError, UsageError
+from ..upstream import leaves
+from .input_names import input_names
 from .source import Runnable, Source
 
 _BATCH = 2
@@ -27,8 +28,8 @@ _FLAG = "--input-shape"
 Trial = Callable[[int], int | None]
 
 
-def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> list[TensorSpec]:
-    """What a model takes, without batch.
+def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> dict[str, InputSpec]:
+    """What a model takes, without batch, by name.
 
     Args:
         given: from `--input-shape`; they win.
@@ -37,19 +38,19 @@ def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> lis
         UsageError: it can't be told from the file alone, or several sizes fit; those are listed.
         InputError: the model fails on the inputs it says it takes.
     """
-    specs = list(given) or source.inputs
-    if specs:
-        problem = _find_batch(source, specs)
+    known = _named(source, given) if given else source.inputs
+    if known:
+        problem = _find_batch(source, list(known.values()))
         if problem is not None:
             how = f"{_FLAG} says" if given else "it says"
-            shapes = ", ".join(shape_text(spec) for spec in specs)
+            shapes = ", ".join(shape_text(spec) for spec in known.values())
             raise (UsageError if given else InputError)(
                 f"{origin} fails on the inputs {how}, {shapes}: {problem}"
             )
-        return specs
+        return known
     for candidates in _candidates(source.reference, source.state):
         if len(candidates) == 1:
-            return candidates
+            return _named(source, candidates)
         if candidates:
             shown = ", ".join(shape_text(c) for c in candidates[:6])
             more = f" and {len(candidates) - 6} more" if len(candidates) > 6 else ""
@@ -58,6 +59,21 @@ def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> lis
                 f"{origin} takes inputs of several shapes: {shown}{more}; choose with {_FLAG} {middle}"
             )
     raise UsageError(f"what {origin} takes can't be told from its weights; say so, as in {_FLAG} 3,32,32")
+
+
+def _named(source: Source, specs: Sequence[TensorSpec]) -> dict[str, InputSpec]:
+    """Specs with names and preparation, which are the source's own where it says so for as many inputs."""
+    known = source.inputs or {}
+    if len(known) != len(specs):
+        names = input_names(source.reference, len(specs))
+        return {
+            name: InputSpec(shape=spec.shape, dtype=spec.dtype)
+            for name, spec in zip(names, specs, strict=True)
+        }
+    return {
+        name: InputSpec(shape=spec.shape, dtype=spec.dtype, preprocessing=own.preprocessing)
+        for (name, own), spec in zip(known.items(), specs, strict=True)
+    }
 
 
 def _find_batch(source: Source, specs: Sequence[TensorSpec]) -> str | None:
@@ -81,7 +97,7 @@ def run_once(model: Runnable, specs: Sequence[TensorSpec], batch: int | None = N
     inputs = [torch.zeros(size, *spec.shape, dtype=getattr(torch, spec.dtype)) for spec in specs]
     try:
         with torch.no_grad():
-            outputs = [value for value in pytree.tree_leaves(model(*inputs)) if isinstance(value, Tensor)]
+            outputs = [value for value in leaves(model(*inputs)) if isinstance(value, Tensor)]
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, NotImplementedError) as error:
         if "can't allocate memory" in str(error):
             raise

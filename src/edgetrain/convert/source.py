@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from ..artifacts.specs import Preprocessing, Task, TensorSpec
+from ..artifacts.specs import InputSpec, TaskSpec, TensorSpec
 from ..config.model import ModelConfig
 
 Runnable = Callable[..., Any]
@@ -35,10 +36,11 @@ class Source:
         reference: the model as the file has it, in evaluation mode: what the result is compared with.
         capture: example batch → the same as a module to export; None where `reference` is one.
         state: its parameters and buffers by name.
-        inputs: what it takes, where that is known.
+        inputs: what it takes, by name, where that is known.
         batch: the only batch size it takes; None where any will do, or it isn't known.
         model: how to build it again; None where only the file knows.
-        task, preprocessing, metrics, config: as in an edgetrain checkpoint.
+        checkpoint: its file, where that is a checkpoint of edgetrain.
+        task, targets, metrics, config: as in such a checkpoint.
         notes: what the user should know about the file.
     """
 
@@ -46,11 +48,12 @@ class Source:
     reference: Runnable
     state: dict[str, Tensor]
     capture: Callable[[Sequence[Tensor]], Captured] | None = None
-    inputs: list[TensorSpec] | None = None
+    inputs: dict[str, InputSpec] | None = None
     batch: int | None = None
     model: ModelConfig | None = None
-    task: Task | None = None
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    checkpoint: Path | None = None
+    task: TaskSpec | None = None
+    targets: dict[str, TensorSpec] | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..errors import InputError
+from ..upstream import flattened, is_mutable, leaves, record_operators
 from .layers_put_back import put_layers_back
 from .source import Captured
 
@@ -64,7 +63,7 @@ def _record(module: Callable[..., Any], inputs: Sequence[Tensor]) -> GraphModule
     # attention layers take a fused path that only inference has.
     with torch.jit.optimized_execution(False), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return make_fx(module, tracing_mode="fake", pre_dispatch=True, _allow_non_fake_inputs=True)(*inputs)
+        return record_operators(module, inputs)
 
 
 class _FixedBatchError(Exception):
@@ -101,11 +100,11 @@ def _with_open_batch(few: GraphModule, many: GraphModule) -> GraphModule:
         if a.op != b.op or (a.op == "call_function" and a.target is not b.target):
             raise _FixedBatchError
         if a.op == "call_function":
-            ours, spec = pytree.tree_flatten((list(a.args), dict(a.kwargs)))
-            theirs = pytree.tree_leaves((list(b.args), dict(b.kwargs)))
+            ours, rebuilt = flattened((list(a.args), dict(a.kwargs)))
+            theirs = leaves((list(b.args), dict(b.kwargs)))
             if len(ours) != len(theirs):
                 raise _FixedBatchError
-            merged = pytree.tree_unflatten([merge(x, y) for x, y in zip(ours, theirs, strict=True)], spec)
+            merged = rebuilt([merge(x, y) for x, y in zip(ours, theirs, strict=True)])
             a.args, a.kwargs = tuple(merged[0]), merged[1]
     few.recompile()
     return few
@@ -126,7 +125,11 @@ def _name_parameters(traced: GraphModule, module: torch.jit.ScriptModule) -> Non
             _register(traced, name, tensor, trainable=name in parameters)
             node.target = name
     used = {str(n.target) for n in traced.graph.nodes if n.op == "get_attr"}
-    for name in [n for n in traced._parameters | traced._buffers if n not in used]:
+    held = {
+        **dict(traced.named_parameters(recurse=False, remove_duplicate=False)),
+        **dict(traced.named_buffers(recurse=False, remove_duplicate=False)),
+    }
+    for name in [name for name in held if name not in used]:
         delattr(traced, name)
     traced.recompile()
 
@@ -156,14 +159,9 @@ def _erase_unused(traced: GraphModule) -> None:
     for node in reversed(list(traced.graph.nodes)):
         if node.op == "call_function" and node.target in (aten.detach.default, aten.alias.default):
             node.replace_all_uses_with(node.args[0])
-        if node.op in ("call_function", "get_attr") and not node.users and not _writes(node):
+        if node.op in ("call_function", "get_attr") and not node.users and not is_mutable(node.target):
             traced.graph.erase_node(node)
     traced.recompile()
-
-
-def _writes(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
 
 
 def _reason(error: RuntimeError, origin: str) -> str:

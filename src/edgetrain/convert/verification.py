@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor
 
 from ..errors import CheckFailedError, InputError
+from ..upstream import leaves
 from .source import Runnable
 
 _PATIENCE = 0.3
@@ -45,7 +45,7 @@ def run_batches(model: Runnable, samples: Sequence[Tensor], batch: int) -> list[
     for start in range(0, count, batch):
         chosen = [i % count for i in range(start, start + batch)]
         with torch.no_grad():
-            outputs = pytree.tree_leaves(model(*(tensor[chosen] for tensor in samples)))
+            outputs = leaves(model(*(tensor[chosen] for tensor in samples)))
         tensors = [value.detach().clone() for value in outputs if isinstance(value, Tensor)]
         # Outputs without a batch, such as hidden states [layers, B, ...], are compared as they are.
         collected.append([t[: count - start] if t.dim() and len(t) == batch else t for t in tensors])

@@ -1,5 +1,5 @@
 """From a checkpoint to an ExecuTorch program that trains: capture, joint graph, lowering, verification."""
 
-from .stage import ExportResult, export, export_module
+from .stage import ExportResult, export, export_subject
 
-__all__ = ["ExportResult", "export", "export_module"]
+__all__ = ["ExportResult", "export", "export_subject"]

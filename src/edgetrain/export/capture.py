@@ -1,94 +1,141 @@
-"""Capture: the model and its loss as graphs with a dynamic batch, one for each method of the program."""
+"""Capture: the model and its task as graphs with a dynamic batch, one for each method of the program."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..artifacts.specs import Task
-from ..engine.losses import make_loss, predict_from_logits
-from ..engine.modes import BatchNormMode, set_training_mode
+from ..artifacts.contract import BATCH, Argument, Role
+from ..engine.modes import set_training_mode
 from ..errors import CheckFailedError
+from ..models.calling import call_model
+from ..tasks import Task
+from ..tasks.outputs import main_output, named_outputs
+from ..upstream import make_constants, rename_tensors
+from .batches import Batch
+from .module_paths import MODEL
+from .pipeline import Captured, Signature, Subject
 
-_PREFIX = "model."
+_LOSS = "criterion"
+# Name and role of an argument whose shape and dtype the graph knows.
+Label = tuple[str, Role]
 
 
 class LossStep(nn.Module):
-    """(inputs, targets) → (loss, predictions): what `train` and `evaluate` compute.
+    """(*inputs, *targets) → (loss, *predictions, *metric sums): what `train` and `evaluate` compute.
 
-    The loss comes first, since the backward graph starts from output 0.
+    The loss comes first, since the backward graph starts from output 0; nothing else gets a gradient.
     """
 
-    def __init__(self, model: nn.Module, task: Task) -> None:
+    def __init__(self, model: nn.Module, task: Task, batch: Batch) -> None:
         super().__init__()
         self.model = model
-        self.criterion = make_loss(task)
         self.task = task
+        # A loss of the user's own may hold tensors, which have to be known.
+        self.criterion = getattr(task, "module", None)
+        self.inputs, self.targets = list(batch.inputs), list(batch.targets)
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.model(inputs)
-        return self.criterion(logits, targets), predict_from_logits(self.task, logits.detach())
+    def named(self, *tensors: Tensor) -> list[tuple[Label, Tensor]]:
+        """The outputs with their names."""
+        inputs = dict(zip(self.inputs, tensors, strict=False))
+        targets = dict(zip(self.targets, tensors[len(inputs) :], strict=True))
+        outputs = named_outputs(call_model(self.model, inputs))
+        loss = self.task.loss(outputs, targets)
+        detached = {name: tensor.detach() for name, tensor in outputs.items()}
+        predictions = self.task.predictions(detached)
+        sums = self.task.sums(detached, targets, loss.detach())
+        return [
+            (("loss", "loss"), loss),
+            *(((name, "prediction"), tensor) for name, tensor in predictions.items()),
+            *(((name, "metric"), tensor) for name, tensor in sums.items()),
+        ]
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor for _, tensor in self.named(*tensors))
 
 
 class Predict(nn.Module):
-    """inputs → logits."""
+    """(*inputs) → (*outputs, *predictions), the main output first."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, task: Task, batch: Batch) -> None:
         super().__init__()
         self.model = model
+        self.task = task
+        self.inputs = list(batch.inputs)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.model(inputs)
+    def named(self, *tensors: Tensor) -> list[tuple[Label, Tensor]]:
+        """The outputs with their names."""
+        inputs = dict(zip(self.inputs, tensors, strict=True))
+        outputs = named_outputs(call_model(self.model, inputs))
+        main = main_output(outputs)
+        first = [name for name, tensor in outputs.items() if tensor is main][:1]
+        ordered = [*first, *(name for name in outputs if name not in first)]
+        return [
+            *(((name, "output"), outputs[name]) for name in ordered),
+            *(((name, "prediction"), tensor) for name, tensor in self.task.predictions(outputs).items()),
+        ]
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor for _, tensor in self.named(*tensors))
 
 
-@dataclass(frozen=True)
-class Captured:
-    """Forward graphs of the three methods, over tensors named as in the model's state_dict."""
-
-    train: ExportedProgram
-    evaluate: ExportedProgram
-    predict: ExportedProgram
-
-
-def capture(
-    model: nn.Module,
-    task: Task,
-    inputs: Tensor,
-    targets: Tensor,
-    max_batch_size: int,
-    batch_norm: BatchNormMode,
-) -> Captured:
-    """Captures the three methods.
+def capture(subject: Subject, batch: Batch) -> Captured:
+    """Captures the three methods of a program that trains.
 
     Args:
-        inputs, targets: an example batch [B, ...] with B >= 2 where max_batch_size allows it, since
-            tracing takes a batch of 1 for a constant.
+        batch: an example of at least 2 samples where the largest batch allows it, since tracing takes a
+            batch of 1 for a constant.
     Raises:
         CheckFailedError: torch.export can't capture the model, with its reason.
     """
-    step, predict = LossStep(model, task), Predict(model)
-    set_training_mode(model, batch_norm)
-    train = _export(step, (inputs, targets), max_batch_size)
+    model, task = subject.module, subject.task
+    max_batch_size = subject.settings.max_batch_size
+    step, predict = LossStep(model, task, batch), Predict(model, task, batch)
+    inputs = tuple(batch.inputs.values())
+    set_training_mode(model, subject.settings.batch_norm)
+    train = _export(step, batch.tensors, max_batch_size)
     model.eval()
-    evaluate = _export(step, (inputs, targets), max_batch_size)
-    prediction = _export(predict, (inputs,), max_batch_size)
-    return Captured(train, evaluate, prediction)
+    evaluate = _export(step, batch.tensors, max_batch_size)
+    prediction = _export(predict, inputs, max_batch_size)
+    with torch.no_grad():
+        losses = [label for label, _ in step.named(*batch.tensors)]
+        outputs = named_outputs(call_model(model, batch.inputs))
+        predictions = [label for label, _ in predict.named(*inputs)]
+    bounds = task.value_bounds(outputs)
+    taken: list[Label] = [(name, "input") for name in batch.inputs]
+    taken_to_train: list[Label] = [*taken, *((name, "target") for name in batch.targets)]
+    return Captured(
+        {"train": train, "evaluate": evaluate, "predict": prediction},
+        {
+            "train": _signature(train, taken_to_train, losses, bounds),
+            "evaluate": _signature(evaluate, taken_to_train, losses, bounds),
+            "predict": _signature(prediction, taken, predictions, bounds),
+        },
+    )
 
 
 def _export(module: nn.Module, example: tuple[Tensor, ...], max_batch_size: int) -> ExportedProgram:
     program = export_graph(module, example, max_batch_size)
-    _drop_prefix(program)
+    specs = [spec for spec in program.graph_signature.input_specs if spec.target]
+    # The tensors of a loss belong to the code, not to the weights.
+    make_constants(program, [s.target for s in specs if s.target and s.target.startswith(f"{_LOSS}.")])
+    # Tensors are named as the model itself does, without the wrapper's attribute in front.
+    prefix = f"{MODEL}."
+    rename_tensors(
+        program,
+        {s.target: s.target.removeprefix(prefix) for s in specs if s.target and s.target.startswith(prefix)},
+    )
     return program
 
 
 def export_graph(
-    module: nn.Module, example: tuple[Tensor, ...], max_batch_size: int, *, strict: bool = True
+    module: nn.Module, example: Sequence[Tensor], max_batch_size: int, *, strict: bool = True
 ) -> ExportedProgram:
     """Captures one graph in the module's mode, for batches of 1 to max_batch_size samples (with 1: of as many
     as the example has).
@@ -99,30 +146,80 @@ def export_graph(
     Raises:
         CheckFailedError: torch.export can't capture it, with its reason.
     """
-    batch = Dim("batch", min=1, max=max_batch_size) if max_batch_size > 1 else None
-    dynamic = tuple({0: batch} for _ in example) if batch is not None else None
+    batch = Dim(BATCH, min=1, max=max_batch_size) if max_batch_size > 1 else None
     try:
         # Fused attention has no backward kernel in the runtime; its math form is made of ops that have.
         # What can't be traced is said in the exception; the dumps of graphs beside it help nobody here.
         with sdpa_kernel(SDPBackend.MATH), contextlib.redirect_stderr(io.StringIO()):
-            return torch.export.export(module, example, dynamic_shapes=dynamic, strict=strict)
+            return torch.export.export(
+                module, tuple(example), dynamic_shapes=_dynamic(module, example, batch), strict=strict
+            )
     except Exception as error:  # torch.export raises many types, none of them shared
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        dynamic_failed = batch is not None and any(word in str(error) for word in ("batch", "Constraints"))
+        dynamic_failed = batch is not None and any(word in str(error) for word in (BATCH, "Constraints"))
         hint = "; --max-batch-size 1 avoids a dynamic batch" if dynamic_failed else ""
         raise CheckFailedError(
             f"torch.export can't capture the model: {reason} (--debug shows all{hint})"
         ) from error
 
 
-def _drop_prefix(program: ExportedProgram) -> None:
-    """Names tensors as the model itself does, without the wrapper's attribute in front."""
-    for spec in program.graph_signature.input_specs:
-        if spec.target and spec.target.startswith(_PREFIX):
-            spec.target = spec.target.removeprefix(_PREFIX)
-    for spec in program.graph_signature.output_specs:
-        if spec.target and spec.target.startswith(_PREFIX):
-            spec.target = spec.target.removeprefix(_PREFIX)
-    for tensors in (program._state_dict, program._constants):
-        for name in [name for name in tensors if name.startswith(_PREFIX)]:
-            tensors[name.removeprefix(_PREFIX)] = tensors.pop(name)
+def _dynamic(module: nn.Module, example: Sequence[Tensor], batch: Dim | None) -> tuple[object, ...] | None:
+    """Which dimensions are open: the first of every tensor. Those of `*tensors` count as one argument."""
+    if batch is None:
+        return None
+    shapes = tuple({0: batch} for _ in example)
+    return (shapes,) if isinstance(module, (LossStep, Predict)) else shapes
+
+
+def _signature(
+    program: ExportedProgram,
+    taken: Iterable[Label],
+    given: Iterable[Label],
+    bounds: tuple[float | None, float | None, int | None],
+) -> Signature:
+    """What a captured graph takes and gives.
+
+    Args:
+        bounds: of the targets: least and most value, and one that counts for nothing.
+    Raises:
+        CheckFailedError: a length depends on the batch in another way than by being its size.
+    """
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    least, most, ignored = bounds
+    inputs, outputs = [], []
+    for index, ((name, role), node) in enumerate(
+        zip(taken, program.graph_signature.user_inputs, strict=True)
+    ):
+        argument = _argument(name, role, index, values[str(node)])
+        if role == "target":
+            argument = argument.model_copy(update={"least": least, "most": most, "ignored": ignored})
+        inputs.append(argument)
+    for index, ((name, role), node) in enumerate(
+        zip(given, program.graph_signature.user_outputs, strict=True)
+    ):
+        outputs.append(_argument(name, role, index, values[str(node)]))
+    return Signature(inputs, outputs)
+
+
+# Arguments whose first dimension is the batch, where that is a constant.
+_BATCHED: tuple[Role, ...] = ("input", "target", "output", "prediction")
+
+
+def _argument(name: str, role: Role, index: int, value: object) -> Argument:
+    assert isinstance(value, Tensor)
+    shape: list[int | str] = []
+    for length in value.shape:
+        if isinstance(length, int):
+            shape.append(length)
+        elif str(length).isidentifier():
+            shape.append(BATCH)
+        else:
+            raise CheckFailedError(
+                f"the model returns {name} with a length other than the batch that depends on it ({length}), "
+                "which programs can't have; --max-batch-size 1 avoids a dynamic batch"
+            )
+    if role in _BATCHED and BATCH not in shape and shape:
+        shape[0] = BATCH
+    return Argument(
+        name=name, role=role, index=index, dtype=str(value.dtype).removeprefix("torch."), shape=shape
+    )

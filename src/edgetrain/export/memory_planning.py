@@ -11,6 +11,7 @@ from executorch.exir.passes import MemoryPlanningPass
 from torch.fx import Node
 
 from ..artifacts.program import WEIGHTS_ARENA
+from ..upstream import HAS_GRADIENT, STARTS_FROM_STORED, STORED_IN
 
 
 class SharedWeightsPlanning(MemoryPlanningPass):
@@ -47,7 +48,9 @@ class SharedWeightsPlanning(MemoryPlanningPass):
         return result
 
     def run_multimethod(self) -> None:
-        """Declares the weights' arena in each method, once all of them are planned."""
+        """Declares the weights' arena in each method, once all of them are planned; none if none changes."""
+        if not self.offsets:
+            return
         for graph_module in self._graph_modules:
             sizes = graph_module.meta["non_const_buffer_sizes"]
             if len(sizes) != WEIGHTS_ARENA:
@@ -65,11 +68,11 @@ class SharedWeightsPlanning(MemoryPlanningPass):
             if name is None:
                 continue
             if name in self.external:
-                node.meta["constant_tag"] = "weights"
+                node.meta[STORED_IN] = "weights"
             if name in self.mutable:
                 # Both marks have ExecuTorch plan the weight among activations; the second also says that
                 # a mutated buffer starts from its stored value (it would start from zero).
-                node.meta.pop("weight_has_gradient", None)
-                node.meta["et_init_buffer"] = True
+                node.meta.pop(HAS_GRADIENT, None)
+                node.meta[STARTS_FROM_STORED] = True
                 claimed.append((name, node))
         return claimed

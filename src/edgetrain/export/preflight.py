@@ -7,15 +7,19 @@ import fnmatch
 from collections.abc import Iterable
 
 import torch
-from executorch.exir.dialects.edge._ops import EdgeOpOverload
-from torch import Tensor, nn
+from torch import nn
 from torch.export import ExportedProgram
 
-from ..artifacts.specs import Task
-from ..engine.losses import make_loss
-from ..engine.modes import BatchNormMode, set_training_mode
-from ..errors import CheckFailedError, UsageError
+from ..engine.modes import set_training_mode
+from ..errors import CheckFailedError, EdgetrainError, UsageError
+from ..models.calling import call_model
 from ..reporting import Reporter
+from ..runtimes.executorch_py import runtime_operators
+from ..tasks.outputs import named_outputs
+from ..upstream import edge_operator_names
+from .batches import Batch
+from .module_paths import module_path
+from .pipeline import Edge, Recipe, Subject
 
 _WAYS_OUT = {
     "avg_pool2d": "use ceil_mode=False and padding=0, or a max-pool or strided convolution instead",
@@ -46,29 +50,26 @@ def choose_trainable(model: nn.Module, patterns: list[str]) -> list[str]:
     return chosen
 
 
-def check_gradients_reach(
-    model: nn.Module,
-    task: Task,
-    inputs: Tensor,
-    targets: Tensor,
-    batch_norm: BatchNormMode,
-    reporter: Reporter,
-) -> None:
+def check_gradients_reach(subject: Subject, batch: Batch, reporter: Reporter) -> None:
     """Runs one backward pass in eager PyTorch and freezes parameters the loss doesn't depend on.
 
     Raises:
         CheckFailedError: the model fails on the example, or no parameter has a gradient.
     """
-    set_training_mode(model, batch_norm)
+    model, task = subject.module, subject.task
+    set_training_mode(model, subject.settings.batch_norm)
     buffers = {name: tensor.clone() for name, tensor in model.named_buffers()}
     try:
-        loss = make_loss(task)(model(inputs), targets)
+        loss = task.loss(named_outputs(call_model(model, batch.inputs)), batch.targets)
         if loss.requires_grad:
             loss.backward()
-    except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except EdgetrainError:
+        raise
+    except Exception as error:  # model and loss are anybody's code
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in batch.inputs.items())
         raise CheckFailedError(
-            f"the model fails on a batch of {list(inputs.shape)} with the loss {task.loss}: {reason}"
+            f"the model fails on a batch of {shapes} with the loss {task.spec.loss}: {reason}"
         ) from error
     unreached = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     for name, parameter in model.named_parameters():
@@ -84,49 +85,59 @@ def check_gradients_reach(
         reporter.warn(f"frozen, since the loss does not depend on them: {_listed(unreached)}")
 
 
-def missing_operators(edge: ExportedProgram, available: set[str]) -> list[str]:
-    """ATen names of the operators of an edge-dialect graph that the runtime has no kernel for."""
-    missing = set()
-    for node in edge.graph.nodes:
-        if not isinstance(node.target, EdgeOpOverload):
-            continue
-        operator = node.target._op
-        try:
-            out_variant = node.target.to_out_variant()._schema
-        except RuntimeError:
-            missing.add(operator._schema.name)
-            continue
-        name = out_variant.name + (f".{out_variant.overload_name}" if out_variant.overload_name else "")
-        if name not in available:
-            missing.add(operator._schema.name)
-    return sorted(missing)
-
-
-def check_operators(edge: ExportedProgram, forward: ExportedProgram, available: set[str]) -> None:
-    """Refuses a joint graph the runtime can't execute.
+def check_operators(edge: Edge, recipe: Recipe, origin: str, available: set[str] | None = None) -> None:
+    """Refuses graphs the runtime can't execute.
 
     Args:
-        edge: the joint graph in edge dialect.
-        forward: the captured forward graph, which still knows which module each operator came from.
-        available: operators of the runtime.
+        origin: where the model comes from, for messages.
+        available: operators of the runtime; None for those of the one that is installed.
     Raises:
         CheckFailedError: naming each operator, its modules and a way out.
     """
-    missing = missing_operators(edge, available)
-    if missing:
-        raise CheckFailedError("; ".join(_explain(name, forward) for name in missing))
+    if available is None:
+        available = runtime_operators()
+    missing: dict[str, list[str]] = {}
+    for method in edge.manager.methods:
+        for name, modules in missing_operators(edge.manager.exported_program(method), available).items():
+            known = missing.setdefault(name, [])
+            known += [module for module in modules if module not in known]
+    if not missing:
+        return
+    if recipe.training:
+        raise CheckFailedError(
+            "; ".join(_explain(name, modules) for name, modules in sorted(missing.items()))
+        )
+    named = ", ".join(f"{n.split('::')[-1]}{_where(modules)}" for n, modules in sorted(missing.items()))
+    raise CheckFailedError(f"{origin} uses {named}, for which ExecuTorch has no kernel; replace these layers")
 
 
-def _explain(operator: str, forward: ExportedProgram) -> str:
+def missing_operators(edge: ExportedProgram, available: set[str]) -> dict[str, list[str]]:
+    """ATen names of the operators of an edge-dialect graph that the runtime has no kernel for, and the
+    modules they come from."""
+    missing: dict[str, list[str]] = {}
+    for node in edge.graph.nodes:
+        names = edge_operator_names(node)
+        if names is None or names[1] in available:
+            continue
+        modules = missing.setdefault(names[0], [])
+        path = module_path(node)
+        if path and path not in modules:
+            modules.append(path)
+    return missing
+
+
+def _explain(operator: str, modules: list[str]) -> str:
     stem = _stem(operator)
-    modules = sorted({_module_of(node) for node in forward.graph.nodes if _same_operator(node, stem)} - {""})
-    where = f" (in {_listed(modules)})" if modules else ""
     way_out = next((text for key, text in _WAYS_OUT.items() if key in stem), "replace that layer")
     what = "backward of " if operator.endswith("_backward") else ""
     return (
-        f"ExecuTorch can't train this model: it has no kernel for the {what}{stem}{where}; {way_out}, "
-        "or freeze it and all that comes before it with --trainable"
+        f"ExecuTorch can't train this model: it has no kernel for the {what}{stem}{_where(modules)}; "
+        f"{way_out}, or freeze it and all that comes before it with --trainable"
     )
+
+
+def _where(modules: list[str]) -> str:
+    return f" (in {_listed(modules)})" if modules else ""
 
 
 def _stem(operator: str) -> str:
@@ -134,21 +145,6 @@ def _stem(operator: str) -> str:
     for part in ("_with_indices", "native_"):
         name = name.replace(part, "")
     return name.strip("_")
-
-
-def _same_operator(node: torch.fx.Node, stem: str) -> bool:
-    return node.op == "call_function" and _stem(str(node.target).replace("aten.", "").split(".")[0]) == stem
-
-
-def _module_of(node: torch.fx.Node) -> str:
-    """`features.2 (AvgPool2d)` for a node of a captured graph."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    if not stack:
-        return ""
-    path, kind = stack[-1]
-    name = path.replace("L['self']", "").replace("._modules['", ".").replace("']", "").strip(".")
-    name = name.removeprefix("model").strip(".") or "the model itself"
-    return f"{name} ({str(kind).split('.')[-1]})"
 
 
 def _listed(names: Iterable[str], most: int = 5) -> str:

@@ -1,85 +1,114 @@
 """Verification: the written program, run in the real runtime, against eager PyTorch.
 
-Compared are losses, every gradient, the weights after three SGD steps, and then `evaluate` and `predict`, all
-with dropout off, on a few samples, on a single one, and (one step) on the largest batch.
+Compared are losses, metric sums, predictions, every gradient, the weights after three SGD steps, and then
+`evaluate` and `predict`, all with dropout off, on a few samples, on a single one, and (one step) on the
+largest batch; in ExecuTorch's own kernels, since a program has to be right wherever it is taken, and in
+edgetrain's where these are installed, since devices will use them.
 
 Two float32 computations of one quantity never agree to the last digit, and at a kink of the model (an input
-of a ReLU near 0, a tie in a max-pool) rounding decides which way a gradient goes. So where a batch shows a
-difference, eager itself is run again in float64 and with weights moved by about one rounding error. If its
-own results stay where they were, the program is wrong. If they move as far, the batch says nothing and
-another one is taken.
+of a ReLU near 0, a tie in a max-pool or between two classes) rounding decides which way a result goes. So
+where a batch shows a difference, eager itself is run again in float64 and with weights moved by about one
+rounding error. If its own results stay where they were, the program is wrong. If they move as far, the batch
+says nothing and another one is taken.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from ..artifacts.manifest import Verification
+from ..artifacts.manifest import Verification, manifest_path, save_manifest
 from ..artifacts.program import Program
-from ..artifacts.specs import Task
-from ..engine.comparison import distance, largest, norm, prediction_error, relative_error
-from ..engine.losses import make_loss
+from ..engine.comparison import distance, largest, norm, relative_error
 from ..engine.modes import BatchNormMode, set_training_mode
 from ..errors import CheckFailedError
+from ..models.calling import call_model
+from ..runner import find_kernels
 from ..runtimes.child import Child
-from ..runtimes.steps import DeviceSteps, Outcome
+from ..runtimes.kernels import Kernels
+from ..runtimes.steps import DeviceSteps, Steps
 from ..runtimes.torch_eager import no_dropout
+from ..tasks import Task
+from ..tasks.outputs import named_outputs
+from .batches import Batch, MakeBatch
+from .pipeline import Subject, Verified, Written
 
 STEPS = 3
+# Of the SGD steps (momentum 0.9).
+LEARNING_RATE = 0.01
 _ROUNDING = 1e-7
 _TRIES = 6
 # How long a step on the largest batch may take [s]; stock kernels can need minutes for one.
 _PATIENCE = 60.0
+_WHOSE: dict[Kernels, str] = {"stock": "ExecuTorch's own", "fast": "edgetrain's"}
 
-MakeBatch = Callable[[int, int], tuple[Tensor, Tensor]]
+Tensors = Mapping[str, Tensor]
 Errors = dict[str, float]
 
 
-def verify(
-    program: Program,
-    model: nn.Module,
-    make_batch: MakeBatch,
-    *,
-    learning_rate: float,
-    tolerance: float,
-) -> Verification:
-    """Verifies a program.
+def verify(written: Written, subject: Subject, make_batch: MakeBatch) -> Verified:
+    """Verifies a program, and notes in its manifest what was found.
 
     Args:
-        model: the eager model with the same weights and the same parameters requiring gradients; unchanged.
-        make_batch: (draw, size) → (inputs, targets).
-        learning_rate: of the SGD steps (momentum 0.9).
-        tolerance: largest relative error accepted.
+        subject: its model has the same weights and the same parameters requiring gradients; unchanged.
     Raises:
         CheckFailedError: a mismatch, naming what differs, or a crash of the runtime.
     """
+    program = written.program
+    found = compare(program, subject.module, subject.task, make_batch, subject.settings.tolerance)
+    manifest = program.manifest.model_copy(update={"verification": found})
+    save_manifest(manifest_path(program.path), manifest)
+    return Verified(replace(program, manifest=manifest), found)
+
+
+def compare(
+    program: Program, model: nn.Module, task: Task, make_batch: MakeBatch, tolerance: float
+) -> Verification:
+    """Runs a program and eager PyTorch side by side.
+
+    Args:
+        tolerance: largest relative error accepted.
+    Raises:
+        CheckFailedError: as `verify`.
+    """
     manifest = program.manifest
-    eager = _Eager(model, manifest.task, manifest.batch_norm, learning_rate)
-    few, most = verification_sizes(manifest.batch_norm, manifest.max_batch_size)
-    with Child(DeviceSteps, program, learning_rate, what="running the new program") as device:
-        check = _Check(device, eager, make_batch, tolerance)
-        runs = [check.run(size, STEPS) for size in few]
-        affordable = int(_PATIENCE / max(check.seconds_per_sample, 1e-6))
-        if most not in few and affordable > max(few):
-            few.append(min(most, affordable))
-            runs.append(check.run(few[-1], steps=1))
+    eager = _Eager(model, task, manifest.batch_norm)
+    few, most = verification_sizes(manifest.batch_norm, manifest.contract.max_batch_size)
+    kernels: list[Kernels] = ["stock", "fast"] if find_kernels() is not None else ["stock"]
+    runs: list[Errors] = []
+    sizes = dict.fromkeys(few)
+    sensitivities = []
+    with Child(DeviceSteps, program, LEARNING_RATE, what="running the new program") as device:
+        for whose in kernels:
+            check = _Check(device, whose, eager, make_batch, tolerance)
+            runs += [check.run(size, STEPS) for size in few]
+            affordable = int(_PATIENCE / max(check.seconds_per_sample, 1e-6))
+            if most not in few and affordable > max(few):
+                sizes[min(most, affordable)] = None
+                runs.append(check.run(min(most, affordable), steps=1))
+            sensitivities += [] if check.sensitivity is None else [check.sensitivity]
     errors = {name: largest(run.get(name, 0.0) for run in runs) for name in runs[0]}
-    gradients = {n.removeprefix("gradient of "): e for n, e in errors.items() if n.startswith("gradient of ")}
+    gradients = {n.removeprefix("gradient of "): e for n, e in errors.items() if _kind(n) == "gradient"}
+
+    def worst(kind: str) -> float:
+        return largest(error for name, error in errors.items() if _kind(name) == kind)
+
     return Verification(
-        batch_sizes=few,
-        loss=largest(e for n, e in errors.items() if n.startswith("loss of ")),
-        gradients=largest(gradients.values()),
-        weights_after_steps=largest(e for n, e in errors.items() if n.startswith("change of ")),
-        predict_after_steps=errors["predict"],
-        predictions=largest(e for n, e in errors.items() if n.startswith("predictions of ")),
+        batch_sizes=list(sizes),
+        kernels=kernels,
+        loss=worst("loss"),
+        gradients=worst("gradient"),
+        weights_after_steps=worst("change"),
+        predict_after_steps=worst("predict"),
+        predictions=worst("predictions"),
+        metrics=worst("sum"),
         worst_gradient=max(gradients, key=gradients.__getitem__),
         tolerance=tolerance,
-        sensitivity=check.sensitivity,
+        sensitivity=max(sensitivities, default=None),
     )
 
 
@@ -96,11 +125,13 @@ class _Check:
     """Compares runs of the program with eager ones, batch by batch.
 
     Attributes:
+        kernels: whose the program is run in.
         sensitivity: how far eager itself moves by rounding, where no batch could be compared finer.
         seconds_per_sample: of a step in the runtime, measured last.
     """
 
     device: Child
+    kernels: Kernels
     eager: _Eager
     make_batch: MakeBatch
     tolerance: float
@@ -116,25 +147,28 @@ class _Check:
         """
         best: tuple[float, Errors] | None = None
         for draw in range(_TRIES):
-            inputs, targets = self.make_batch(draw, size)
-            reference = self.eager.run(inputs, targets, steps)
-            found: Outcome = self.device.call("run", inputs, targets, steps)
+            batch = self.make_batch(draw, size)
+            reference = self.eager.reference(draw, batch, steps)
+            found: Steps = self.device.call("run", self.kernels, batch.inputs, batch.targets, steps)
             self.seconds_per_sample = found.seconds / size
             errors = _errors(self.eager.task, found, reference)
             if largest(errors.values()) <= self.tolerance:
                 return errors
-            noise = self.eager.noise(inputs, targets, steps, reference)
+            noise = self.eager.noise(batch, steps, reference)
             errors = _errors(self.eager.task, found, reference, noise, self.tolerance)
             sensitivity = _sensitivity(reference, noise)
             if sensitivity < self.tolerance / 10:
-                _require(errors, self.tolerance)
+                self._require(errors)
                 return errors
             if best is None or sensitivity < best[0]:
                 best = sensitivity, errors
         assert best is not None
-        _require(best[1], self.tolerance)
+        self._require(best[1])
         self.sensitivity = max(best[0], self.sensitivity or 0.0)
         return best[1]
+
+    def _require(self, errors: Errors) -> None:
+        _require(errors, self.tolerance, self.kernels)
 
 
 @dataclass(frozen=True)
@@ -144,46 +178,62 @@ class _Eager:
     model: nn.Module
     task: Task
     batch_norm: BatchNormMode
-    learning_rate: float
+    _known: dict[tuple[int, int, int], Steps] = field(default_factory=dict)
 
-    def run(self, inputs: Tensor, targets: Tensor, steps: int, variant: nn.Module | None = None) -> Outcome:
+    def reference(self, draw: int, batch: Batch, steps: int) -> Steps:
+        """As `run`; made once for all kernels."""
+        key = (draw, len(batch), steps)
+        if key not in self._known:
+            self._known[key] = self.run(batch, steps)
+        return self._known[key]
+
+    def run(self, batch: Batch, steps: int, variant: nn.Module | None = None) -> Steps:
         """What `DeviceSteps.run` does, in eager PyTorch."""
         model = variant or copy.deepcopy(self.model)
         parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        mutable = {**parameters, **dict(model.named_buffers())}
-        before = {name: tensor.detach().clone() for name, tensor in mutable.items()}
-        optimizer = torch.optim.SGD(parameters.values(), lr=self.learning_rate, momentum=0.9)
-        criterion = make_loss(self.task)
-        outcome = Outcome()
+        # Masks change never, and can't be subtracted.
+        buffers = {name: b for name, b in model.named_buffers() if b.dtype != torch.bool}
+        changing = {**parameters, **buffers}
+        before = {name: tensor.detach().clone() for name, tensor in changing.items()}
+        optimizer = torch.optim.SGD(parameters.values(), lr=LEARNING_RATE, momentum=0.9)
+        found = Steps()
         for step in range(1, steps + 1):
             set_training_mode(model, self.batch_norm)
             optimizer.zero_grad()
             with no_dropout(model):
-                logits = model(inputs)
-            loss = criterion(logits, targets)
+                outputs = named_outputs(call_model(model, batch.inputs))
+            loss = self.task.loss(outputs, batch.targets)
             loss.backward()
-            outcome.quantities[f"loss of step {step}"] = loss.detach()
+            found.quantities[f"loss of step {step}"] = loss.detach()
             if step == 1:
-                outcome.logits["train"] = logits.detach()
+                self._note(found, "train", outputs, batch, loss)
                 for name, parameter in parameters.items():
                     if parameter.grad is not None:
-                        outcome.quantities[f"gradient of {name}"] = parameter.grad.clone()
+                        found.quantities[f"gradient of {name}"] = parameter.grad.clone()
             optimizer.step()
         model.eval()
         with torch.no_grad():
-            for name, tensor in mutable.items():
-                outcome.quantities[f"change of {name}"] = tensor - before[name]
-            logits = model(inputs)
-            outcome.quantities["loss of evaluate"] = criterion(logits, targets)
-            outcome.quantities["predict"] = outcome.logits["evaluate"] = logits
-        return outcome
+            for name, tensor in changing.items():
+                found.quantities[f"change of {name}"] = tensor - before[name]
+            outputs = named_outputs(call_model(model, batch.inputs))
+            loss = self.task.loss(outputs, batch.targets)
+            found.quantities["loss of evaluate"] = loss
+            self._note(found, "evaluate", outputs, batch, loss)
+            for name, tensor in outputs.items():
+                found.quantities[f"predict of {name}"] = tensor
+        return found
 
-    def noise(self, inputs: Tensor, targets: Tensor, steps: int, reference: Outcome) -> Errors:
+    def _note(self, found: Steps, method: str, outputs: Tensors, batch: Batch, loss: Tensor) -> None:
+        found.outputs[method] = {name: tensor.detach() for name, tensor in outputs.items()}
+        sums = self.task.sums(found.outputs[method], batch.targets, loss.detach())
+        found.quantities.update({f"sum of {name} in {method}": tensor for name, tensor in sums.items()})
+
+    def noise(self, batch: Batch, steps: int, reference: Steps) -> Errors:
         """How far each quantity moves, in the 2-norm, in float64 and with weights moved by about one rounding
         error."""
-        exact = self.run(_double(inputs), _double(targets), steps, copy.deepcopy(self.model).double())
+        exact = self.run(_double(batch), steps, copy.deepcopy(self.model).double())
         # Several times: whether a kink shows depends on the direction.
-        moved = [self.run(inputs, targets, steps, _jittered(self.model, seed)) for seed in range(4)]
+        moved = [self.run(batch, steps, _jittered(self.model, seed)) for seed in range(4)]
         return {
             name: largest(distance(other.quantities[name], expected) for other in (exact, *moved))
             for name, expected in reference.quantities.items()
@@ -192,8 +242,8 @@ class _Eager:
 
 def _errors(
     task: Task,
-    found: Outcome,
-    reference: Outcome,
+    found: Steps,
+    reference: Steps,
     noise: Errors | None = None,
     tolerance: float = 1.0,
 ) -> Errors:
@@ -206,11 +256,12 @@ def _errors(
             scale = max(norm(expected), 10 * noise[name] / tolerance, 1e-30)
             errors[name] = distance(tensor, expected) / scale
     for method, predictions in found.predictions.items():
-        errors[f"predictions of {method}"] = prediction_error(task, predictions, reference.logits[method])
+        outputs = reference.outputs[method]
+        errors[f"predictions of {method}"] = task.prediction_error(predictions, outputs)
     return errors
 
 
-def _sensitivity(reference: Outcome, noise: Errors) -> float:
+def _sensitivity(reference: Steps, noise: Errors) -> float:
     """How far eager's results move by rounding, relative to themselves.
 
     A tensor whose noise is a millionth of all tensors of its kind is left out: it may be nothing but noise
@@ -230,7 +281,7 @@ def _kind(name: str) -> str:
     return name.split(" of ")[0]
 
 
-def _require(errors: Errors, tolerance: float) -> None:
+def _require(errors: Errors, tolerance: float, kernels: Kernels) -> None:
     """Raises CheckFailedError where an error is above the tolerance, NaN included."""
     wrong = {name: error for name, error in errors.items() if not error <= tolerance}
     if not wrong:
@@ -239,8 +290,8 @@ def _require(errors: Errors, tolerance: float) -> None:
     named = ", ".join(f"{name} ({wrong[name]:.1e})" for name in worst[:6])
     more = f" and {len(worst) - 6} more" if len(worst) > 6 else ""
     raise CheckFailedError(
-        f"the exported program differs from PyTorch by more than {tolerance:g} (relative errors): "
-        f"{named}{more}. Nothing was written; please report the model"
+        f"the exported program, in {_WHOSE[kernels]} kernels, differs from PyTorch by more than "
+        f"{tolerance:g} (relative errors): {named}{more}. Nothing was written; please report the model"
     )
 
 
@@ -253,5 +304,8 @@ def _jittered(model: nn.Module, seed: int) -> nn.Module:
     return variant
 
 
-def _double(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor
+def _double(batch: Batch) -> Batch:
+    def exact(tensors: Tensors) -> dict[str, Tensor]:
+        return {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
+
+    return Batch(exact(batch.inputs), exact(batch.targets))

@@ -12,6 +12,7 @@ from convert_models import Images, Tokens, example, make, with_record
 from torch import Tensor, nn
 from torch.utils.bundled_inputs import augment_model_with_bundled_inputs
 
+from edgetrain.artifacts.manifest import load_manifest
 from edgetrain.errors import CheckFailedError, InputError
 
 Convert = Callable[..., Any]
@@ -178,8 +179,11 @@ def test_several_inputs_and_outputs(convert: Convert, tmp_path: Path) -> None:
     report = convert(path, input_shape=["3", "5:int64"], max_batch_size=4)
     assert report.comparison.max_error < 1e-6
     assert (report.batch, report.fixed_batch, report.inputs) == (4, False, ["3", "5:int64"])
-    with pytest.raises(InputError, match="takes 2 inputs; only models with one can be trained"):
-        convert(path, input_shape=["3", "5:int64"], to="train")
+    report = convert(path, input_shape=["3", "5:int64"], to="train", export={"max_batch_size": 2})
+    assert report.comparison.max_error < 1e-6
+    manifest = load_manifest(report.outputs[-1])
+    assert list(manifest.inputs) == ["x", "ids"]
+    assert [a.name for a in manifest.contract.methods["predict"].given("output")] == ["output", "output1"]
 
 
 def test_weights_for_a_named_model(convert: Convert, model_file: Any, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
-from edgetrain.export.joint import make_joint_graph
-from edgetrain.export.passes.dropout_as_mask import has_dropout
+from edgetrain.export.joint import add_backward
+from edgetrain.export.passes import SIMPLIFICATIONS
+from edgetrain.export.passes.dropout_as_mask import dropout_as_mask, has_dropout
 
 aten = torch.ops.aten
 INPUT = torch.arange(1.0, 401.0).reshape(4, 100) / 100
@@ -29,7 +30,10 @@ class TwoDropouts(nn.Module):
 def joint(p: float = 0.5, *, training: bool = True) -> ExportedProgram:
     model = TwoDropouts(p).train(training)
     batch = Dim("batch", min=1, max=8)
-    return make_joint_graph(export(model, (INPUT,), dynamic_shapes=({0: batch},), strict=True))
+    program = add_backward(export(model, (INPUT,), dynamic_shapes=({0: batch},), strict=True))
+    for change in (dropout_as_mask, *SIMPLIFICATIONS):
+        change(program)
+    return program
 
 
 def targets(program: ExportedProgram) -> list[object]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from executorch.exir import EdgeCompileConfig, to_edge
+from executorch.exir import EdgeCompileConfig, EdgeProgramManager, to_edge
 from torch import Tensor, nn
 from torch.export import Dim, export
 
 from edgetrain.export.lowering import lower
 from edgetrain.export.passes.in_place import in_place
+from edgetrain.export.pipeline import Edge, Joint, Lowered, Recipe
 
 
 class Chain(nn.Module):
@@ -54,6 +55,10 @@ def shared(edge) -> dict[str, int]:
     return {name.replace("aten_", "").split("_")[0]: p for name, p in places.items() if p is not None}
 
 
+def lowered(manager: EdgeProgramManager) -> Lowered:
+    return lower(Edge(Joint({}, {}, [], []), manager, {}), Recipe())
+
+
 X, Y = torch.randn(3, 8), torch.randn(3, 8)
 
 
@@ -61,7 +66,7 @@ def test_a_chain_lives_in_one_place() -> None:
     edge = edge_graph(Chain(), X, Y)
     assert in_place(edge.exported_program("forward")) == 4
     assert shared(edge) == {"add": 0, "exp": 0, "relu": 0, "mul": 0}
-    arena = lower(edge, ()).arena_bytes["forward"][0]
+    arena = lowered(edge).arena_bytes["forward"][0]
     assert arena == 3 * 16 * 8 * 4, "two inputs and one result"
 
 
@@ -89,7 +94,9 @@ def test_the_runtime_computes_the_same(model: nn.Module, batch: int) -> None:
     example = (X, Y) if isinstance(model, Chain) else (X,)
     edge = edge_graph(model, *example)
     in_place(edge.exported_program("forward"))
-    data = lower(edge, ()).program  # the loaded program reads it where it lies
+    data = lower(
+        Edge(Joint({}, {}, [], []), edge, {}), Recipe()
+    ).program  # the loaded program reads it where it lies
     program = _load_for_executorch_from_buffer(data)
     given = tuple(torch.randn(batch, 8) for _ in example)
     expected = model(*given)

@@ -10,14 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from edgetrain.artifacts.specs import Task
+from edgetrain.artifacts.specs import INPUTS, TARGETS
+from edgetrain.export.batches import Batch
 from edgetrain.export.capture import LossStep, capture
-from edgetrain.export.joint import gradient_names, make_joint_graph
+from edgetrain.export.joint import add_backward, gradient_names
 from edgetrain.export.passes import SIMPLIFICATIONS
 from edgetrain.models.cifar_cnn import CifarCNN
+from edgetrain.tasks import make_task
 
 aten = torch.ops.aten
-TASK = Task(classes=list("abcd"))
+TASK = make_task(models.CLASSES)
+OUTPUTS = ("loss", "class", "loss_sum", "count", "correct")
 
 
 class Bottleneck(nn.Module):
@@ -51,26 +54,35 @@ CASES = {
 }
 
 
-def example(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    return torch.randn(3, *shape), torch.tensor([1, 3, 0])
+def example(shape: tuple[int, ...]) -> Batch:
+    return Batch({INPUTS: torch.randn(3, *shape)}, {TARGETS: torch.tensor([1, 3, 0])})
 
 
-def eager(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-    """Loss, predictions and gradients by name."""
+def joint_graph(model: nn.Module, shape: tuple[int, ...], *, cheap: bool = False) -> ExportedProgram:
+    """Of a model with frozen batch norm; `cheap`: after all simplifications."""
+    captured = capture(models.subject(model, shape, max_batch_size=4), example(shape))
+    joint = add_backward(captured.graphs["train"])
+    for simplify in SIMPLIFICATIONS if cheap else ():
+        simplify(joint)
+    return joint
+
+
+def eager(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Loss, predictions, sums and gradients by name."""
     model = copy.deepcopy(model)
-    loss, predictions = LossStep(model, TASK)(*batch)
-    loss.backward()
+    outputs = LossStep(model, TASK, batch)(*batch.tensors)
+    outputs[0].backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    return {"loss": loss.detach(), "predictions": predictions, **gradients}
+    return {**{name: t.detach() for name, t in zip(OUTPUTS, outputs, strict=True)}, **gradients}
 
 
-def run(joint: ExportedProgram, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+def run(joint: ExportedProgram, batch: Batch) -> dict[str, Tensor]:
     """The same from the graph."""
     signature = joint.graph_signature
     names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     names |= signature.inputs_to_lifted_tensor_constants
     tensors = {**joint.state_dict, **joint.constants}
-    given = iter(batch)
+    given = iter(batch.tensors)
     values = [
         tensors[names[n.name]] if n.name in names else next(given)
         for n in joint.graph.nodes
@@ -78,7 +90,7 @@ def run(joint: ExportedProgram, batch: tuple[Tensor, Tensor]) -> dict[str, Tenso
     ]
     with torch.no_grad():
         outputs = joint.graph_module(*values)
-    return dict(zip(["loss", "predictions", *gradient_names(joint)], outputs, strict=True))
+    return dict(zip([*OUTPUTS, *gradient_names(joint)], outputs, strict=True))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -88,9 +100,8 @@ def test_numbers_stay_right_after_each(name: str) -> None:
     model = factory()
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
-    captured = capture(model, TASK, *example(shape), 4, "frozen")
+    joint = joint_graph(model, shape)
     model.eval()  # none of these drops out anything: the mode is that of frozen batch norm
-    joint = make_joint_graph(captured.train, simplifications=())
     batch = example(shape)
     expected = eager(model, batch)
     for simplify in SIMPLIFICATIONS:
@@ -107,7 +118,7 @@ def test_every_simplification_finds_its_work() -> None:
     """In the models above: a pass that finds nothing anywhere would pass every other test."""
     counts = dict.fromkeys(SIMPLIFICATIONS, 0)
     for factory, shape in (CASES["cifar_cnn"], CASES["bottleneck"]):
-        joint = make_joint_graph(capture(factory(), TASK, *example(shape), 4, "frozen").train, ())
+        joint = joint_graph(factory(), shape)
         for simplify in SIMPLIFICATIONS:
             counts[simplify] += simplify(joint)
             assert simplify(joint) == 0, f"{simplify.__name__} leaves work for itself"
@@ -119,8 +130,8 @@ def targets(joint: ExportedProgram) -> list[object]:
 
 
 def test_a_convolutional_network_afterwards() -> None:
-    captured = capture(small_cifar_cnn(), TASK, *example((3, 8, 8)), 4, "frozen")
-    before, after = targets(make_joint_graph(captured.train, ())), targets(make_joint_graph(captured.train))
+    model = small_cifar_cnn()
+    before, after = (targets(joint_graph(model, (3, 8, 8), cheap=cheap)) for cheap in (False, True))
     assert before.count(aten.permute.default) == 10
     assert after.count(aten.permute.default) == 2, "one for each linear layer's gradient"
     assert after.count(aten.linear.default) == 2
@@ -132,7 +143,7 @@ def test_a_convolutional_network_afterwards() -> None:
 
 def test_activations_before_pooling_are_needed_once() -> None:
     """So that memory holds just the pooled ones for the backward graph."""
-    joint = make_joint_graph(capture(small_cifar_cnn(), TASK, *example((3, 8, 8)), 4, "frozen").train)
+    joint = joint_graph(small_cifar_cnn(), (3, 8, 8), cheap=True)
     convolutions = [n for n in joint.graph.nodes if n.target is aten.convolution.default]
     assert len(convolutions) == 3
     for node in convolutions:
@@ -140,7 +151,7 @@ def test_activations_before_pooling_are_needed_once() -> None:
 
 
 def test_a_relu_that_others_read_stays_before_the_pool() -> None:
-    joint = make_joint_graph(capture(Bottleneck(), TASK, *example((3, 8, 8)), 4, "frozen").train)
+    joint = joint_graph(Bottleneck(), (3, 8, 8), cheap=True)
     (pool,) = [n for n in joint.graph.nodes if n.target is aten.max_pool2d_with_indices.default]
     assert pool.args[0].target is aten.relu.default
     assert aten.avg_pool2d.default in [user.target for user in pool.args[0].users]

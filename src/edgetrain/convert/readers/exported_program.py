@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
-from ...artifacts.specs import TensorSpec
+from ...artifacts.specs import INPUTS, InputSpec
 from ...config.stages import ConvertConfig
 from ...errors import InputError
+from ...upstream import exported_schema_version
 from ..kinds import Identified
 from ..layers_put_back import put_layers_back
 from ..program_checks import check_program
@@ -64,34 +65,37 @@ def _load(found: Identified) -> ExportedProgram:
     except Exception as error:  # deserialization raises many types
         text = str(error)
         reason = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-        if _schema(found) > _known_schema():
+        if _schema(found) > exported_schema_version():
             raise InputError(
                 f"{found.path} was written by a newer PyTorch (schema {_schema(found)}, this PyTorch reads "
-                f"up to {_known_schema()}); convert it with a newer edgetrain"
+                f"up to {exported_schema_version()}); convert it with a newer edgetrain"
             ) from error
         raise InputError(
             f"{found.path} is no exported program that this PyTorch can load ({reason})"
         ) from error
 
 
-def _inputs(program: ExportedProgram, origin: str) -> tuple[list[TensorSpec], int | None]:
-    """Shapes without batch, and the batch where it is fixed."""
+def _inputs(program: ExportedProgram, origin: str) -> tuple[dict[str, InputSpec], int | None]:
+    """Shapes without batch by name, and the batch where it is fixed."""
     placeholders = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
-    values = [
-        placeholders[name].meta["val"] for name in program.graph_signature.user_inputs if name in placeholders
-    ]
-    if not values or not all(isinstance(v, Tensor) and v.dim() for v in values):
+    values = {
+        name: placeholders[name].meta["val"]
+        for name in program.graph_signature.user_inputs
+        if isinstance(name, str) and name in placeholders
+    }
+    if not values or not all(isinstance(v, Tensor) and v.dim() for v in values.values()):
         raise InputError(
             f"{origin} takes inputs other than batches of tensors; convert takes no such programs"
         )
-    specs = []
-    for value in values:
+    specs = {}
+    for name, value in values.items():
         if any(isinstance(length, torch.SymInt) for length in value.shape[1:]):
             raise InputError(
                 f"{origin} has other dynamic dimensions than the batch; export it with fixed ones"
             )
-        specs.append(TensorSpec(shape=tuple(int(n) for n in value.shape[1:]), dtype=_dtype(value, origin)))
-    first = values[0].shape[0]
+        shape = tuple(int(n) for n in value.shape[1:])
+        specs[name if len(values) > 1 else INPUTS] = InputSpec(shape=shape, dtype=_dtype(value, origin))
+    first = next(iter(values.values())).shape[0]
     return specs, None if isinstance(first, torch.SymInt) else int(first)
 
 
@@ -109,9 +113,3 @@ def _schema(found: Identified) -> int:
         return int(document["schema_version"]["major"])
     except (InputError, KeyError, ValueError, TypeError):
         return 0
-
-
-def _known_schema() -> int:
-    from torch._export.serde.schema import SCHEMA_VERSION
-
-    return int(SCHEMA_VERSION[0])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import nn
 
-from ...artifacts.specs import TensorSpec
+from ...artifacts.specs import INPUTS, InputSpec
 from ...config.model import ModelConfig
 from ...config.stages import ConvertConfig
 from ...errors import UsageError
@@ -41,19 +39,24 @@ def source_of_weights(weights: Weights, config: ConvertConfig, format: str, orig
     )
 
 
-def known_inputs(model: ModelConfig, module: nn.Module) -> list[TensorSpec] | None:
+def known_inputs(model: ModelConfig, module: nn.Module) -> dict[str, InputSpec] | None:
     """What a model of edgetrain takes, by its arguments; None for other models."""
+    shape = _known_shape(model, module)
+    return None if shape is None else {INPUTS: InputSpec(shape=shape)}
+
+
+def _known_shape(model: ModelConfig, module: nn.Module) -> tuple[int, ...] | None:
     if model.name not in BUILTINS:
         return None
     builtin = BUILTINS[model.name]
     given = {**parameter_defaults(builtin.factory), **model.args}
     if {"in_channels", "image_size"} <= given.keys():
         size = int(given["image_size"])
-        return [TensorSpec(shape=(int(given["in_channels"]), size, size))]
+        return int(given["in_channels"]), size, size
     if {"in_channels", "length"} <= given.keys():
-        return [TensorSpec(shape=(int(given["in_channels"]), int(given["length"])))]
+        return int(given["in_channels"]), int(given["length"])
     first = next(m for m in module.modules() if isinstance(m, nn.Linear))
-    return [TensorSpec(shape=(math.prod((first.in_features,)),))]
+    return (first.in_features,)
 
 
 def _hint(weights: Weights) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 from ...artifacts.checkpoint import FORMAT, checkpoint_from
 from ...config.stages import ConvertConfig
 from ...errors import InputError, UsageError
+from ...factories import Trusted
 from ...models.trusted import build_trusted_model
 from ..kinds import Identified
 from ..source import Source
@@ -43,17 +44,18 @@ def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) 
     checkpoint = checkpoint_from(path, payload)
     if config.model not in (None, checkpoint.model.name):
         raise UsageError(f"{path} is a {checkpoint.model.name}, not a {config.model}; leave out --model")
-    module = build_trusted_model(checkpoint.model, trusted=config.model, source=str(path))
+    module = build_trusted_model(checkpoint.model, Trusted(model=config.model), source=str(path))
     load_weights(module, find_weights(checkpoint.state, str(path)), str(path), checkpoint.model.name)
     module.eval()
     return Source(
         format="edgetrain checkpoint",
         reference=module,
         state=module.state_dict(),
-        inputs=[checkpoint.input],
+        inputs=checkpoint.inputs,
         model=checkpoint.model,
+        checkpoint=path,
         task=checkpoint.task,
-        preprocessing=checkpoint.preprocessing,
+        targets=checkpoint.targets,
         metrics=checkpoint.metrics,
         config=checkpoint.config,
     )

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...artifacts.specs import TensorSpec
+from ...artifacts.specs import InputSpec
 from ...config.stages import ConvertConfig
 from ...errors import InputError
 from ..archive import Archive
+from ..input_names import input_names
 from ..kinds import Identified
 from ..source import Captured, Source
 from ..tracing import trace_script
@@ -119,7 +120,7 @@ def _check_float32(module: torch.jit.ScriptModule, origin: str) -> None:
         )
 
 
-def _bundled_inputs(module: torch.jit.ScriptModule) -> list[TensorSpec] | None:
+def _bundled_inputs(module: torch.jit.ScriptModule) -> dict[str, InputSpec] | None:
     """What `bundle_inputs` has put into the file as an example."""
     if not hasattr(module, "get_all_bundled_inputs"):
         return None
@@ -129,7 +130,7 @@ def _bundled_inputs(module: torch.jit.ScriptModule) -> list[TensorSpec] | None:
         return None
     if not examples or not all(isinstance(t, Tensor) and t.dim() for t in examples[0]):
         return None
-    return [
-        TensorSpec(shape=tuple(t.shape[1:]), dtype="int64" if t.dtype == torch.int64 else "float32")
-        for t in examples[0]
-    ]
+    return {
+        name: InputSpec(shape=tuple(t.shape[1:]), dtype="int64" if t.dtype == torch.int64 else "float32")
+        for name, t in zip(input_names(module, len(examples[0])), examples[0], strict=True)
+    }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...artifacts.specs import TensorSpec
+from ...artifacts.specs import InputSpec
 from ...config.stages import ConvertCommand
 from ..source import Source
 from ..verification import Comparison
@@ -19,7 +19,7 @@ class Job:
 
     Attributes:
         origin: the source's file, for messages.
-        inputs: what the model takes, without batch.
+        inputs: what the model takes, without batch, by name and in the order it takes them.
         samples: one tensor [N, ...] for each input.
         stem: where to write, without suffix.
     """
@@ -27,7 +27,7 @@ class Job:
     config: ConvertCommand
     source: Source
     origin: str
-    inputs: list[TensorSpec]
+    inputs: dict[str, InputSpec]
     samples: list[Tensor]
     stem: Path
 

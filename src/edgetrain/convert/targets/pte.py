@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from torch import Tensor
-from torch.export import ExportedProgram
 
-from ...errors import CheckFailedError
 from ...export.capture import export_graph
-from ...export.preflight import missing_operators
+from ...export.pipeline import Captured
+from ...export.recipes import inference_recipe
+from ...export.stage import lower_captured
 from ...runtimes.inference import InferenceProgram
 from ..quantization import quantize
 from ..verification import Comparison, check_error, check_sqnr, compare, median_ms, run_batches
@@ -30,12 +30,13 @@ def write_pte(job: Job) -> Written:
     # A batch of one is no example of several: tracing takes it for a constant.
     example = job.example(batch if fixed or batch == 1 else max(2, batch))
     largest = 1 if fixed else batch
-    program = export_graph(captured.module, tuple(example), largest, strict=False)
+    program = export_graph(captured.module, example, largest, strict=False)
     if config.precision == "int8":
         quantized = quantize(program, job.samples, len(example[0]))
-        program = export_graph(quantized, tuple(example), largest, strict=False)
+        program = export_graph(quantized, example, largest, strict=False)
+    graphs = Captured({"forward": program}, {})
     path = job.output(".pte")
-    path.write_bytes(lower_inference(program, config.backend, job.origin))
+    path.write_bytes(lower_captured(graphs, inference_recipe(config.backend), job.origin).program)
     started = time.perf_counter()
     loaded = InferenceProgram(path, threads=1)
     load_ms = 1e3 * (time.perf_counter() - started)
@@ -54,38 +55,6 @@ def write_pte(job: Job) -> Written:
         latency_ms=median_ms(lambda: loaded.run(*timed)),
         comparison=comparison,
     )
-
-
-def lower_inference(program: ExportedProgram, backend: str, origin: str) -> bytes:
-    """The bytes of the .pte.
-
-    Raises:
-        CheckFailedError: the runtime has no kernel for an operator that no backend takes.
-    """
-    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
-
-    from ...runtimes.executorch_py import runtime_operators
-
-    partitioners = []
-    if backend == "xnnpack":
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-
-        partitioners = [XnnpackPartitioner()]
-    compile_config = EdgeCompileConfig(_check_ir_validity=False)
-    try:
-        edge = to_edge_transform_and_lower(program, partitioner=partitioners, compile_config=compile_config)
-    except (RuntimeError, AssertionError, KeyError, ValueError, NotImplementedError) as error:
-        reason = next(
-            (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
-        )
-        raise CheckFailedError(f"{origin} can't be lowered: {reason} (--debug shows all)") from error
-    missing = missing_operators(edge.exported_program(), runtime_operators())
-    if missing:
-        named = ", ".join(name.split("::")[-1] for name in missing)
-        raise CheckFailedError(
-            f"{origin} uses {named}, for which ExecuTorch has no kernel; replace these layers"
-        )
-    return bytes(edge.to_executorch().buffer)
 
 
 def _compare(job: Job, loaded: InferenceProgram, small: int, large: int) -> Comparison:

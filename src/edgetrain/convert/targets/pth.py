@@ -9,14 +9,14 @@ from ...errors import UsageError
 from ...models import build_model
 from ..verification import check_error, compare, median_ms, run_batches
 from .job import Job, Written
-from .train import task_of
+from .task import task_of
 
 
 def write_pth(job: Job) -> Written:
     """Writes the weights with the name of their model, and builds it again from what was written.
 
     Raises:
-        UsageError: nothing says how to build the model, or it takes several inputs.
+        UsageError: nothing says how to build the model.
     """
     source = job.source
     if source.model is None:
@@ -24,15 +24,13 @@ def write_pth(job: Job) -> Written:
             f"{job.origin} doesn't say how to build its model, which a .pth has to; name it with --model "
             "package.module:factory, or convert with --to pte or --to train"
         )
-    if len(job.inputs) != 1:
-        raise UsageError(f"{job.origin} takes {len(job.inputs)} inputs; a .pth describes models with one")
     path = job.output(".pth")
     checkpoint = Checkpoint(
         model=source.model,
         state=source.state,
-        input=job.inputs[0],
-        task=task_of(job),
-        preprocessing=source.preprocessing,
+        inputs=job.inputs,
+        targets=source.targets,
+        task=task_of(job).spec,
         metrics=source.metrics,
         config=source.config,
     )

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import time
 
+from torch import Tensor
+
 from ...artifacts.checkpoint import Checkpoint
 from ...artifacts.program import load_program
-from ...artifacts.specs import Task
 from ...config.model import ModelConfig
 from ...config.stages import ExportCommand
 from ...errors import InputError
-from ...export import export_module
+from ...export import export_subject
+from ...export.pipeline import Subject
 from ...models.trusted import CONVERTED
-from ...runtimes import open_session
-from ..verification import check_error, compare, median_ms, run_batches
+from ...runtimes import Session, open_session
+from ...tasks.outputs import named_outputs
+from ..verification import Comparison, check_error, compare, median_ms, run_batches
 from .job import Job, Written
+from .task import task_of
 
 
 def write_train(job: Job) -> Written:
     """Exports a model as `edgetrain export` does, verified as there, and compares `predict` with the source.
 
     Raises:
-        InputError: the source has no parameters, or takes several inputs.
+        InputError: the source has no parameters.
         CheckFailedError: it can't be trained on a device, or computes something else.
     """
     if not job.source.state:
@@ -29,8 +33,6 @@ def write_train(job: Job) -> Written:
             f"{job.origin} is frozen: its weights are constants in its code, and can't be trained; convert "
             "it with --to pte, or convert the file it was made from"
         )
-    if len(job.inputs) != 1:
-        raise InputError(f"{job.origin} takes {len(job.inputs)} inputs; only models with one can be trained")
     settings = job.config.export
     captured = job.source.captured(job.example(job.source.batch or 2))
     if captured.batch is not None and captured.batch > 1:
@@ -40,26 +42,26 @@ def write_train(job: Job) -> Written:
         )
     if captured.batch == 1:
         settings = settings.model_copy(update={"max_batch_size": 1})
+    task, source = task_of(job), job.source
     checkpoint = Checkpoint(
-        model=job.source.model or ModelConfig(name=CONVERTED),
+        model=source.model or ModelConfig(name=CONVERTED),
         state={},
-        input=job.inputs[0],
-        task=task_of(job),
-        preprocessing=job.source.preprocessing,
-        metrics=job.source.metrics,
-        config=job.source.config,
+        inputs=job.inputs,
+        targets=source.targets,
+        task=task.spec,
+        metrics=source.metrics,
+        config=source.config,
     )
-    result = export_module(
-        ExportCommand(export=settings), captured.module, checkpoint, job.stem, origin=job.origin
+    subject = Subject(
+        captured.module, task, checkpoint, ExportCommand(export=settings), job.origin, source.checkpoint
     )
+    result = export_subject(subject, job.stem)
     started = time.perf_counter()
     session = open_session("executorch", load_program(result.program), threads=1)
     load_ms = 1e3 * (time.perf_counter() - started)
-    comparison = compare(
-        run_batches(session.predict, job.samples, 1), run_batches(job.source.reference, job.samples, 1)
-    )
+    comparison = _compare(job, session)
     check_error(comparison, job.config.convert.tolerance)
-    timed = job.example(1)[0]
+    timed = dict(zip(job.inputs, job.example(1), strict=True))
     notes = []
     if captured.batch == 1:
         notes.append("it was captured for single samples, so that it trains with batches of 1 only")
@@ -76,9 +78,13 @@ def write_train(job: Job) -> Written:
     )
 
 
-def task_of(job: Job) -> Task:
-    """The source's own, unless a loss is named."""
-    chosen = job.config.loss
-    if job.source.task is not None and "name" not in chosen.model_fields_set:
-        return job.source.task
-    return Task(loss=chosen.name, label_smoothing=chosen.label_smoothing)
+def _compare(job: Job, session: Session) -> Comparison:
+    """Outputs by name, on single samples."""
+    expected = run_batches(lambda *tensors: named_outputs(job.source.reference(*tensors)), job.samples, 1)
+    names = list(named_outputs(job.source.reference(*job.example(1))))
+
+    def predict(*tensors: Tensor) -> list[Tensor]:
+        outputs = session.predict(dict(zip(job.inputs, tensors, strict=True)))
+        return [outputs[name] for name in names]
+
+    return compare(run_batches(predict, job.samples, 1), expected)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import torch
-from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from ...upstream import is_mutable, is_operator
 from .rewriting import finish, replace
 
 
@@ -27,7 +28,7 @@ def common_subexpressions(program: ExportedProgram) -> int:
     return count
 
 
-def _is_repeatable(target: object) -> bool:
-    if isinstance(target, OpOverload):
-        return torch.Tag.nondeterministic_seeded not in target.tags and not target._schema.is_mutable
+def _is_repeatable(target: Any) -> bool:
+    if is_operator(target):
+        return torch.Tag.nondeterministic_seeded not in target.tags and not is_mutable(target)
     return target is operator.getitem

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from executorch.exir.dialects._ops import ops as exir_ops
 from torch.export import ExportedProgram
 
-_VIEW_COPY = exir_ops.edge.aten.view_copy.default
-_CLONE = exir_ops.edge.aten.clone.default
+from ...upstream import edge_operators
+from ..module_paths import keep_path
+
+_VIEW_COPY = edge_operators().aten.view_copy.default
+_CLONE = edge_operators().aten.clone.default
 
 
 def copied_weight_views(program: ExportedProgram) -> int:
@@ -28,6 +30,7 @@ def copied_weight_views(program: ExportedProgram) -> int:
             with graph.inserting_before(node):
                 copy = graph.call_function(_CLONE, (base,))
                 copy.meta = {"val": base.meta["val"].detach().clone()}
+                keep_path(copy, node)
             node.replace_input_with(base, copy)
             count += 1
     if count:

@@ -8,6 +8,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
+from .rewriting import call
+
 aten = torch.ops.aten
 _SAME_VALUE = {aten.alias.default, aten.detach.default}
 
@@ -31,15 +33,15 @@ def dropout_as_mask(joint: ExportedProgram) -> int:
         kept = _outputs(node, 0)
         masks = _outputs(node, 1)
         with graph.inserting_before(node):
-            mask = _scaled_mask(graph, x, p)
-            product = _call(graph, aten.mul.Tensor, (x, mask), x.meta["val"])
+            mask = _scaled_mask(graph, x, p, node)
+            product = call(graph, aten.mul.Tensor, (x, mask), x.meta["val"], node)
         for output in kept:
             output.replace_all_uses_with(product)
         for backward in [b for b in graph.nodes if b.target is aten.native_dropout_backward.default]:
             if _source(backward.args[1]) in masks:
                 grad = backward.args[0]
                 with graph.inserting_before(backward):
-                    masked = _call(graph, aten.mul.Tensor, (grad, mask), backward.meta["val"])
+                    masked = call(graph, aten.mul.Tensor, (grad, mask), backward.meta["val"], backward)
                 backward.replace_all_uses_with(masked)
                 graph.erase_node(backward)
         _erase_with_users(graph, node)
@@ -55,20 +57,14 @@ def has_dropout(joint: ExportedProgram) -> bool:
     return any(node.target is aten.native_dropout.default for node in joint.graph.nodes)
 
 
-def _scaled_mask(graph: Graph, x: Node, p: float) -> Node:
+def _scaled_mask(graph: Graph, x: Node, p: float, place: Node) -> Node:
     """0 where dropped, 1/(1-p) where kept; float, of x's shape."""
     value = x.meta["val"].detach()
-    scale = _call(graph, aten.full_like.default, (x, 1.0 / (1.0 - p) if p < 1 else 0.0), value)
+    scale = call(graph, aten.full_like.default, (x, 1.0 / (1.0 - p) if p < 1 else 0.0), value, place)
     pair = (value, value.to(torch.bool))
-    dropped = _call(graph, aten.native_dropout.default, (scale, p, True), pair)
-    keep = _call(graph, operator.getitem, (dropped, 1), pair[1])
-    return _call(graph, aten.mul.Tensor, (scale, keep), value)
-
-
-def _call(graph: Graph, target: object, args: tuple[object, ...], value: object) -> Node:
-    node = graph.call_function(target, args)  # type: ignore[arg-type]
-    node.meta["val"] = value
-    return node
+    dropped = call(graph, aten.native_dropout.default, (scale, p, True), pair, place)
+    keep = call(graph, operator.getitem, (dropped, 1), pair[1], place)
+    return call(graph, aten.mul.Tensor, (scale, keep), value, place)
 
 
 def _outputs(node: Node, index: int) -> list[Node]:

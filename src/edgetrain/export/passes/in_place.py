@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from executorch.exir.dialects._ops import ops as exir_ops
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from ...upstream import IN_PLACE_OF, edge_operators
 from .rewriting import same_shape
 
-edge = exir_ops.edge.aten
+edge = edge_operators().aten
 _VIEWS = (edge.view_copy.default,)
 #: Element i of the result depends on element i of the argument at this place (and on other tensors), or, for
 #: scatter_add, the result starts as a copy of it. ExecuTorch's kernels and ours allow the two to be one.
@@ -50,7 +50,7 @@ def in_place(program: ExportedProgram) -> int:
         for place in _PLACES.get(node.target, ()):
             given = node.args[place]
             if isinstance(given, Node) and _can_hold(given, node) and last_use[given] == order[node]:
-                node.meta["_share_alloc_with_arg_idx"] = place
+                node.meta[IN_PLACE_OF] = place
                 count += 1
                 break
     return count

@@ -26,7 +26,7 @@ def kept_linear(program: ExportedProgram) -> int:
             continue
         with program.graph.inserting_before(node):
             args = (x, weight.args[0]) if bias is None else (x, weight.args[0], bias)
-            linear = call(program.graph, aten.linear.default, args, node.meta["val"])
+            linear = call(program.graph, aten.linear.default, args, node.meta["val"], node)
         count += replace(program, node, linear)
     finish(program)
     return count

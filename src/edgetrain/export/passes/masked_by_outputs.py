@@ -51,9 +51,9 @@ def _before_unpooling(program: ExportedProgram) -> int:
             continue
         graph = program.graph
         with graph.inserting_before(scattered):
-            closed = call(graph, aten.le.Scalar, (pooled, 0), _booleans(pooled))
-            closed = call(graph, aten.reshape.default, (closed, shape), _booleans(source))
-            masked = call(graph, aten.masked_fill.Scalar, (source, closed, 0), source.meta["val"])
+            closed = call(graph, aten.le.Scalar, (pooled, 0), _booleans(pooled), node)
+            closed = call(graph, aten.reshape.default, (closed, shape), _booleans(source), node)
+            masked = call(graph, aten.masked_fill.Scalar, (source, closed, 0), source.meta["val"], node)
         scattered.update_arg(3, masked)
         count += replace(program, node, gradient)
     return count
@@ -74,7 +74,7 @@ def _relu_after_pooling(program: ExportedProgram) -> None:
         node.update_arg(0, activation.args[0])
         users = list(pooled.users)
         with program.graph.inserting_after(pooled):
-            relu = call(program.graph, aten.relu.default, (pooled,), pooled.meta["val"])
+            relu = call(program.graph, aten.relu.default, (pooled,), pooled.meta["val"], activation)
         for user in users:
             user.replace_input_with(pooled, relu)
 

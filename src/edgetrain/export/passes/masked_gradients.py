@@ -25,12 +25,12 @@ def masked_gradients(program: ExportedProgram) -> int:
             filled = (no, mask, value)
         elif (value := _constant(no)) is not None and _fits(yes, node) and mask.target is aten.ne.Scalar:
             with program.graph.inserting_before(node):
-                mask = call(program.graph, aten.eq.Scalar, mask.args, mask.meta["val"])
+                mask = call(program.graph, aten.eq.Scalar, mask.args, mask.meta["val"], mask)
             filled = (yes, mask, value)
         else:
             continue
         with program.graph.inserting_before(node):
-            fill = call(program.graph, aten.masked_fill.Scalar, filled, node.meta["val"])
+            fill = call(program.graph, aten.masked_fill.Scalar, filled, node.meta["val"], node)
         count += replace(program, node, fill)
     finish(program)
     return count

@@ -31,7 +31,7 @@ def merged_views(program: ExportedProgram) -> int:
         if node.target is aten.reshape.default and base is node.args[0]:
             continue
         with program.graph.inserting_before(node):
-            view = call(program.graph, aten.reshape.default, (base, shape), node.meta["val"])
+            view = call(program.graph, aten.reshape.default, (base, shape), node.meta["val"], node)
         count += replace(program, node, view)
     finish(program)
     return count

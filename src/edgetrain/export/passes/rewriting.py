@@ -7,20 +7,24 @@ from typing import Any
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
+from ..module_paths import keep_path
+
 
 def calls(program: ExportedProgram, *targets: Any) -> list[Node]:
     """The calls of some operators, in the graph's order."""
     return [n for n in program.graph.nodes if n.op == "call_function" and n.target in targets]
 
 
-def call(graph: Graph, target: Any, args: tuple[Any, ...], value: object) -> Node:
+def call(graph: Graph, target: Any, args: tuple[Any, ...], value: object, place: Node) -> Node:
     """A new call at the graph's insertion point.
 
     Args:
         value: the fake tensor it returns.
+        place: the node it stands for, or beside, which tells the module it comes from.
     """
     node = graph.call_function(target, args)
     node.meta["val"] = value
+    keep_path(node, place)
     return node
 
 

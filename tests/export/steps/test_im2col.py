@@ -11,7 +11,9 @@ import torch
 
 from edgetrain.artifacts.manifest import load_manifest
 from edgetrain.config.stages import ExportCommand
-from edgetrain.export import export, im2col
+from edgetrain.export import export
+from edgetrain.export.steps import im2col
+from edgetrain.factories import Trusted
 
 aten = torch.ops.aten
 #: kernel, stride, padding, dilation, groups
@@ -73,7 +75,7 @@ def test_whole_programs_without_a_convolution(tmp_path: Path, kind: Any) -> None
     """1-D and strided, grouped, before and after pools; the export verifies every number."""
     checkpoint = models.write_checkpoint(tmp_path / "model.pth", kind)
     config = ExportCommand.model_validate({"export": {"convolutions": "im2col", "max_batch_size": 4}})
-    result = export(config, checkpoint, tmp_path / "model", model=models.factory_name(kind))
+    result = export(config, checkpoint, tmp_path / "model", trusted=Trusted(models.factory_name(kind)))
     assert result.verification.gradients < 1e-4
-    for method in load_manifest(result.manifest_path).methods.values():
+    for method in load_manifest(result.manifest_path).contract.methods.values():
         assert not [name for name in method.operators if "convolution" in name]

@@ -11,14 +11,17 @@ product and no weight is repeated for the images of a batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._decomp import core_aten_decompositions
-from torch.export import ExportedProgram
 
-from . import decompositions
+from .. import decompositions
+from ..joint import joint_decompositions
+from ..module_paths import complete_paths
+from ..passes.reshaped_views import reshaped_views
+from ..pipeline import Joint
 
 aten = torch.ops.aten
 
@@ -168,13 +171,17 @@ def _spread(x: Tensor, dim: int, step: int) -> Tensor:
     return aten.slice(torch.cat([wide, zeros], dim + 1).reshape(shape), dim, 0, length * step - step + 1, 1)
 
 
-def without_convolutions(program: ExportedProgram) -> ExportedProgram:
-    """A captured forward graph in core ATen operators, with no convolution that isn't transposed."""
-    table = {**core_aten_decompositions(), **decompositions.DECOMPOSITIONS, **DECOMPOSITIONS}
-    return program.run_decompositions(table)
-
-
 DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.convolution.default: convolution,
     aten.convolution_backward.default: convolution_backward,
 }
+
+
+def without_convolutions(joint: Joint) -> Joint:
+    """All graphs in core ATen operators, with no convolution that isn't transposed."""
+    # Results lie in memory otherwise than a convolution's, and views would not fit them.
+    reshaped_views(joint.graphs["train"])
+    table = {**joint_decompositions(), **DECOMPOSITIONS}
+    graphs = {name: program.run_decompositions(table) for name, program in joint.graphs.items()}
+    complete_paths(graphs["train"])
+    return replace(joint, graphs=graphs)

@@ -1,0 +1,30 @@
+"""The kinds of programs that are made."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ..config.stages import ExportConfig
+from .pipeline import Recipe
+from .steps import chosen_steps
+
+Backend = Literal["portable", "xnnpack"]
+
+
+def training_recipe(settings: ExportConfig) -> Recipe:
+    """A program with `train`, `evaluate` and `predict` over one set of weights."""
+    return Recipe(steps=chosen_steps(settings), external=settings.weights == "external", training=True)
+
+
+def inference_recipe(backend: Backend) -> Recipe:
+    """A program with one method, `forward`, and its weights inside."""
+    return Recipe(partitioners=_PARTITIONERS[backend])
+
+
+def _xnnpack() -> list[Any]:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    return [XnnpackPartitioner()]
+
+
+_PARTITIONERS: dict[Backend, Any] = {"portable": None, "xnnpack": _xnnpack}

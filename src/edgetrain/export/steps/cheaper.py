@@ -1,0 +1,13 @@
+"""The same computations for less."""
+
+from __future__ import annotations
+
+from ..passes import SIMPLIFICATIONS
+from ..pipeline import Joint
+
+
+def cheaper(joint: Joint) -> Joint:
+    """Runs the passes that make joint graphs cheaper over `train`, in place."""
+    for simplify in SIMPLIFICATIONS:
+        simplify(joint.graphs["train"])
+    return joint

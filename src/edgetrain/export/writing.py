@@ -1,0 +1,55 @@
+"""Writing: program, weights and manifest, beside each other in a folder of their own."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from .. import __version__
+from ..artifacts.contract import Contract
+from ..artifacts.manifest import (
+    Manifest,
+    WeightsRecord,
+    file_record,
+    manifest_path,
+    save_manifest,
+    tensors_pairing,
+)
+from ..artifacts.program import load_program
+from ..artifacts.tensors import write_tensors
+from .passes.dropout_as_mask import has_dropout
+from .pipeline import Lowered, Recipe, Subject, Written
+
+
+def write(lowered: Lowered, contract: Contract, subject: Subject, recipe: Recipe, stem: Path) -> Written:
+    """Writes all files and reads them back.
+
+    Args:
+        stem: where to write, without suffix; the folder exists.
+    """
+    source = subject.source
+    program, weights = stem.with_name(stem.name + ".pte"), stem.with_name(stem.name + ".ptd")
+    program.write_bytes(lowered.program)
+    if recipe.external:
+        write_tensors(weights, lowered.edge.tensors)
+    manifest = Manifest(
+        edgetrain=__version__,
+        torch=torch.__version__,
+        executorch=version("executorch"),
+        program=file_record(program),
+        weights=WeightsRecord(**file_record(weights).model_dump()) if recipe.external else None,
+        checkpoint=None if subject.path is None else file_record(subject.path),
+        pairing=tensors_pairing(contract.tensors),
+        model=source.model,
+        task=source.task,
+        inputs=source.inputs,
+        batch_norm=subject.settings.batch_norm,
+        dropout=has_dropout(lowered.edge.joint.graphs["train"]),
+        contract=contract,
+        verification=None,
+        config={**source.config, **subject.config.model_dump(mode="json")},
+    )
+    save_manifest(manifest_path(program), manifest)
+    return Written(load_program(program))
