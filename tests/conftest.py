@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from edgetrain.factories import Trusted
 from edgetrain.reporting import Progress, Reporter
 
 CUSTOM_MODEL = """
@@ -48,6 +49,10 @@ class Made:
     model: str | None = None
 
     @property
+    def trusted(self) -> Trusted:
+        return Trusted(model=self.model)
+
+    @property
     def weights(self) -> Path:
         return self.program.with_suffix(".ptd")
 
@@ -77,7 +82,10 @@ def _make(
     }
     checkpoint = train(TrainCommand.model_validate({**base, **training}), folder / "model.pth").checkpoint
     result = export(
-        ExportCommand.model_validate({"export": exporting}), checkpoint, folder / "model", model=model
+        ExportCommand.model_validate({"export": exporting}),
+        checkpoint,
+        folder / "model",
+        trusted=Trusted(model=model),
     )
     return Made(checkpoint, result.program, model)
 

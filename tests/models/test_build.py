@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from edgetrain.artifacts.specs import TensorSpec
+from edgetrain.artifacts.specs import InputSpec
 from edgetrain.config.model import ModelConfig
 from edgetrain.errors import UsageError
 from edgetrain.models import build_model, is_custom, resolve_model, without_pretrained_weights
 
 
 def resolve(name: str, shape: tuple[int, ...], outputs: int = 10, **args: object) -> ModelConfig:
-    return resolve_model(ModelConfig(name=name, args=args), TensorSpec(shape=shape), outputs)
+    return resolve_model(ModelConfig(name=name, args=args), {"x": InputSpec(shape=shape)}, outputs)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,23 @@ def test_impossible_values_are_one_sentence(
         build_model(resolve(name, shape, **args))
 
 
-def test_ids_do_not_fit_the_builtins() -> None:
-    with pytest.raises(UsageError, match="takes float32 inputs, the data's are int64"):
-        resolve_model(ModelConfig(name="mlp"), TensorSpec(shape=(4,), dtype="int64"), 2)
+def test_ids_and_numbers_are_told_apart() -> None:
+    ids, numbers = InputSpec(shape=(4,), dtype="int64"), InputSpec(shape=(4,))
+    with pytest.raises(UsageError, match="mlp takes float32 inputs, the data's are int64"):
+        resolve_model(ModelConfig(name="mlp"), {"x": ids}, 2)
+    with pytest.raises(
+        UsageError, match=r"text_transformer takes int64 inputs \(ids\), the data's are float32"
+    ):
+        resolve_model(ModelConfig(name="text_transformer"), {"x": numbers}, 2)
+
+
+@pytest.mark.parametrize("name", ["mlp", "torchvision:resnet18"])
+def test_several_inputs_need_a_model_of_ones_own(name: str) -> None:
+    inputs = {"image": InputSpec(shape=(3, 8, 8)), "numbers": InputSpec(shape=(4,))}
+    with pytest.raises(UsageError, match=f"{name} takes one input, the data's samples have image, numbers;"):
+        resolve_model(ModelConfig(name=name), inputs, 2)
+    custom = ModelConfig(name="torch.nn:Bilinear", args={"in1_features": 2, "in2_features": 3})
+    assert resolve_model(custom, inputs, 2) == custom
 
 
 def test_wrong_and_missing_names_when_building() -> None:

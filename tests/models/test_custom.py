@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgetrain.artifacts.specs import TensorSpec
+from edgetrain.artifacts.specs import InputSpec
 from edgetrain.config.model import ModelConfig
 from edgetrain.errors import UsageError
 from edgetrain.models import build_model, resolve_model
@@ -39,7 +39,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def resolve(factory: str, **args: object) -> ModelConfig:
     config = ModelConfig(name=f"edgetrain_user_models:{factory}", args=args)
-    return resolve_model(config, TensorSpec(shape=(3,)), 5)
+    return resolve_model(config, {"x": InputSpec(shape=(3,))}, 5)
 
 
 def test_factory_gets_the_number_of_classes() -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,7 +38,7 @@ from edgetrain.training.learner import Learner, StepOutcome
 original = Learner.compute_gradients
 def broken(self, batch):
     outcome = original(self, batch)
-    return StepOutcome(float("nan"), outcome.correct, outcome.samples, 1.0)
+    return StepOutcome(float("nan"), outcome.sums, outcome.samples, 1.0)
 if os.environ["RANK"] == "1":
     Learner.compute_gradients = broken
 """
@@ -129,11 +130,39 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     for left, right in zip(one.history.epochs, two.epochs, strict=True):
         assert right.train_loss == pytest.approx(left.train_loss, rel=1e-6)
         assert right.val_loss == pytest.approx(left.val_loss, rel=1e-6)
-        assert (right.train_accuracy, right.val_accuracy) == (left.train_accuracy, left.val_accuracy)
+        for part in ("train", "val"):
+            assert right.figure(part, "accuracy") == left.figure(part, "accuracy")
         assert right.steps == left.steps
     states = [load_checkpoint(tmp_path / f"{name}.last.pth").state for name in ("one", "two")]
     for name, tensor in states[0].items():
         torch.testing.assert_close(states[1][name], tensor, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_ignored_tokens_are_weighted_exactly(tmp_path: Path) -> None:
+    """The loss is a mean over the tokens that count, of which every process and batch has another number."""
+    random = np.random.default_rng(0)
+    ids = random.integers(0, 9, (67, 5))
+    tags = np.where(random.random((67, 5)) < random.random((67, 1)), -100, ids % 3)
+    np.savez(tmp_path / "data.npz", ids=ids, tags=tags)
+    plain = {
+        "data": {"name": "arrays", "root": tmp_path / "data.npz", "inputs": ["ids"], "targets": ["tags"]},
+        "model": {"name": "text_transformer", "args": {"vocabulary": 9, "tied": False, "width": 8}},
+        "optimizer": {"clip_norm": 0.5},
+    }
+
+    def command(batch_size: int) -> TrainCommand:
+        return TrainCommand.model_validate({**config(batch_size).model_dump(mode="json"), **plain})
+
+    assert torchrun(tmp_path, command(8)) == ["done", "done"]
+    one = train(command(16), tmp_path / "one.pth")
+    two = load_history(tmp_path / "two.history.json")
+    for left, right in zip(one.history.epochs, two.epochs, strict=True):
+        for part in ("train", "val"):
+            assert right.figures(part) == pytest.approx(left.figures(part), rel=1e-5)
+    states = [load_checkpoint(tmp_path / f"{name}.last.pth").state for name in ("one", "two")]
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -171,5 +200,6 @@ def test_lone_process_is_a_world() -> None:
     assert world.sum([1.5, 2.0]) == [1.5, 2.0]
     assert world.any([True, False]) == [True, False]
     assert world.gather("x") == ["x"]
+    assert world.share(torch.tensor(0.0)).item() == 1
     model = torch.nn.Linear(1, 1)
     assert world.wrap(model) is model

@@ -119,7 +119,8 @@ def test_part_of_an_epoch_is_no_match_for_a_whole_one(
 
     def evaluate(self: Learner, batches: Any) -> Meter:
         step = int(next(iter(self.optimizer.state.values()))["step"])
-        return Meter(loss_sum=0.1 if step == steps else float(step), samples=1)
+        loss = 0.1 if step == steps else float(step)
+        return Meter({"loss_sum": [loss], "correct": [0.0], "count": [1.0]}, samples=1)
 
     monkeypatch.setattr(Learner, "evaluate", evaluate)
     settings: dict[str, Any] = {
@@ -128,8 +129,8 @@ def test_part_of_an_epoch_is_no_match_for_a_whole_one(
     }
     train(small(**settings), tmp_path / "whole.pth")
     first = train(small(**settings, train={"max_steps": steps}), tmp_path / "parts.pth")
-    assert (first.best_epoch, first.val_loss) == (1, 0.1 if steps < 8 else 8.0)
-    assert load_checkpoint(first.checkpoint).metrics["val_loss"] == first.val_loss
+    assert (first.best_epoch, first.figures["loss"]) == (1, 0.1 if steps < 8 else 8.0)
+    assert load_checkpoint(first.checkpoint).metrics["val_loss"] == first.figures["loss"]
     train(small(**settings), tmp_path / "parts.pth", resume=True)
     assert_same_runs(tmp_path / "whole.pth", tmp_path / "parts.pth")
 
@@ -162,7 +163,7 @@ def test_finished_run_says_so(tmp_path: Path, small: Make, recorder: Callable[..
     listener = recorder()
     again = train(small(), tmp_path / "m.pth", resume=True, reporter=listener)
     assert "finished already (24 steps)" in listener.infos[-1]
-    assert (again.best_epoch, again.val_loss) == (first.best_epoch, first.val_loss)
+    assert (again.best_epoch, again.figures) == (first.best_epoch, first.figures)
     assert again.history.epochs == first.history.epochs
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
     (tmp_path / "m.pth").unlink()

@@ -7,10 +7,11 @@ import torch
 
 from edgetrain.artifacts.checkpoint import load_checkpoint, save_checkpoint
 from edgetrain.artifacts.history import load_history
+from edgetrain.artifacts.specs import TensorSpec
 from edgetrain.config.stages import TrainCommand
 from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, UsageError
 from edgetrain.models import build_model
-from edgetrain.training import output_files, train
+from edgetrain.training import TrainResult, output_files, train
 
 Make = Callable[..., TrainCommand]
 
@@ -27,6 +28,12 @@ def synthetic(task: str = "classify", **args: Any) -> dict[str, Any]:
     }
 
 
+def accuracy_of(result: TrainResult) -> float:
+    accuracy = result.figures["accuracy"]
+    assert accuracy is not None
+    return accuracy
+
+
 def test_files_and_their_contents(tmp_path: Path, small: Make, recorder: Callable[..., Any]) -> None:
     config, listener = small(), recorder()
     result = train(config, tmp_path / "m.pth", reporter=listener)
@@ -37,8 +44,12 @@ def test_files_and_their_contents(tmp_path: Path, small: Make, recorder: Callabl
     assert best.training is None
     assert last.training is not None
     assert best.metrics["epoch"] == result.best_epoch
-    assert best.metrics["val_accuracy"] == result.val_accuracy
-    assert best.task.classes == [str(digit) for digit in range(10)]
+    assert list(best.metrics) == ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+    assert best.metrics["val_accuracy"] == result.figures["accuracy"]
+    assert best.task.classes == tuple(str(digit) for digit in range(10))
+    assert (best.task.name, best.task.loss) == ("classification", "cross_entropy")
+    assert {name: spec.shape for name, spec in best.inputs.items()} == {"inputs": (1, 8, 8)}
+    assert best.targets == {"targets": TensorSpec(shape=(), dtype="int64")}
     assert best.model.args == {"in_features": 64, "num_classes": 10, "hidden": [24], "dropout": 0.3}
     assert best.config["model"] == best.model.model_dump()
     build_model(best.model).load_state_dict(best.state)
@@ -48,9 +59,10 @@ def test_files_and_their_contents(tmp_path: Path, small: Make, recorder: Callabl
     assert [r.epoch for r in history.epochs] == [1, 2, 3]
     assert [r.steps for r in history.epochs] == [8, 16, 24]
     assert history.config == best.config
+    assert [metric.name for metric in history.metrics] == ["loss", "accuracy"]
     assert history.peak_rss_bytes > 0
-    accuracies = [r.val_accuracy for r in history.epochs]
-    assert result.val_accuracy == max(a for a in accuracies if a is not None)
+    accuracies = [r.figure("val", "accuracy") for r in history.epochs]
+    assert result.figures["accuracy"] == max(a for a in accuracies if a is not None)
     assert len(listener.losses) == 24
     assert listener.rates[:4] == pytest.approx([0.0125, 0.025, 0.0375, 0.05])
     assert sum("epoch" in message and "/3:" in message for message in listener.infos) == 3
@@ -64,14 +76,17 @@ def test_best_is_what_was_validated(tmp_path: Path, small: Make) -> None:
     result = train(config, tmp_path / "m.pth")
     best = load_checkpoint(result.checkpoint)
     dataset = load_dataset(config.data)
-    batch = next(iter(BatchLoader(dataset.test, best.preprocessing, 500).epoch(0)))
+    preprocessing = {name: spec.preprocessing for name, spec in best.inputs.items()}
+    batch = next(iter(BatchLoader(dataset.test, preprocessing, 500).epoch(0)))
     model = build_model(best.model)
     model.load_state_dict(best.state)
+    targets = batch.targets["targets"]
     with torch.no_grad():
-        logits = model.eval()(batch.inputs)
-    assert result.val_accuracy == pytest.approx((logits.argmax(1) == batch.targets).float().mean().item())
-    loss = torch.nn.functional.cross_entropy(logits, batch.targets)
-    assert result.val_loss == pytest.approx(loss.item(), rel=1e-5)
+        logits = model.eval()(batch.inputs["inputs"])
+    accuracy = (logits.argmax(1) == targets).float().mean().item()
+    assert result.figures["accuracy"] == pytest.approx(accuracy)
+    loss = torch.nn.functional.cross_entropy(logits, targets)
+    assert result.figures["loss"] == pytest.approx(loss.item(), rel=1e-5)
 
 
 def test_same_seed_same_weights(tmp_path: Path, small: Make) -> None:
@@ -93,8 +108,8 @@ def test_regression_keeps_the_lowest_loss(tmp_path: Path, small: Make) -> None:
     config = small(data=synthetic("regress"), loss={"name": "mse"}, optimizer={"lr": 0.01})
     result = train(config, tmp_path / "m.pth")
     losses = [r.val_loss for r in result.history.epochs if r.val_loss is not None]
-    assert result.val_loss == min(losses)
-    assert result.val_accuracy is None
+    assert result.figures == {"loss": min(losses)}
+    assert "val_accuracy" not in result.history_path.read_text()
     assert load_checkpoint(result.checkpoint).task.classes is None
 
 
@@ -106,9 +121,7 @@ def test_multilabel_accuracy(tmp_path: Path, small: Make) -> None:
         optimizer={"lr": 0.5},
         train={"epochs": 10},
     )
-    result = train(config, tmp_path / "m.pth")
-    assert result.val_accuracy is not None
-    assert result.val_accuracy > 0.85
+    assert accuracy_of(train(config, tmp_path / "m.pth")) > 0.85
 
 
 def test_xor_is_learned(tmp_path: Path) -> None:
@@ -120,7 +133,7 @@ def test_xor_is_learned(tmp_path: Path) -> None:
             "train": {"epochs": 150, "batch_size": 4, "device": "cpu"},
         }
     )
-    assert train(config, tmp_path / "xor.pth").val_accuracy == 1.0
+    assert accuracy_of(train(config, tmp_path / "xor.pth")) == 1.0
 
 
 def test_digits_are_learned_in_seconds(tmp_path: Path) -> None:
@@ -133,9 +146,7 @@ def test_digits_are_learned_in_seconds(tmp_path: Path) -> None:
             "train": {"epochs": 10, "batch_size": 32, "device": "cpu"},
         }
     )
-    accuracy = train(config, tmp_path / "digits.pth").val_accuracy
-    assert accuracy is not None
-    assert accuracy > 0.95
+    assert accuracy_of(train(config, tmp_path / "digits.pth")) > 0.95
 
 
 def test_nan_before_any_epoch(tmp_path: Path, small: Make) -> None:
@@ -194,10 +205,10 @@ def test_nan_later_keeps_the_last_good_weights(tmp_path: Path, small: Make) -> N
         (
             {
                 "data": synthetic(),
-                "model": {"name": "torch.nn:LSTM", "args": {"input_size": 4, "hidden_size": 3}},
+                "model": {"name": "builtins:dict", "args": {}},
             },
             UsageError,
-            "must return one tensor, but returned tuple",
+            "must return a torch.nn.Module, but returned dict",
         ),
         ({"model": {"name": "digits_cn", "args": {}}}, UsageError, "did you mean 'digits_cnn'"),
     ],

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ..config.loader import load_config
+from ..factories import Trusted
 from .command import Invocation
-from .console import Table, file_text, number_text, percent_text
+from .console import Table, figure_text, file_text, number_text
 from .outputs import default_output, ends_in, program_files
 from .torchrun import follows
 
@@ -59,8 +60,7 @@ def train(
             "last": result.last,
             "history_path": result.history_path,
             "best_epoch": result.best_epoch,
-            "val_loss": result.val_loss,
-            "val_accuracy": result.val_accuracy,
+            **{f"val_{name}": value for name, value in result.figures.items()},
             "history": result.history,
             "program": getattr(exported, "program", None),
             "weights": getattr(exported, "weights", None),
@@ -72,8 +72,9 @@ def train(
 def _export(run: Invocation, config: Any, checkpoint: Path, stem: Path) -> Any:
     from .. import export as stage
 
-    # The model that was trained is the one this command names.
-    return stage.export(config, checkpoint, stem, model=run.config.model.name, reporter=run.reporter)
+    # Model and loss of the training are those this command names.
+    trusted = Trusted(model=run.config.model.name, loss=run.config.loss.name)
+    return stage.export(config, checkpoint, stem, trusted=trusted, reporter=run.reporter)
 
 
 def _export_rows(result: Any) -> Iterator[tuple[str, str]]:
@@ -84,9 +85,9 @@ def _export_rows(result: Any) -> Iterator[tuple[str, str]]:
 
 def _rows(result: Any) -> Iterator[tuple[str, Any]]:
     yield "best epoch", result.best_epoch
-    yield "validation loss", number_text(result.val_loss)
-    if result.val_accuracy is not None:
-        yield "validation accuracy", percent_text(result.val_accuracy)
+    for metric in result.history.metrics:
+        shown = figure_text(result.figures[metric.name], is_share=metric.is_share)
+        yield f"validation {metric.name.replace('_', ' ')}", shown
     yield "checkpoint", file_text(result.checkpoint)
     yield "to resume from", file_text(result.last)
     yield "history", file_text(result.history_path)

@@ -21,6 +21,8 @@ def from_data(input: TensorSpec, outputs: int) -> dict[str, int]:
             known["image_size"] = input.shape[2]
     elif len(input.shape) == 2:
         known["in_channels"], known["length"] = input.shape
+    elif input.dtype == "int64" and len(input.shape) == 1:
+        known["length"] = input.shape[0]
     return known
 
 

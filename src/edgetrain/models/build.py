@@ -7,13 +7,19 @@ from typing import Any
 
 from torch import nn
 
-from ..artifacts.specs import TensorSpec
+from ..artifacts.specs import InputSpec
 from ..config.model import ModelConfig
 from ..errors import UsageError
 from .arguments import check_names, did_you_mean, fill, first_line, from_data, parameter_defaults
 from .custom import build_custom, custom_parameters
 from .registry import BUILTINS, Builtin
-from .torchvision_models import PREFIX, build_torchvision, resolve_torchvision, torchvision_names
+from .torchvision_models import (
+    PREFIX,
+    build_torchvision,
+    resolve_torchvision,
+    torchvision_names,
+    without_weights,
+)
 
 
 def is_custom(name: str) -> bool:
@@ -21,25 +27,25 @@ def is_custom(name: str) -> bool:
     return ":" in name and not name.startswith(PREFIX)
 
 
-def resolve_model(config: ModelConfig, input: TensorSpec, outputs: int) -> ModelConfig:
+def resolve_model(config: ModelConfig, inputs: Mapping[str, InputSpec], outputs: int) -> ModelConfig:
     """Completes the arguments of a model from the data it is trained on.
 
     What is left out and known from the data (num_classes, in_channels, image_size, in_features, length) is
     filled in, and so are the defaults of built-in models: the result builds the same architecture again.
 
     Args:
-        input: one sample of the data, after preprocessing.
+        inputs: of one sample of the data, by name, once preprocessed.
         outputs: number of classes, or of values per target in a regression.
     Raises:
         UsageError: the model is unknown or does not fit the data.
     """
     name = config.name
-    if name.startswith(PREFIX):
-        args = resolve_torchvision(name, config.args, input, outputs)
-    elif is_custom(name):
+    if is_custom(name):
         args = fill(name, config.args, {"num_classes": outputs}, custom_parameters(name))
+    elif name.startswith(PREFIX):
+        args = resolve_torchvision(name, config.args, _only(name, inputs), outputs)
     else:
-        args = _resolve_builtin(name, config.args, input, outputs)
+        args = _resolve_builtin(name, config.args, inputs, outputs)
     return ModelConfig(name=name, args=args)
 
 
@@ -68,11 +74,23 @@ def without_pretrained_weights(config: ModelConfig) -> ModelConfig:
     brings weights of its own."""
     if not config.name.startswith(PREFIX):
         return config
-    return ModelConfig(name=config.name, args={k: v for k, v in config.args.items() if k != "weights"})
+    return ModelConfig(name=config.name, args=without_weights(config.args))
 
 
-def _resolve_builtin(name: str, given: Mapping[str, Any], input: TensorSpec, outputs: int) -> dict[str, Any]:
-    model = _builtin(name)
+def _only(name: str, inputs: Mapping[str, InputSpec]) -> InputSpec:
+    """The only input of a sample."""
+    if len(inputs) != 1:
+        raise UsageError(
+            f"{name} takes one input, the data's samples have {', '.join(inputs)}; choose one with --inputs, "
+            "or write a model that takes them all: --model package.module:factory"
+        )
+    return next(iter(inputs.values()))
+
+
+def _resolve_builtin(
+    name: str, given: Mapping[str, Any], inputs: Mapping[str, InputSpec], outputs: int
+) -> dict[str, Any]:
+    model, input = _builtin(name), _only(name, inputs)
     _check_sample(name, model, input)
     defaults = parameter_defaults(model.factory)
     args = fill(name, given, from_data(input, outputs), defaults)
@@ -81,17 +99,18 @@ def _resolve_builtin(name: str, given: Mapping[str, Any], input: TensorSpec, out
     return {**args, **rest}
 
 
-def _check_sample(name: str, model: Builtin, input: TensorSpec) -> None:
+def _check_sample(name: str, model: Builtin, input: InputSpec) -> None:
     """Compares what a built-in model takes with one sample of the data.
 
     Raises:
         UsageError: number of dimensions, aspect ratio or dtype don't fit.
     """
     shape = list(input.shape)
-    if input.dtype != "float32":
-        raise UsageError(f"{name} takes float32 inputs, the data's are {input.dtype}")
+    if input.dtype != model.dtype:
+        what = "" if model.dtype == "float32" else " (ids)"
+        raise UsageError(f"{name} takes {model.dtype} inputs{what}, the data's are {input.dtype}")
     if model.dims is not None and len(shape) != model.dims:
-        kind = {1: "[D]", 2: "[C, L]", 3: "[C, H, W]"}[model.dims]
+        kind = {1: "[D]" if model.dtype == "float32" else "[T]", 2: "[C, L]", 3: "[C, H, W]"}[model.dims]
         raise UsageError(f"{name} takes samples of shape {kind}, the data's are {shape}")
     if model.dims == 3 and shape[1] != shape[2]:
         raise UsageError(

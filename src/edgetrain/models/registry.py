@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
@@ -11,6 +12,7 @@ from .cifar_cnn import CifarCNN
 from .cnn1d import CNN1d
 from .digits_cnn import DigitsCNN
 from .mlp import MLP
+from .text_transformer import TextTransformer
 from .xor_mlp import XorMLP
 
 
@@ -22,10 +24,12 @@ class Builtin:
         factory: builds it; what its parameters are called decides what is filled in from the data
             (`arguments.from_data`).
         dims: dimensions of one input sample, as 3 for [C, H, W]; None for any.
+        dtype: of its input; int64 where it takes ids.
     """
 
     factory: Callable[..., nn.Module]
     dims: int | None
+    dtype: Literal["float32", "int64"] = "float32"
 
 
 BUILTINS: dict[str, Builtin] = {
@@ -34,4 +38,5 @@ BUILTINS: dict[str, Builtin] = {
     "xor_mlp": Builtin(XorMLP, dims=1),
     "mlp": Builtin(MLP, dims=None),
     "cnn1d": Builtin(CNN1d, dims=2),
+    "text_transformer": Builtin(TextTransformer, dims=1, dtype="int64"),
 }

@@ -6,20 +6,21 @@ from torch import nn
 
 from ..config.model import ModelConfig
 from ..errors import InputError
+from ..factories import NOTHING, Trusted
 from .build import build_model, is_custom
 
 # The model's name in programs that `convert` made from a file without one.
 CONVERTED = "converted"
 
 
-def build_trusted_model(config: ModelConfig, *, trusted: str | None, source: str) -> nn.Module:
+def build_trusted_model(config: ModelConfig, trusted: Trusted = NOTHING, *, source: str) -> nn.Module:
     """Builds the model a checkpoint or manifest names.
 
     A model of edgetrain or torchvision is built as it is. A `package.module:factory` is somebody's code,
     called with arguments from the file, so it has to be named by the caller as well.
 
     Args:
-        trusted: the factory the caller vouches for (`--model`), or None.
+        trusted: the factory the caller vouches for (`--model`).
         source: the file, for the message.
     Raises:
         InputError: the file names a factory that the caller did not, or no model at all.
@@ -29,7 +30,7 @@ def build_trusted_model(config: ModelConfig, *, trusted: str | None, source: str
             f"{source} was converted from a file that doesn't say how to build its model, so that PyTorch "
             "can't run it; take the runtimes native or executorch"
         )
-    if is_custom(config.name) and config.name != trusted:
+    if is_custom(config.name) and config.name != trusted.model:
         raise InputError(
             f"{source} names {config.name} as the code that builds its model; "
             f"if you trust it, confirm with --model {config.name}"

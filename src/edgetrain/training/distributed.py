@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import torch
+from torch import Tensor, nn
 from torch import distributed as dist
-from torch import nn
 
 from ..errors import OtherProcessError
 
@@ -52,6 +52,19 @@ class World:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
+
+    def share(self, count: Tensor) -> Tensor:
+        """The factor by which this process's mean over `count` things must be weighted, so that the average
+        of the weighted means over all processes is the mean over all things.
+
+        Args:
+            count: float32 scalar, 0 where this process only takes part for company.
+        """
+        if self.size == 1:
+            return torch.ones_like(count)
+        total = count.clone()
+        dist.all_reduce(total)
+        return count * self.size / total.clamp(min=1.0)
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Makes `backward` average gradients over all processes."""

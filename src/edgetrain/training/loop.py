@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from ..artifacts.history import EpochRecord
 from ..config.stages import TrainCommand
 from ..data import Batch, BatchLoader
 from ..engine.interrupt import Interrupt
-from ..engine.metrics import Meter
-from ..engine.run_state import RunState
+from ..engine.metrics import Meter, score
 from ..engine.schedules import count_steps, learning_rate
 from ..errors import CheckFailedError, InterruptedRun
 from ..reporting import Progress, Reporter
+from ..tasks import Task
 from .learner import Learner, merge
+from .report import describe
+from .run_state import RunState
 from .store import RunStore
 
 
@@ -26,6 +27,7 @@ class Loop:
     Args:
         loader: training batches.
         validation: test batches.
+        task: what is learned; its metrics say which epoch is best.
         store: writes the run's files.
         saved: whether the store's files are this run's already (it was resumed).
     """
@@ -36,6 +38,7 @@ class Loop:
         learner: Learner,
         loader: BatchLoader,
         validation: BatchLoader,
+        task: Task,
         store: RunStore,
         state: RunState,
         interrupt: Interrupt,
@@ -46,6 +49,7 @@ class Loop:
         self._learner = learner
         self._loader = loader
         self._validation = validation
+        self._task = task
         self._store = store
         self._state = state
         self._interrupt = interrupt
@@ -104,7 +108,7 @@ class Loop:
             what = "the gradient" if math.isfinite(outcome.loss) else "the loss"
             raise self._not_finite(f"{what} is not finite at step {state.step + 1}", lr)
         self._learner.update(lr)
-        state.meter.add(outcome.loss, outcome.correct, outcome.samples)
+        state.meter.add(outcome.sums, outcome.samples)
         state.step, state.batch = state.step + 1, state.batch + 1
         bar.advance(1, loss=outcome.loss, lr=lr)
         return stop
@@ -118,17 +122,14 @@ class Loop:
         state.records.append(record)
         if state.batch == len(self._loader):
             state.finish_epoch()
-        metrics = record.model_dump(
-            include={"epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"}
-        )
         # Part of an epoch is no match for a whole one: the run can be resumed, and then never was there.
         whole = record.epoch <= state.epoch
-        is_best = not state.best or (whole and _score(metrics) > _score(state.best))
+        is_best = state.best is None or (whole and self._score(record) > self._score(state.best))
         if is_best:
-            state.best = metrics
-            self._store.save_best(self._learner.model, metrics)
+            state.best = record
+            self._store.save_best(self._learner.model, record)
         self._save()
-        self._reporter.info(_describe(record, self._config.train.epochs, is_best))
+        self._reporter.info(describe(record, self._task.all_metrics, self._config.train.epochs, is_best))
         if state.step < self.total_steps and self._learner.world.any([self._interrupt.requested])[0]:
             self._stop(saved=True)
 
@@ -137,7 +138,24 @@ class Loop:
         with self._reporter.progress("validation", total=len(self._validation)) as bar:
             meter = self._learner.evaluate(_counted(self._validation, bar))
         trained = merge(self._state.meter, self._learner.world)
-        return _record(self._state, trained, meter, time.perf_counter() - start, self._last_rate())
+        return self._record(trained, meter, time.perf_counter() - start)
+
+    def _record(self, trained: Meter, validation: Meter, val_time: float) -> EpochRecord:
+        state, metrics = self._state, self._task.all_metrics
+        record = EpochRecord(
+            epoch=state.epoch + 1,
+            train_time_s=state.train_time,
+            train_time_per_sample_s=state.train_time / max(1, trained.samples),
+            val_time_s=val_time,
+            val_time_per_sample_s=val_time / max(1, validation.samples),
+            steps=state.step,
+            learning_rate=self._last_rate(),
+        )
+        figures = trained.figures(metrics), validation.figures(metrics)
+        return record.with_figures("train", figures[0]).with_figures("val", figures[1])
+
+    def _score(self, record: EpochRecord) -> list[float]:
+        return score(record.figures("val"), self._task.all_metrics, self._task.best)
 
     def _last_rate(self) -> float:
         config, step = self._config, max(0, self._state.step - 1)
@@ -170,40 +188,7 @@ def is_finished(state: RunState, total_steps: int) -> bool:
     return state.step >= total_steps and bool(state.records) and state.records[-1].steps == state.step
 
 
-def _score(metrics: dict[str, Any]) -> tuple[float, float]:
-    """Greater is better: accuracy, then loss; loss alone for a regression."""
-    accuracy = metrics["val_accuracy"]
-    return (0.0 if accuracy is None else accuracy, -metrics["val_loss"])
-
-
 def _counted(loader: BatchLoader, bar: Progress) -> Iterator[Batch]:
     for batch in loader.epoch(0):
         yield batch
         bar.advance()
-
-
-def _record(state: RunState, trained: Meter, validation: Meter, val_time: float, lr: float) -> EpochRecord:
-    return EpochRecord(
-        epoch=state.epoch + 1,
-        train_loss=trained.loss,
-        train_accuracy=trained.accuracy,
-        val_loss=validation.loss,
-        val_accuracy=validation.accuracy,
-        train_time_s=state.train_time,
-        train_time_per_sample_s=state.train_time / max(1, trained.samples),
-        val_time_s=val_time,
-        val_time_per_sample_s=val_time / max(1, validation.samples),
-        steps=state.step,
-        learning_rate=lr,
-    )
-
-
-def _describe(record: EpochRecord, epochs: int, is_best: bool) -> str:
-    parts = [f"loss {record.train_loss:.4f}"]
-    if record.train_accuracy is not None:
-        parts.append(f"accuracy {record.train_accuracy:.2%}")
-    parts.append(f"validation loss {record.val_loss:.4f}")
-    if record.val_accuracy is not None:
-        parts.append(f"accuracy {record.val_accuracy:.2%}")
-    parts.append(f"{record.train_time_s:.1f} s")
-    return f"epoch {record.epoch}/{epochs}: {', '.join(parts)}{', best so far' if is_best else ''}"

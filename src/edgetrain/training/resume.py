@@ -10,20 +10,19 @@ from pydantic import ValidationError
 from torch import nn
 
 from ..artifacts.checkpoint import Checkpoint, load_checkpoint
-from ..config.compare import differences
+from ..config.compare import differences, free_keys
 from ..config.optimizer import ScheduleConfig
+from ..config.stages import TrainCommand
 from ..engine.metrics import Meter
-from ..engine.run_state import RunState
 from ..engine.schedules import depends_on_length
 from ..engine.seeding import set_random_state
 from ..errors import InputError, UsageError
 from ..reporting import Reporter
 from .distributed import World
 from .learner import Learner
+from .run_state import RunState
 
-# What may differ from the interrupted run: how far to go and how often to save ...
-_FREE = {"train.epochs", "train.max_steps", "train.save_every"}
-# ... and what may differ although the last bits of the result then can, too.
+# What may differ besides how far to go and how often to save; the last bits of the result then can, too.
 _INEXACT = {"train.device", "train.threads", "train.eval_batch_size", "data.root"}
 
 
@@ -84,7 +83,8 @@ def check_same_run(found: Resumable, config: dict[str, Any], processes: int, tra
         UsageError: something differs that an exact continuation needs; all of it is named.
     """
     changed = differences(found.checkpoint.config, config)
-    problems = [f"{key} ({change})" for key, change in changed.items() if key not in _FREE | _INEXACT]
+    allowed = free_keys(TrainCommand) | _INEXACT
+    problems = [f"{key} ({change})" for key, change in changed.items() if key not in allowed]
     if len(found.random) != processes:
         problems.append(f"number of processes ({len(found.random)} → {processes})")
     if found.train_data != train_data:
@@ -137,9 +137,9 @@ def prepare_to_go_on(
     """Tells the user how the run goes on, and brings its state in line with that."""
     state = found.state
     state.drop_unfinished_record()
-    if state.best and not output.is_file():
+    if state.best is not None and not output.is_file():
         reporter.warn(f"{output} is gone; the best weights are chosen from the epochs still to come")
-        state.best = {}
+        state.best = None
     if depends_on_length(schedule) and total_steps != found.total_steps:
         reporter.warn(
             f"the {schedule.name} schedule now ends at step {total_steps}, not {found.total_steps}: "

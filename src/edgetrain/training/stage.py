@@ -10,18 +10,17 @@ import torch
 
 from ..artifacts.atomic import check_writable
 from ..artifacts.history import History
-from ..artifacts.specs import Task
 from ..config.stages import TrainCommand
 from ..data import BatchLoader, Dataset, fingerprint, load_dataset
 from ..data.checks import check_fits
 from ..engine.interrupt import catch_interrupts
 from ..engine.optimizers import make_optimizer
-from ..engine.run_state import RunState
 from ..engine.schedules import count_steps
 from ..engine.seeding import seed_everything
 from ..errors import InputError
 from ..models import build_model, resolve_model, without_pretrained_weights
 from ..reporting import SILENT, Reporter
+from ..tasks import Task, choose_task
 from .distributed import World, is_main_process, join_world
 from .hardware import pick_autocast, pick_device
 from .learner import Learner
@@ -36,6 +35,7 @@ from .resume import (
     restore,
     warn_inexact,
 )
+from .run_state import RunState
 from .store import RunStore, history_path, last_path, output_files
 
 
@@ -44,11 +44,11 @@ class TrainResult:
     """What a run left behind.
 
     Attributes:
-        checkpoint: the best weights: by validation accuracy, or validation loss for a regression.
+        checkpoint: the best weights, by the validation figures that the task names.
         last: the last weights with the state that `resume` needs.
         history: also in the file `history_path`.
         best_epoch: epoch of `checkpoint`.
-        val_loss, val_accuracy: its figures; accuracy is None for a regression.
+        figures: its validation loss and other metrics, by name.
     """
 
     checkpoint: Path
@@ -56,8 +56,7 @@ class TrainResult:
     history_path: Path
     history: History
     best_epoch: int
-    val_loss: float
-    val_accuracy: float | None
+    figures: dict[str, float | None]
 
 
 def train(
@@ -110,10 +109,18 @@ def _train(
     world: World,
     reporter: Reporter,
 ) -> TrainResult:
-    task = Task(loss=config.loss.name, label_smoothing=config.loss.label_smoothing, classes=dataset.classes)
-    check_fits(dataset, dataset.input, task)
+    task = choose_task(
+        config.task,
+        config.loss,
+        dataset.train.targets([0]),
+        usual=dataset.task,
+        ignored=dataset.ignored,
+        classes=dataset.classes,
+    )
+    check_fits(dataset, dataset.inputs, task.check_targets, task.spec.classes)
+    dataset = dataset.ignoring(task.spec.ignore_index)
     outputs = _count_outputs(dataset, task)
-    config = config.model_copy(update={"model": resolve_model(config.model, dataset.input, outputs)})
+    config = config.model_copy(update={"model": resolve_model(config.model, dataset.inputs, outputs)})
     plain = config.model_dump(mode="json")
     if found is not None:
         inexact = check_same_run(found, plain, world.size, fingerprint(dataset.train))
@@ -134,18 +141,27 @@ def _train(
         prepare_to_go_on(found, config.schedule, total_steps, output, reporter)
     with catch_interrupts() as interrupt:
         Loop(
-            config, learner, loader, validation, store, state, interrupt, reporter, saved=found is not None
+            config,
+            learner,
+            loader,
+            validation,
+            task,
+            store,
+            state,
+            interrupt,
+            reporter,
+            saved=found is not None,
         ).run()
     return _result(store, state)
 
 
 def _count_outputs(dataset: Dataset, task: Task) -> int:
-    """How many numbers per sample the model must give."""
-    if task.loss == "cross_entropy":
-        if dataset.classes:
-            return len(dataset.classes)
-        return int(max(dataset.train.targets.max(), dataset.test.targets.max())) + 1
-    return dataset.train.targets[0].numel()
+    """How many numbers per sample (or pixel, or token) the model must give."""
+    if dataset.outputs is not None:
+        return dataset.outputs
+    if task.spec.classes:
+        return task.output_count(dataset.train.targets([0]))
+    return max(task.output_count(split.targets(range(len(split)))) for split in (dataset.train, dataset.test))
 
 
 def _make_learner(config: TrainCommand, task: Task, world: World, found: Resumable | None) -> Learner:
@@ -155,8 +171,9 @@ def _make_learner(config: TrainCommand, task: Task, world: World, found: Resumab
     if found is not None:
         load_weights(model, found)
     model.to(world.device)
-    optimizer = make_optimizer(config.optimizer, model.parameters())
-    learner = Learner(model, task, optimizer, world, pick_autocast(config.train, world.device))
+    optimizer = make_optimizer(config.optimizer, model.named_parameters())
+    autocast = pick_autocast(config.train, world.device)
+    learner = Learner(model, task, optimizer, config.optimizer, world, autocast)
     if world.rank:
         # Equal weights everywhere, but dropout of its own for each process.
         torch.manual_seed(config.train.seed + world.rank)
@@ -189,14 +206,15 @@ def _make_store(
         device=_device_name(world),
         threads=torch.get_num_threads(),
         seed=config.train.seed,
+        metrics=task.all_metrics,
         config=plain,
     )
     return RunStore(
         output=output,
         model=without_pretrained_weights(config.model),
-        input=dataset.input,
-        task=task,
-        preprocessing=dataset.preprocessing,
+        inputs=dataset.inputs,
+        targets=dataset.targets,
+        task=task.spec,
         config=plain,
         history=history,
         train_data=fingerprint(dataset.train),
@@ -217,13 +235,13 @@ def _already_finished(store: RunStore, state: RunState, reporter: Reporter) -> T
 
 
 def _result(store: RunStore, state: RunState) -> TrainResult:
+    assert state.best is not None
     store.history.epochs = list(state.records)
     return TrainResult(
         checkpoint=store.output,
         last=store.last,
         history_path=history_path(store.output),
         history=store.history,
-        best_epoch=state.best["epoch"],
-        val_loss=state.best["val_loss"],
-        val_accuracy=state.best["val_accuracy"],
+        best_epoch=state.best.epoch,
+        figures=state.best.figures("val"),
     )

@@ -9,13 +9,13 @@ from typing import Any
 from torch import nn
 
 from ..artifacts.checkpoint import Checkpoint, save_checkpoint
-from ..artifacts.history import History, save_history
-from ..artifacts.specs import Preprocessing, Task, TensorSpec
+from ..artifacts.history import EpochRecord, History, save_history
+from ..artifacts.specs import InputSpec, TaskSpec, TensorSpec
 from ..config.model import ModelConfig
 from ..engine.memory import peak_rss_bytes
-from ..engine.run_state import RunState
 from ..engine.seeding import get_random_state
 from .learner import Learner, merge
+from .run_state import RunState
 
 
 @dataclass
@@ -34,9 +34,9 @@ class RunStore:
 
     output: Path
     model: ModelConfig
-    input: TensorSpec
-    task: Task
-    preprocessing: Preprocessing
+    inputs: dict[str, InputSpec]
+    targets: dict[str, TensorSpec]
+    task: TaskSpec
     config: dict[str, Any]
     history: History
     train_data: str
@@ -47,9 +47,15 @@ class RunStore:
         """Where the resumable state lies."""
         return last_path(self.output)
 
-    def save_best(self, model: nn.Module, metrics: dict[str, Any]) -> None:
-        """Replaces the best checkpoint."""
+    def save_best(self, model: nn.Module, record: EpochRecord) -> None:
+        """Replaces the best checkpoint by the weights of an epoch, with its figures."""
         if self.is_main:
+            train, val = record.figures("train"), record.figures("val")
+            metrics = {
+                "epoch": record.epoch,
+                **{f"train_{name}": value for name, value in train.items()},
+                **{f"val_{name}": value for name, value in val.items()},
+            }
             save_checkpoint(self.output, self._checkpoint(model, metrics))
 
     def save_last(self, learner: Learner, state: RunState, total_steps: int) -> None:
@@ -79,9 +85,9 @@ class RunStore:
         return Checkpoint(
             model=self.model,
             state=model.state_dict(),
-            input=self.input,
+            inputs=self.inputs,
+            targets=self.targets,
             task=self.task,
-            preprocessing=self.preprocessing,
             metrics=metrics,
             config=self.config,
         )

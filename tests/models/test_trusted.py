@@ -1,0 +1,30 @@
+import pytest
+from torch import nn
+
+from edgetrain.config.model import ModelConfig
+from edgetrain.errors import InputError
+from edgetrain.factories import Trusted
+from edgetrain.models.trusted import CONVERTED, build_trusted_model
+from edgetrain.models.xor_mlp import XorMLP
+
+CUSTOM = ModelConfig(name="torch.nn:Linear", args={"in_features": 2, "out_features": 1})
+
+
+def test_a_factory_is_code_that_the_caller_names() -> None:
+    model = build_trusted_model(CUSTOM, Trusted(model="torch.nn:Linear"), source="m.pth")
+    assert isinstance(model, nn.Linear)
+    for trusted in (Trusted(), Trusted(model="torch.nn:Conv1d"), Trusted(loss="torch.nn:Linear")):
+        with pytest.raises(
+            InputError, match=r"m\.pth names torch\.nn:Linear .*; if you trust it, confirm with"
+        ):
+            build_trusted_model(CUSTOM, trusted, source="m.pth")
+
+
+def test_others_need_no_trust() -> None:
+    model = build_trusted_model(ModelConfig(name="xor_mlp"), source="m.pth")
+    assert isinstance(model, XorMLP)
+
+
+def test_a_converted_program_has_no_model() -> None:
+    with pytest.raises(InputError, match=r"m\.json was converted .*take the runtimes native or executorch"):
+        build_trusted_model(ModelConfig(name=CONVERTED), source="m.json")
