@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
-from edgetrain.artifacts.specs import Task, TensorSpec
+from edgetrain.artifacts.specs import INPUTS, TARGETS, InputSpec, TaskSpec, TensorSpec
 from edgetrain.config.model import ModelConfig
 from edgetrain.config.stages import ExportCommand
 from edgetrain.export import export
@@ -83,14 +83,17 @@ def export_workload(workload: Workload, folder: Path) -> Path:
     if program.exists():
         return program
     folder.mkdir(parents=True, exist_ok=True)
-    sample = TensorSpec(shape=workload.model.shape)
-    config = resolve_model(ModelConfig(name=workload.model.name), sample, CLASSES)
+    inputs = {INPUTS: InputSpec(shape=workload.model.shape)}
+    config = resolve_model(ModelConfig(name=workload.model.name), inputs, CLASSES)
     torch.manual_seed(0)
     checkpoint = Checkpoint(
         model=config,
         state=build_model(config).state_dict(),
-        input=sample,
-        task=Task(classes=[str(i) for i in range(CLASSES)]),
+        inputs=inputs,
+        targets={TARGETS: TensorSpec(shape=(), dtype="int64")},
+        task=TaskSpec(
+            name="classification", loss="cross_entropy", classes=tuple(str(i) for i in range(CLASSES))
+        ),
     )
     save_checkpoint(stem.with_suffix(".pth"), checkpoint)
     # Looking for finer agreement can take stock kernels minutes; benchmarks.step compares losses.

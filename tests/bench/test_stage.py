@@ -49,7 +49,7 @@ def test_report(digits_program: Any, tmp_path: Path) -> None:
         p.stat().st_size for p in (digits_program.program, digits_program.weights)
     )
     manifest = json.loads(digits_program.manifest.read_text())
-    assert device["arena_bytes"] == sum(manifest["methods"]["train"]["arena_bytes"])
+    assert device["arena_bytes"] == sum(manifest["contract"]["methods"]["train"]["arena_bytes"])
     assert device["losses"] == pytest.approx(torch["losses"], rel=1e-4)
     assert device["losses"] != torch["losses"] or device["max_loss_rel_error"] == 0
     with Image.open(result.plot) as image:
@@ -62,11 +62,14 @@ def test_report(digits_program: Any, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_dropout_and_batch_norm(noisy_program: Any, tmp_path: Path) -> None:
     quiet = bench(
-        _config(warmup=0, steps=3), noisy_program.program, tmp_path / "a.json", model=noisy_program.model
+        _config(warmup=0, steps=3), noisy_program.program, tmp_path / "a.json", trusted=noisy_program.trusted
     ).report
     assert all(r.max_loss_rel_error <= 1e-4 for r in quiet.results)
     loud = bench(
-        _config(dropout=True, steps=2), noisy_program.program, tmp_path / "b.json", model=noisy_program.model
+        _config(dropout=True, steps=2),
+        noisy_program.program,
+        tmp_path / "b.json",
+        trusted=noisy_program.trusted,
     ).report
     for r in loud.results:
         assert r.max_loss_rel_error is r.max_gradient_rel_error is None
@@ -90,6 +93,16 @@ def test_native_is_compared_in_batches_of_any_kind(
     config = _config(runtimes=["native"], optimizer={"lr": 1e38})
     with pytest.raises(InputError, match="the model takes"):
         bench(config, regression_program.program, tmp_path / "c.json")
+
+
+@pytest.mark.skipif(find_runner() is None, reason="needs the native runner")
+def test_every_runtime_clips_and_has_groups(digits_program: Any, tmp_path: Path) -> None:
+    """The gradients that are compared are those before clipping."""
+    optimizer = {"lr": 0.05, "clip_norm": 0.1, "groups": {"classifier.*": 0.5}}
+    report = bench(_config(optimizer=optimizer), digits_program.program, tmp_path / "b.json").report
+    for result in report.results:
+        assert result.max_loss_rel_error <= 1e-4, result.runtime
+        assert result.max_gradient_rel_error <= 1e-4, result.runtime
 
 
 @pytest.mark.skipif(find_kernels() is None, reason="needs the library of kernels")
@@ -117,6 +130,11 @@ def test_what_does_not_fit(digits_program: Any, tmp_path: Path) -> None:
         (_config(batch_sizes=[4, 33, 64]), UsageError, "up to 32, not 33; export with --max-batch-size 64"),
         (_config(batch_sizes=[0]), UsageError, "count from 1"),
         (_config(threads=[1, -1]), UsageError, "count from 1"),
+        (
+            _config(optimizer={"groups": {"Head.*": 0.1}}),
+            UsageError,
+            r"--group Head\.\* fits no trainable parameter",
+        ),
         (
             _config(data={"name": "digits", "images_per_class": 1}, batch_sizes=[11]),
             UsageError,

@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 
+from edgetrain.artifacts.contract import Metric
 from edgetrain.artifacts.history import EpochRecord, History
 from edgetrain.cli.app import main
+
+LOSS = Metric(name="loss", top="loss_sum", bottom="count", better="lower")
 
 
 @dataclass
@@ -83,7 +86,7 @@ def history() -> History:
         EpochRecord(epoch=0, val_loss=2.0),
         EpochRecord(epoch=1, train_loss=1.0, val_loss=0.5, train_time_per_sample_s=0.002, steps=4),
     ]
-    return History(runtime="torch", device="cpu", threads=1, seed=0, epochs=epochs)
+    return History(runtime="torch", device="cpu", threads=1, seed=0, metrics=[LOSS], epochs=epochs)
 
 
 @pytest.fixture
@@ -99,8 +102,7 @@ def train_calls(fake_stage: Callable[..., None], history: History) -> list[Simpl
             history_path=output.with_suffix(".json"),
             history=history,
             best_epoch=1,
-            val_loss=float("nan"),
-            val_accuracy=None,
+            figures={"loss": float("nan")},
         )
 
     fake_stage("training", train=train)

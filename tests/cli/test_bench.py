@@ -29,7 +29,7 @@ def calls(fake_stage, stand_in):
     calls = []
     stand_in("net.pte", "program")
 
-    def bench(config, program, output, *, weights, model, reporter):
+    def bench(config, program, output, *, weights, trusted, reporter):
         calls.append(SimpleNamespace(**locals()))
         report = {"schema_version": 1, "machine": {}, "workload": {}, "results": [ENTRY]}
         return SimpleNamespace(report=report, path=output, plot=output.with_suffix(".png"))

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
+from edgetrain.artifacts.contract import Metric
 from edgetrain.artifacts.history import EpochRecord, History, save_history
+
+METRICS = [
+    Metric(name="loss", top="loss_sum", bottom="count", better="lower"),
+    Metric(name="accuracy", top="correct", bottom="count", better="higher", is_share=True),
+]
 
 
 @pytest.fixture
@@ -17,13 +23,19 @@ def histories(folder: Path) -> list[str]:
     """A reference, and a run whose second training loss is 1 % higher."""
     names = []
     for name, runtime, losses in (("a", "torch", (2.0, 1.0)), ("b", "executorch", (2.0, 1.01))):
-        epochs = [EpochRecord(epoch=0, val_loss=3.0, val_accuracy=0.1)]
+        epochs = [EpochRecord(epoch=0).with_figures("val", {"loss": 3.0, "accuracy": 0.1})]
         for i, loss in enumerate(losses, start=1):
             record = EpochRecord(epoch=i, train_loss=loss, train_time_per_sample_s=0.002, steps=10 * i)
             epochs.append(record)
-        epochs[-1] = epochs[-1].model_copy(update={"val_loss": 0.5, "val_accuracy": 0.9})
+        epochs[-1] = epochs[-1].with_figures("val", {"loss": 0.5, "accuracy": 0.9})
         history = History(
-            runtime=runtime, device="cpu", threads=1, seed=0, epochs=epochs, peak_rss_bytes=2**20
+            runtime=runtime,
+            device="cpu",
+            threads=1,
+            seed=0,
+            metrics=METRICS,
+            epochs=epochs,
+            peak_rss_bytes=2**20,
         )
         save_history(folder / f"{name}.history.json", history)
         names.append(f"{name}.history.json")
@@ -50,10 +62,21 @@ def test_table(run: Callable[..., Any], histories: list[str]) -> None:
 
 
 def test_regressions_have_no_accuracy(run: Callable[..., Any], folder: Path, history: History) -> None:
-    save_history(folder / "c.history.json", history)
+    save_history(folder / "c.history.json", history.model_copy(update={"metrics": METRICS[:1]}))
     ran = run("compare", "c.history.json")
     assert "2 → 0.5" in ran.stdout
     assert "accuracy" not in ran.stdout
+
+
+def test_only_metrics_in_common_are_compared(
+    run: Callable[..., Any], folder: Path, histories: list[str], history: History
+) -> None:
+    save_history(folder / "c.history.json", history.model_copy(update={"metrics": METRICS[:1]}))
+    ran = run("compare", histories[0], "c.history.json")
+    assert "accuracy" not in ran.stdout
+    assert "3 → 0.5" in ran.stdout
+    runs = json.loads(run("compare", histories[0], "c.history.json", "--json").stdout)["runs"]
+    assert ["accuracy_after" in entry for entry in runs] == [True, False]
 
 
 def test_a_file_that_is_no_history(run: Callable[..., Any], folder: Path) -> None:

@@ -10,14 +10,17 @@ import pytest
 
 from edgetrain.artifacts.manifest import Verification
 from edgetrain.cli.outputs import beside
+from edgetrain.factories import Trusted
 
 MANIFEST = {
-    "methods": {"train": {"arena_bytes": [2048, 1024]}, "predict": {"arena_bytes": [512]}},
-    "tensors": [
-        {"name": "a.weight", "shape": [10, 20], "role": "trainable"},
-        {"name": "b.weight", "shape": [5], "role": "frozen"},
-        {"name": "bn.running_mean", "shape": [100], "role": "buffer"},
-    ],
+    "contract": {
+        "methods": {"train": {"arena_bytes": [2048, 1024]}, "predict": {"arena_bytes": [512]}},
+        "tensors": [
+            {"name": "a.weight", "shape": [10, 20], "kind": "parameter", "update": "optimizer"},
+            {"name": "b.weight", "shape": [5], "kind": "parameter", "update": "none"},
+            {"name": "bn.running_mean", "shape": [100], "kind": "buffer", "update": "graph"},
+        ],
+    }
 }
 
 
@@ -25,8 +28,8 @@ MANIFEST = {
 def calls(fake_stage, stand_in):
     calls = []
 
-    def export(config, checkpoint, output, *, model, reporter):
-        calls.append(SimpleNamespace(config=config, checkpoint=checkpoint, output=output, model=model))
+    def export(config, checkpoint, output, *, trusted, reporter):
+        calls.append(SimpleNamespace(config=config, checkpoint=checkpoint, output=output, trusted=trusted))
         external = config.export.weights == "external"
         return SimpleNamespace(
             program=beside(output, ".pte"),
@@ -35,11 +38,13 @@ def calls(fake_stage, stand_in):
             manifest=MANIFEST,
             verification=Verification(
                 batch_sizes=[3, 1, 32],
+                kernels=["stock", "fast"],
                 loss=1e-7,
                 gradients=2e-6,
                 weights_after_steps=3e-6,
                 predict_after_steps=4e-7,
                 predictions=0.0,
+                metrics=0.0,
                 worst_gradient="a.weight",
                 tolerance=1e-4,
                 sensitivity=None,
@@ -54,7 +59,8 @@ def calls(fake_stage, stand_in):
 def test_default_output_and_table(run, calls):
     ran = run("export", "model.pth")
     assert ran.code == 0, ran.stderr
-    assert (calls[0].checkpoint, calls[0].output, calls[0].model) == (Path("model.pth"), Path("model"), None)
+    assert (calls[0].checkpoint, calls[0].output) == (Path("model.pth"), Path("model"))
+    assert calls[0].trusted == Trusted()
     for text in (
         "model.pte",
         "model.ptd",
@@ -62,7 +68,7 @@ def test_default_output_and_table(run, calls):
         "2.0 KiB + 1.0 KiB",
         "verified against PyTorch",
         "gradients 2e-06",
-        "batches of 3, 1, 32",
+        "batches of 3, 1, 32; kernels: stock, fast",
     ):
         assert text in ran.stdout
 
@@ -71,16 +77,17 @@ def test_default_output_and_table(run, calls):
     ("given", "stem"), [("out/net", "out/net"), ("out/net.pte", "out/net"), ("net.v2", "net.v2")]
 )
 def test_the_stem(run, calls, given, stem):
-    assert run("export", "model.pth", "-o", given, "--model", "my.package:factory").code == 0
+    flags = ("--model", "my.package:factory", "--loss", "my.losses:smooth")
+    assert run("export", "model.pth", "-o", given, *flags).code == 0
     assert calls[0].output == Path(stem)
-    assert calls[0].model == "my.package:factory"
+    assert calls[0].trusted == Trusted(model="my.package:factory", loss="my.losses:smooth")
 
 
 def test_json(run, calls):
     document = json.loads(run("export", "model.pth", "--json", "--weights", "inline").stdout)
     assert document["weights"] is None
     assert document["verification"]["loss"] == 1e-7
-    assert document["manifest"]["methods"]["predict"] == {"arena_bytes": [512]}
+    assert document["manifest"]["contract"]["methods"]["predict"] == {"arena_bytes": [512]}
 
 
 @pytest.mark.parametrize("suffix", [".pte", ".ptd", ".json"])

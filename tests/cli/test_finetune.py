@@ -9,21 +9,23 @@ from types import SimpleNamespace
 
 import pytest
 
+from edgetrain.artifacts.contract import Metric
+
 
 @pytest.fixture
 def calls(fake_stage, folder, stand_in, history):
     calls = []
 
-    def finetune(config, program, output, *, weights, resume, to_pth, model, reporter):
+    def finetune(config, program, output, *, weights, resume, to_pth, from_pth, trusted, reporter):
         calls.append(SimpleNamespace(**locals()))
         return SimpleNamespace(
             weights=output,
             history_path=output.with_suffix(".json"),
             history=history,
-            state_path=output.with_suffix(".state"),
+            state_path=output.with_suffix(".state.ptd"),
             checkpoint=to_pth,
-            before=None if resume else SimpleNamespace(loss=2.0, accuracy=0.25),
-            after=SimpleNamespace(loss=0.5, accuracy=0.75),
+            before=None if resume else SimpleNamespace(figures={"loss": 2.0, "accuracy": 0.25}),
+            after=SimpleNamespace(figures={"loss": 0.5, "accuracy": 0.75}),
         )
 
     fake_stage(
@@ -48,8 +50,32 @@ def test_default_output_and_table(run, calls):
         None,
     )
     assert (call.config.finetune.runtime, call.config.optimizer.lr) == ("torch", 0.5)
-    for text in ("before", "after", "25.00 %", "75.00 %", "2 ms", "net.tuned.ptd"):
+    for text in ("before", "after", "accuracy", "0.25", "0.75", "2 ms", "net.tuned.ptd"):
         assert text in ran.stdout
+
+
+def test_trusted_code_and_the_source_of_a_checkpoint(run, calls, stand_in):
+    stand_in("net.pth", "checkpoint")
+    code = ["--model", "mine:net", "--loss", "mine:loss"]
+    ran = run("finetune", "net.pte", *code, "--to-pth", "t.pth", "--from-pth", "net.pth")
+    assert ran.code == 0, ran.stderr
+    assert (calls[0].trusted.model, calls[0].trusted.loss) == ("mine:net", "mine:loss")
+    assert calls[0].from_pth == Path("net.pth")
+    ran = run("finetune", "net.pte", "--to-pth", "net.pth", "--from-pth", "net.pth", "--force")
+    assert (ran.code, "is also read" in ran.stderr) == (2, True)
+    ran = run("finetune", "net.pte", "--to-pth", "t.pth", "--from-pth", "net.pte")
+    assert ran.code == 3
+    assert "finetune --from-pth takes a checkpoint" in ran.stderr
+
+
+def test_every_metric_has_a_row(run, calls, history):
+    history.metrics = [
+        Metric(name="loss", top="loss_sum", bottom="count", better="lower"),
+        Metric(name="accuracy", top="correct", bottom="count", better="higher", is_share=True),
+    ]
+    ran = run("finetune", "net.pte")
+    assert "loss" in ran.stdout
+    assert "75.00 %" in ran.stdout
 
 
 def test_a_regression_has_no_accuracy(run, calls, fake_stage):
@@ -59,7 +85,7 @@ def test_a_regression_has_no_accuracy(run, calls, fake_stage):
 
     def finetune(*arguments, **options):
         result = plain_finetune(*arguments, **options)
-        result.before.accuracy = result.after.accuracy = None
+        result.before.figures, result.after.figures = {"loss": 2.0}, {"loss": 0.5}
         return result
 
     fake_stage("finetuning", finetune=finetune)
@@ -72,7 +98,7 @@ def test_json_and_resume(run, calls, folder):
     (folder / "net.tuned.ptd").write_text("old")
     ran = run("finetune", "net.pte", "--resume", "--json", "--to-pth", "tuned.pth")
     document = json.loads(ran.stdout)
-    assert document["before"] == {"loss": None, "accuracy": None}
+    assert document["before"] == {"loss": None}
     assert document["after"] == {"loss": 0.5, "accuracy": 0.75}
     assert document["checkpoint"] == "tuned.pth"
     assert calls[0].resume is True
@@ -83,8 +109,8 @@ def test_json_and_resume(run, calls, folder):
     [
         ("net.tuned.ptd", "torch"),
         ("net.tuned.history.json", "native"),
-        ("net.tuned.state", "native"),
-        ("net.tuned.state.pth", "executorch"),
+        ("net.tuned.state.ptd", "native"),
+        ("net.tuned.state.ptd", "executorch"),
     ],
 )
 def test_existing_defaults(run, calls, folder, name, runtime):
@@ -97,10 +123,11 @@ def test_existing_defaults(run, calls, folder, name, runtime):
 
 @pytest.mark.parametrize("extra", [[], ["--resume"], ["--force"]])
 def test_no_output_destroys_another(run, calls, folder, extra):
+    """The state of one run is the output of nobody else."""
     (folder / "q").mkdir()
-    (folder / "q" / "t.state.pth").write_text("state")
+    (folder / "q" / "t.pth").symlink_to("t.state.ptd")
     ran = run(
-        "finetune", "net.pte", "-o", "q/t.ptd", "--to-pth", "q/../q/t.state.pth", *extra, "--runtime", "torch"
+        "finetune", "net.pte", "-o", "q/t.ptd", "--to-pth", "q/../q/t.pth", *extra, "--runtime", "torch"
     )
     assert ran.code == 2
     assert "written twice" in ran.stderr
@@ -129,7 +156,7 @@ def test_a_checkpoint_is_replaced_beside_a_default(run, calls, folder):
     assert run("finetune", "net.pte", "--to-pth", "tuned.pth").code == 0
 
 
-@pytest.mark.parametrize("name", ["t.json", "t.history.json", "t.state"])
+@pytest.mark.parametrize("name", ["t.json", "t.history.json", "t.state.ptd"])
 def test_files_beside_the_output_are_never_inputs(run, calls, stand_in, name):
     """A tuned program has a manifest of its own; the others are written with any output."""
     stand_in(name, "file of weights")

@@ -8,6 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from edgetrain.artifacts.contract import Metric
+from edgetrain.factories import Trusted
+
 
 def test_default_output_and_table(run, folder, train_calls):
     ran = run("train")
@@ -26,11 +29,14 @@ def test_table_with_an_accuracy(run, folder, fake_stage, train_calls):
 
     def train(*arguments, **options):
         result = plain_train(*arguments, **options)
-        result.val_accuracy = 0.5
+        metric = Metric(name="pixel_accuracy", top="correct", bottom="count", better="higher", is_share=True)
+        result.history.metrics.append(metric)
+        result.figures["pixel_accuracy"] = 0.5
         return result
 
     fake_stage("training", train=train)
-    assert "50.00 %" in run("train").stdout
+    assert "validation pixel accuracy   50.00 %" in run("train").stdout
+    assert json.loads(run("train", "--json", "--force").stdout)["val_pixel_accuracy"] == 0.5
 
 
 def test_json(run, folder, train_calls):
@@ -78,17 +84,26 @@ def test_export_follows(run, train_calls, fake_stage, folder):
     (folder / "c.yaml").write_text("export:\n  max_batch_size: 4\n")
     exports = []
 
-    def export(config, checkpoint, output, *, model, reporter):
-        exports.append((config.export.max_batch_size, checkpoint, output, model))
+    def export(config, checkpoint, output, *, trusted, reporter):
+        exports.append((config.export.max_batch_size, checkpoint, output, trusted))
         return SimpleNamespace(
             program=output.with_suffix(".pte"), weights=None, verification=SimpleNamespace(gradients=3e-7)
         )
 
     fake_stage("export", export=export)
-    arguments = ("train", "--export", "--config", "c.yaml", "--model", "my.package:factory")
+    arguments = (
+        "train",
+        "--export",
+        "--config",
+        "c.yaml",
+        "--model",
+        "my.models:net",
+        "--loss",
+        "my.losses:loss",
+    )
     ran = run(*arguments, "-o", "out/net.pth")
     assert ran.code == 0, ran.stderr
-    assert exports == [(4, Path("out/net.pth"), Path("out/net"), "my.package:factory")]
+    assert exports == [(4, Path("out/net.pth"), Path("out/net"), Trusted("my.models:net", "my.losses:loss"))]
     assert "largest gradient error" in ran.stdout
     (folder / "model.pte").touch()
     ran = run(*arguments)

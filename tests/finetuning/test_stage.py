@@ -13,9 +13,11 @@ import torch
 from edgetrain.artifacts.checkpoint import load_checkpoint
 from edgetrain.artifacts.history import EpochRecord, load_history
 from edgetrain.artifacts.program import load_program
+from edgetrain.artifacts.run_state import load_run
 from edgetrain.config.stages import ExportCommand, FinetuneCommand
 from edgetrain.data import BatchLoader, load_dataset
 from edgetrain.errors import CheckFailedError, InputError, InterruptedRun, UsageError
+from edgetrain.factories import NOTHING, Trusted
 from edgetrain.finetuning import finetune, output_files, with_runtime
 from edgetrain.runner import find_kernels, find_runner
 
@@ -86,12 +88,13 @@ def test_choice_of_kernels() -> None:
 def test_history_and_files(digits: Any, tmp_path: Path) -> None:
     result = finetune(_config(), digits.program, tmp_path / "t.ptd")
     names = {p.name for p in tmp_path.iterdir()}
-    assert names >= {"t.ptd", "t.history.json", "t.state.pth"}
+    assert names >= {"t.ptd", "t.history.json", "t.state.ptd"}
     assert not [n for n in names if n.endswith(".tmp")]
     history = load_history(tmp_path / "t.history.json")
     assert history.epochs == result.history.epochs
     assert (history.runtime, history.device, history.threads, history.seed) == ("executorch", "cpu", 1, 0)
     assert history.config == with_runtime(_config()).model_dump(mode="json")
+    assert history.config == load_run(tmp_path / "t.state.ptd").record.config
     assert history.config["finetune"]["kernels"] == ("stock" if find_kernels() is None else "fast")
     assert history.peak_rss_bytes > 0
     zero, *rest = history.epochs
@@ -99,27 +102,27 @@ def test_history_and_files(digits: Any, tmp_path: Path) -> None:
     assert nulls == {
         "train_loss", "train_accuracy", "train_time_s", "train_time_per_sample_s", "learning_rate"
     }  # fmt: skip
+    assert [metric.name for metric in history.metrics] == ["loss", "accuracy"]
     assert [r.epoch for r in rest] == [1, 2]
     for record in rest:
         assert None not in record.model_dump().values()
         assert record.train_time_per_sample_s == pytest.approx(record.train_time_s / 100)
-    assert result.after.accuracy > result.before.accuracy
+    assert result.after.figures["accuracy"] > result.before.figures["accuracy"]
     assert result.after.loss < result.before.loss
 
 
 def _evaluate(
-    program: Any, config: FinetuneCommand, model: str | None = None, runtime: Any = "executorch"
+    program: Any, config: FinetuneCommand, trusted: Trusted = NOTHING, runtime: Any = "executorch"
 ) -> float:
     from edgetrain.runtimes import open_session
 
-    session = open_session(runtime, program, model=model, threads=1)
-    loader = BatchLoader(
-        load_dataset(config.data).test, program.manifest.preprocessing, program.manifest.max_batch_size
-    )
+    manifest = program.manifest
+    session = open_session(runtime, program, trusted=trusted, threads=1)
+    size = manifest.contract.max_batch_size
     total = count = 0.0
-    for batch in loader.epoch(0):
-        loss, _ = session.evaluate(batch.inputs, batch.targets)
-        total, count = total + loss * len(batch.inputs), count + len(batch.inputs)
+    for batch in BatchLoader(load_dataset(config.data).test, manifest.preprocessing, size).epoch(0):
+        sums = session.evaluate(batch.inputs, batch.targets).sums
+        total, count = total + sums["loss_sum"].item(), count + sums["count"].item()
     return total / count
 
 
@@ -130,7 +133,9 @@ def test_tuned_weights_give_the_reported_loss(
     for index, made in enumerate((digits_program, inline_program, noisy_program)):
         inline = load_program(made.program).weights is None
         output = tmp_path / f"{index}{'.pte' if inline else '.ptd'}"
-        result = finetune(config, made.program, output, to_pth=tmp_path / f"{index}.pth", model=made.model)
+        result = finetune(
+            config, made.program, output, to_pth=tmp_path / f"{index}.pth", trusted=made.trusted
+        )
         tuned = load_program(output) if inline else load_program(made.program, output)
         assert _evaluate(tuned, config) == result.after.loss
         assert result.before.loss == _evaluate(load_program(made.program), config) != result.after.loss
@@ -153,8 +158,9 @@ def test_checkpoint_of_tuned_weights_goes_round(digits_program: Any, tmp_path: P
     checkpoint = load_checkpoint(tmp_path / "t.pth")
     model = build_model(checkpoint.model)
     model.load_state_dict(checkpoint.state)
-    batch = next(iter(BatchLoader(load_dataset(config.data).test, checkpoint.preprocessing, 50).epoch(0)))
-    loss = torch.nn.functional.cross_entropy(model.eval()(batch.inputs), batch.targets)
+    preprocessing = {name: spec.preprocessing for name, spec in checkpoint.inputs.items()}
+    batch = next(iter(BatchLoader(load_dataset(config.data).test, preprocessing, 50).epoch(0)))
+    loss = torch.nn.functional.cross_entropy(model.eval()(batch.inputs["inputs"]), batch.targets["targets"])
     assert loss.item() == pytest.approx(result.after.loss, rel=1e-5)
     again = export(ExportCommand(), tmp_path / "t.pth", tmp_path / "again")
     assert _evaluate(load_program(again.program), config) == result.after.loss
@@ -232,15 +238,15 @@ def test_resuming_needs_the_same_settings(digits: Any, digits_program: Any, tmp_
         finetune(fewer, digits.program, output, resume=True)
     with pytest.raises(UsageError, match="the weights it started from"):
         finetune(_config(finetune={"max_steps": 2}), digits.program, output, weights=output, resume=True)
-    (tmp_path / "t.state.pth").write_bytes(before[tmp_path / "t.state.pth"][:3000])
-    with pytest.raises(InputError, match=r"t\.state\.pth is no usable state"):
+    (tmp_path / "t.state.ptd").write_bytes(before[tmp_path / "t.state.ptd"][:3000])
+    with pytest.raises(InputError, match=r"t\.state\.ptd is no usable state"):
         finetune(_config(finetune={"max_steps": 2}), digits.program, output, resume=True)
-    state = bytearray(before[tmp_path / "t.state.pth"])
+    state = bytearray(before[tmp_path / "t.state.ptd"])
     state[len(state) // 2] ^= 1
-    (tmp_path / "t.state.pth").write_bytes(state)
-    with pytest.raises(InputError, match=r"t\.state\.pth is no usable state"):
+    (tmp_path / "t.state.ptd").write_bytes(state)
+    with pytest.raises(InputError, match=r"t\.state\.ptd is no usable state"):
         finetune(_config(finetune={"max_steps": 2}), digits.program, output, resume=True)
-    (tmp_path / "t.state.pth").write_bytes(before[tmp_path / "t.state.pth"])
+    (tmp_path / "t.state.ptd").write_bytes(before[tmp_path / "t.state.ptd"])
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
@@ -280,7 +286,7 @@ def test_output_files_are_those_written(digits_program: Any, inline_program: Any
         folder = tmp_path / name
         output, to_pth = folder / name, folder / "t.pth"
         finetune(_config(finetune={"max_steps": 1}), made.program, output, to_pth=to_pth)
-        assert sorted(output_files(output, "executorch", to_pth)) == sorted(folder.iterdir())
+        assert sorted(output_files(output, to_pth)) == sorted(folder.iterdir())
 
 
 @pytest.mark.parametrize("steps", [1, 3, 14])
@@ -314,11 +320,11 @@ def test_regression(regression_program: Any, regression_data: Path, tmp_path: Pa
     config = _config(data=data, optimizer={"lr": 0.01}, finetune={"epochs": 5})
     result = finetune(config, regression_program.program, tmp_path / "t.ptd")
     assert result.after.loss < result.before.loss
-    assert result.after.accuracy is None
-    assert all(r.train_accuracy is None for r in result.history.epochs)
+    assert list(result.after.figures) == ["loss"]
+    assert not any("accuracy" in name for r in result.history.epochs for name in r.model_dump())
     np.savez(tmp_path / "other.npz", inputs=np.ones((20, 6), "f4"), targets=np.ones((20, 1), "f4"))
     config = _config(data={"name": "arrays", "root": tmp_path / "other.npz"})
-    with pytest.raises(InputError, match="train targets are 1 per sample, the program was exported for 2"):
+    with pytest.raises(InputError, match="targets are 1 per sample, the program was exported for 2"):
         finetune(config, regression_program.program, tmp_path / "u.ptd")
     assert not (tmp_path / "u.ptd").exists()
 

@@ -13,6 +13,7 @@ import torch
 
 from edgetrain.artifacts.program import load_program
 from edgetrain.errors import EdgetrainError, UsageError
+from edgetrain.factories import Trusted
 from edgetrain.runner import KERNELS_OVERRIDE, find_kernels
 from edgetrain.runtimes import kernels, open_session
 
@@ -74,7 +75,7 @@ print(json.dumps([name for name in events if "_call_" in name]))
 
 
 @pytest.fixture(scope="module")
-def mobile_program(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def mobile_program(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trusted]:
     """Depthwise and pointwise convolutions, frozen batch norm, strides. With its `--model`."""
     from edgetrain.config.stages import ExportCommand, TrainCommand
     from edgetrain.export import export
@@ -90,7 +91,8 @@ def mobile_program(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]
         "train": {"epochs": 1, "batch_size": 32, "threads": 1, "device": "cpu"},
     }
     checkpoint = train(TrainCommand.model_validate(config), folder / "model.pth").checkpoint
-    return export(ExportCommand(), checkpoint, folder / "model", model=name).program, name
+    trusted = Trusted(model=name)
+    return export(ExportCommand(), checkpoint, folder / "model", trusted=trusted).program, trusted
 
 
 def _events(program: Path, wanted: str, dump: Path) -> list[str]:
@@ -102,7 +104,7 @@ def _events(program: Path, wanted: str, dump: Path) -> list[str]:
 
 
 @needs_kernels
-def test_they_run(mobile_program: tuple[Path, str], tmp_path: Path) -> None:
+def test_they_run(mobile_program: tuple[Path, Trusted], tmp_path: Path) -> None:
     stock = _events(mobile_program[0], "stock", tmp_path / "stock.etdp")
     assert {name.split("_call_")[0] for name in stock} == {"native"}
     fast = _events(mobile_program[0], "fast", tmp_path / "fast.etdp")
@@ -116,23 +118,24 @@ def test_they_run(mobile_program: tuple[Path, str], tmp_path: Path) -> None:
 
 @needs_kernels
 @pytest.mark.parametrize("size", [1, 32])
-def test_they_agree_with_eager(mobile_program: tuple[Path, str], batch: Any, size: int) -> None:
+def test_they_agree_with_eager(mobile_program: tuple[Path, Trusted], batch: Any, size: int) -> None:
     program = load_program(mobile_program[0])
     device = open_session("executorch", program, threads=2, kernels="fast")
-    eager = open_session("torch", program, model=mobile_program[1])
-    inputs, targets = batch(size)
+    eager = open_session("torch", program, trusted=mobile_program[1])
+    images, labels = batch(size)
+    inputs, targets = {"inputs": images}, {"targets": labels}
     for _ in range(3):
-        loss, predictions = device.forward_backward(inputs, targets)
-        expected, expected_predictions = eager.forward_backward(inputs, targets)
-        assert loss == pytest.approx(expected, rel=1e-5)
-        assert torch.equal(predictions, expected_predictions)
+        found, expected = device.train(inputs, targets), eager.train(inputs, targets)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+        assert torch.equal(found.predictions["class"], expected.predictions["class"])
         for name, gradient in eager.gradients.items():
             assert (device.gradients[name] - gradient).norm() <= 1e-4 * gradient.norm(), name
         for session in (device, eager):
             with torch.no_grad():
                 for name, parameter in session.parameters.items():
                     parameter.sub_(session.gradients[name], alpha=0.05)
-    assert torch.allclose(device.predict(inputs), eager.predict(inputs), rtol=1e-4, atol=1e-5)
+    outputs = [session.predict(inputs)["output"] for session in (device, eager)]
+    assert torch.allclose(*outputs, rtol=1e-4, atol=1e-5)
 
 
 @needs_kernels

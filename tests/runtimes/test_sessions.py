@@ -7,6 +7,7 @@ import torch
 
 from edgetrain.artifacts.program import load_program
 from edgetrain.errors import EdgetrainError, InputError
+from edgetrain.factories import Trusted
 from edgetrain.runtimes import open_session
 
 RUNTIMES = ("executorch", "torch")
@@ -14,7 +15,12 @@ RUNTIMES = ("executorch", "torch")
 
 def _pair(made: Any) -> list[Any]:
     program = load_program(made.program)
-    return [open_session(name, program, dropout=False, threads=1, model=made.model) for name in RUNTIMES]
+    return [open_session(name, program, dropout=False, threads=1, trusted=made.trusted) for name in RUNTIMES]
+
+
+def _named(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The batch as samples with one input and one target name them."""
+    return {"inputs": batch[0]}, {"targets": batch[1]}
 
 
 def _difference(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -24,17 +30,13 @@ def _difference(a: torch.Tensor, b: torch.Tensor) -> float:
 @pytest.mark.parametrize("size", [1, 2, 3, 31, 32])
 def test_they_agree(digits_program: Any, batch: Any, size: int) -> None:
     device, eager = _pair(digits_program)
-    inputs, targets = batch(size, seed=size)
+    inputs, targets = _named(batch(size, seed=size))
     for step in range(3):
-        loss, predictions = device.forward_backward(inputs, targets)
-        expected, expected_predictions = eager.forward_backward(inputs, targets)
-        assert loss == pytest.approx(expected, rel=1e-5)
-        assert torch.equal(predictions, expected_predictions)
-        assert (
-            list(device.gradients)
-            == list(eager.gradients)
-            == load_program(digits_program.program).manifest.gradients
-        )
+        found, expected = device.train(inputs, targets), eager.train(inputs, targets)
+        _check_alike(found, expected)
+        assert found.sums["count"] == size
+        names = load_program(digits_program.program).manifest.contract.trainable
+        assert list(device.gradients) == list(eager.gradients) == names
         for name, gradient in eager.gradients.items():
             assert _difference(device.gradients[name], gradient) < 1e-5, (name, step)
         for session in (device, eager):
@@ -43,48 +45,59 @@ def test_they_agree(digits_program: Any, batch: Any, size: int) -> None:
                     parameter.sub_(session.gradients[name], alpha=0.05)
     for name, tensor in eager.changed_tensors().items():
         assert _difference(device.changed_tensors()[name], tensor) < 1e-5, name
-    assert _difference(device.predict(inputs), eager.predict(inputs)) < 1e-5
-    results = [session.evaluate(inputs, targets) for session in (device, eager)]
-    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
-    assert torch.equal(results[0][1], results[1][1])
+    outputs = [session.predict(inputs) for session in (device, eager)]
+    assert [list(output) for output in outputs] == [["output"], ["output"]]
+    assert _difference(outputs[0]["output"], outputs[1]["output"]) < 1e-5
+    _check_alike(*(session.evaluate(inputs, targets) for session in (device, eager)))
+
+
+def _check_alike(found: Any, expected: Any) -> None:
+    assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert list(found.predictions) == list(expected.predictions) == ["class"]
+    assert torch.equal(found.predictions["class"], expected.predictions["class"])
+    assert list(found.sums) == list(expected.sums) == ["loss_sum", "count", "correct"]
+    for name, value in expected.sums.items():
+        assert found.sums[name].dtype == torch.float32
+        assert found.sums[name].item() == pytest.approx(value.item(), rel=1e-5), name
 
 
 def test_regression_agrees(regression_program: Any) -> None:
     device, eager = _pair(regression_program)
     torch.manual_seed(0)
-    inputs, targets = torch.randn(5, 6), torch.randn(5, 2)
-    results = [session.forward_backward(inputs, targets) for session in (device, eager)]
-    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
-    assert _difference(results[0][1], results[1][1]) < 1e-5
-    assert results[0][1].shape == (5, 2)
+    inputs, targets = _named((torch.randn(5, 6), torch.randn(5, 2)))
+    results = [session.train(inputs, targets) for session in (device, eager)]
+    assert results[0].loss == pytest.approx(results[1].loss, rel=1e-5)
+    assert results[0].predictions == results[1].predictions == {}
+    assert list(results[0].sums) == list(results[1].sums) == ["loss_sum", "count"]
     for name, gradient in eager.gradients.items():
         assert _difference(device.gradients[name], gradient) < 1e-5, name
+    assert device.predict(inputs)["output"].shape == (5, 2)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_parameters_are_live(digits_program: Any, batch: Any, runtime: Any) -> None:
     session = open_session(runtime, load_program(digits_program.program))
-    inputs, targets = batch(4)
-    before = session.predict(inputs)
-    session.forward_backward(inputs, targets)
+    inputs, targets = _named(batch(4))
+    before = session.predict(inputs)["output"]
+    session.train(inputs, targets)
     bias = session.parameters["classifier.2.bias"]
     bias[3] += 100
-    assert torch.allclose(session.predict(inputs)[:, 3], before[:, 3] + 100, atol=1e-4)
-    assert session.evaluate(inputs, targets)[1].tolist() == [3, 3, 3, 3]
+    assert torch.allclose(session.predict(inputs)["output"][:, 3], before[:, 3] + 100, atol=1e-4)
+    assert session.evaluate(inputs, targets).predictions["class"].tolist() == [3, 3, 3, 3]
     changed = session.changed_tensors()
     assert changed["classifier.2.bias"][3] == bias[3]
     changed["classifier.2.bias"].zero_()
     assert bias[3] > 50
     # A prediction once returned stays as it was.
-    first = session.predict(inputs)
+    first = session.predict(inputs)["output"]
     copy = first.clone()
-    session.predict(batch(4, seed=9)[0])
+    session.predict(_named(batch(4, seed=9))[0])
     assert torch.equal(first, copy)
 
 
 def test_only_the_trainable_part_changes(inline_program: Any, batch: Any) -> None:
     for session in _pair(inline_program):
-        session.forward_backward(*batch(2))
+        session.train(*_named(batch(2)))
         assert set(session.gradients) == set(session.parameters) == set(session.changed_tensors())
         assert all(name.startswith("classifier.") for name in session.gradients)
 
@@ -93,8 +106,8 @@ def test_batch_norm_statistics_agree(noisy_program: Any, batch: Any) -> None:
     device, eager = _pair(noisy_program)
     before = load_program(noisy_program.program).tensors()
     for step in range(3):
-        inputs, targets = batch(8, seed=step)
-        losses = [session.forward_backward(inputs, targets)[0] for session in (device, eager)]
+        inputs, targets = _named(batch(8, seed=step))
+        losses = [session.train(inputs, targets).loss for session in (device, eager)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     changed, expected = device.changed_tensors(), eager.changed_tensors()
     assert set(changed) == set(expected)
@@ -103,9 +116,10 @@ def test_batch_norm_statistics_agree(noisy_program: Any, batch: Any) -> None:
     for name in statistics:
         assert _difference(changed[name], before[name]) > 1e-3, name
         assert _difference(changed[name], expected[name]) < 1e-5, name
-    assert _difference(device.predict(inputs), eager.predict(inputs)) < 1e-5
+    outputs = [session.predict(inputs)["output"] for session in (device, eager)]
+    assert _difference(*outputs) < 1e-5
     # evaluate and predict leave the statistics alone.
-    device.evaluate(*batch(8, seed=5))
+    device.evaluate(*_named(batch(8, seed=5)))
     for name, tensor in device.changed_tensors().items():
         assert torch.equal(tensor, changed[name]), name
 
@@ -126,31 +140,31 @@ def test_wrong_batches(digits_program: Any, batch: Any, runtime: Any) -> None:
     ]
     for (x, y), message in wrong:
         with pytest.raises(InputError, match=message):
-            session.forward_backward(x, y)
+            session.train(*_named((x, y)))
     with pytest.raises(InputError, match="predict"):
-        session.predict(inputs[:, :, :7])
+        session.predict({"inputs": inputs[:, :, :7]})
     with pytest.raises(InputError, match="evaluate"):
-        session.evaluate(inputs, targets[:1])
+        session.evaluate(*_named((inputs, targets[:1])))
+    with pytest.raises(InputError, match="method train takes targets, which the samples don't have"):
+        session.train({"inputs": inputs}, {"labels": targets})
     with pytest.raises(EdgetrainError, match="failed in method train"):
-        session.forward_backward(inputs, targets + 20)
-    loss, _ = session.forward_backward(inputs, targets)
-    assert (
-        loss
-        == open_session(runtime, load_program(digits_program.program)).forward_backward(inputs, targets)[0]
-    )
+        session.train(*_named((inputs, targets + 20)))
+    loss = session.train(*_named((inputs, targets))).loss
+    again = open_session(runtime, load_program(digits_program.program))
+    assert loss == again.train(*_named((inputs, targets))).loss
 
 
 def test_targets_are_not_broadcast(regression_program: Any) -> None:
     for session in _pair(regression_program):
         with pytest.raises(InputError, match=r"targets .* must be \[3, 2\] float32, but are \[3, 1\]"):
-            session.forward_backward(torch.zeros(3, 6), torch.zeros(3, 1))
+            session.train(*_named((torch.zeros(3, 6), torch.zeros(3, 1))))
 
 
 def test_somebodys_code_needs_consent(noisy_program: Any) -> None:
     program = load_program(noisy_program.program)
     for given in (None, "os:system"):
         with pytest.raises(InputError, match="confirm with --model edgetrain_test_model:make"):
-            open_session("torch", program, model=given)
+            open_session("torch", program, trusted=Trusted(model=given))
     open_session("executorch", program)  # builds no model
 
 
@@ -160,10 +174,10 @@ def test_a_model_that_has_changed_since(noisy_program: Any, monkeypatch: pytest.
     program = load_program(noisy_program.program)
     monkeypatch.setattr(edgetrain_test_model, "make", lambda num_classes: edgetrain_test_model.Net(7))
     with pytest.raises(InputError, match="do not fit the model edgetrain_test_model:make"):
-        open_session("torch", program, model=noisy_program.model)
+        open_session("torch", program, trusted=noisy_program.trusted)
     monkeypatch.setattr(edgetrain_test_model, "make", lambda num_classes: torch.nn.Linear(3, 3))
     with pytest.raises(InputError, match="do not fit the model"):
-        open_session("torch", program, model=noisy_program.model)
+        open_session("torch", program, trusted=noisy_program.trusted)
 
 
 def test_a_program_executorch_refuses(digits: Any) -> None:

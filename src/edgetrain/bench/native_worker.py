@@ -6,13 +6,12 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..artifacts.program import load_program, save_without_dropout
 from ..artifacts.tensors import read_tensors, write_tensors
 from ..runtimes.native import NativeProcess, optimizer_flags
-from .workload import Memory, Steps, Workload
+from .workload import Memory, Steps, Workload, load_batches
 
 
 class NativeWorker:
@@ -39,13 +38,14 @@ class NativeWorker:
         if program.manifest.dropout and not workload.dropout:
             place = self._folder / program.path.name
             save_without_dropout(program, place)
-        stored = torch.load(workload.batches, weights_only=True)
+        stored = load_batches(workload.batches)
         batches = self._folder / "batches.ptd"
-        write_tensors(batches, {name: tensor.flatten(0, 1) for name, tensor in stored.items()})
+        tensors = {**stored.inputs, **stored.targets}
+        write_tensors(batches, {name: tensor.flatten(0, 1) for name, tensor in tensors.items()})
         files: list[str | Path] = [place, "--data", batches, "--gradients", self._gradients]
         if program.weights_path is not None:
             files += ["--weights", program.weights_path]
-        return [*files, "--batch-size", str(stored["inputs"].shape[1])]
+        return [*files, "--batch-size", str(stored.batch_size)]
 
     @property
     def _gradients(self) -> Path:

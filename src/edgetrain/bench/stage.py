@@ -18,19 +18,21 @@ from ..artifacts.atomic import check_writable
 from ..artifacts.program import Program, load_program
 from ..config.stages import BenchCommand
 from ..data import BatchLoader, Dataset, load_dataset
-from ..data.checks import check_fits
 from ..engine.comparison import largest, relative_error
+from ..engine.optimizers import check_groups
 from ..errors import CheckFailedError, UsageError
+from ..factories import NOTHING, Trusted
 from ..reporting import SILENT, Progress, Reporter
 from ..runner import find_runner
 from ..runtimes.base import RuntimeName
+from ..runtimes.fitting import check_data
 from ..runtimes.kernels import Kernels, choose_kernels
 from .machine import describe_machine
 from .native_worker import NativeWorker
 from .plot import plot_report
 from .report import BenchReport, Measurement, StepTimes, save_report
 from .worker import ChildWorker
-from .workload import Measured, Steps, Workload
+from .workload import Batches, Measured, Steps, Workload, save_batches
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def bench(
     output: Path,
     *,
     weights: Path | None = None,
-    model: str | None = None,
+    trusted: Trusted = NOTHING,
     reporter: Reporter = SILENT,
 ) -> BenchResult:
     """Measures training steps of one program in several runtimes.
@@ -59,7 +61,7 @@ def bench(
     Args:
         output: bench.json; the plot is written beside it as .png.
         weights: start from this .ptd rather than the one the program was exported with.
-        model: the `package.module:factory` the caller trusts, for the torch runtime.
+        trusted: whose code the caller lets the torch runtime run.
     Raises:
         InputError: program, weights or data are damaged or don't fit each other.
         UsageError: a batch size or the number of steps doesn't fit.
@@ -69,24 +71,26 @@ def bench(
     settings = config.bench
     if min(settings.batch_sizes) < 1 or min(settings.threads) < 1:
         raise UsageError("batch sizes and threads count from 1")
-    too_large = [b for b in settings.batch_sizes if b > loaded.manifest.max_batch_size]
+    most = loaded.manifest.contract.max_batch_size
+    too_large = [b for b in settings.batch_sizes if b > most]
     if too_large:
         raise UsageError(
-            f"the program takes batches of up to {loaded.manifest.max_batch_size}, not {too_large[0]}; "
+            f"the program takes batches of up to {most}, not {too_large[0]}; "
             f"export with --max-batch-size {max(too_large)}"
         )
     plot = output.with_suffix(".png")
     for path in (output, plot):
         check_writable(path)
-    dataset = load_dataset(config.data, reporter, loaded.manifest.preprocessing)
-    check_fits(dataset, loaded.manifest.input, loaded.manifest.task, loaded.manifest.target_shape)
+    check_groups(config.optimizer, loaded.manifest.contract.trainable)
+    dataset = load_dataset(config.data, reporter, loaded.manifest.inputs)
+    check_data(dataset, loaded.manifest)
     runtimes = list(dict.fromkeys(settings.runtimes or _installed()))
     cases = [(threads, size) for threads in settings.threads for size in settings.batch_sizes]
     results: list[Measurement] = []
     turns = len(cases) * settings.rounds * len(runtimes)
     with reporter.progress("benchmark", total=turns) as bar:
         for threads, size in cases:
-            results += _measure(config, runtimes, loaded, weights, dataset, threads, size, model, bar)
+            results += _measure(config, runtimes, loaded, weights, dataset, threads, size, trusted, bar)
     report = BenchReport(
         machine=describe_machine(), workload=_describe_workload(config, loaded), results=results
     )
@@ -107,7 +111,7 @@ def _measure(
     dataset: Dataset,
     threads: int,
     batch_size: int,
-    model: str | None,
+    trusted: Trusted,
     bar: Progress,
 ) -> list[Measurement]:
     """All runtimes at one batch size and number of threads."""
@@ -115,7 +119,7 @@ def _measure(
     with contextlib.ExitStack() as stack:
         batches = stack.enter_context(_batches(config, program, dataset, batch_size))
         workload = Workload(
-            program.path, weights, batches, config.optimizer, settings.dropout, threads, model
+            program.path, weights, batches, config.optimizer, settings.dropout, threads, trusted
         )
         workers: dict[str, Measured] = {}
         for runtime in runtimes:
@@ -134,6 +138,7 @@ def _measure(
                 f"the loss in {runtime} is not finite; lower the learning rate (now {config.optimizer.lr:g})"
             )
     reference = "torch" if "torch" in workers and not settings.dropout else None
+    arena_bytes = sum(program.manifest.contract.methods["train"].arena_bytes)
     torch_median = float(np.median(measured["torch"].seconds)) if "torch" in measured else None
     return [
         Measurement(
@@ -143,7 +148,7 @@ def _measure(
             batch_size=batch_size,
             step_ms=_step_times(steps.seconds),
             samples_per_s=batch_size / float(np.median(steps.seconds)),
-            arena_bytes=None if runtime == "torch" else sum(program.manifest.methods["train"].arena_bytes),
+            arena_bytes=None if runtime == "torch" else arena_bytes,
             program_bytes=None if runtime == "torch" else _bytes_on_disk(program),
             losses=steps.losses,
             max_loss_rel_error=_loss_error(losses[runtime], losses["torch"]) if reference else None,
@@ -197,17 +202,13 @@ def _batches(config: BenchCommand, program: Program, dataset: Dataset, batch_siz
             f"the training split has {len(dataset.train)} samples, too few for a batch of {batch_size}"
         )
     endless = (batch for epoch in itertools.count() for batch in loader.epoch(epoch))
-    full = (batch for batch in endless if len(batch.targets) == batch_size)
+    full = (batch for batch in endless if len(batch) == batch_size)
     chosen = list(itertools.islice(full, count))
     with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
         path = Path(folder) / "batches.pt"
-        torch.save(
-            {
-                "inputs": torch.stack([batch.inputs for batch in chosen]),
-                "targets": torch.stack([batch.targets for batch in chosen]),
-            },
-            path,
-        )
+        inputs = {name: torch.stack([batch.inputs[name] for batch in chosen]) for name in dataset.inputs}
+        targets = {name: torch.stack([batch.targets[name] for batch in chosen]) for name in dataset.targets}
+        save_batches(path, Batches(inputs, targets))
         yield path
 
 
@@ -247,6 +248,8 @@ def _describe_workload(config: BenchCommand, program: Program) -> dict[str, Any]
         "optimizer": config.optimizer.model_dump(mode="json"),
         "program": program.path.name,
         "trainable_parameters": sum(
-            int(np.prod(t.shape)) for t in program.manifest.tensors if t.role == "trainable"
+            int(np.prod(t.shape))
+            for t in program.manifest.contract.tensors
+            if t.kind == "parameter" and t.changes
         ),
     }

@@ -6,16 +6,16 @@ import time
 
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..artifacts.program import Program, load_program
 from ..engine.memory import peak_rss_bytes
-from ..engine.optimizers import make_optimizer
 from ..runtimes import open_session
 from ..runtimes.base import RuntimeName
 from ..runtimes.child import Child
 from ..runtimes.kernels import Kernels
-from .workload import Memory, Steps, Workload
+from ..runtimes.stepping import Stepper
+from .workload import Memory, Steps, Workload, load_batches
 
 
 class ChildWorker:
@@ -46,11 +46,8 @@ class Worker:
 
     def __init__(self, runtime: RuntimeName, kernels: Kernels | None, workload: Workload) -> None:
         torch.set_num_threads(workload.threads)
-        batches = torch.load(workload.batches, weights_only=True)
-        self._inputs, self._targets = batches["inputs"], batches["targets"]
-        self._optimizer_config = workload.optimizer
-        self._optimizer: torch.optim.Optimizer | None = None
-        self._parameters: dict[str, nn.Parameter] = {}
+        self._batches = load_batches(workload.batches)
+        self._lr = workload.optimizer.lr
         self._position = 0
         _import_runtime(runtime)
         self.baseline_rss = psutil.Process().memory_info().rss
@@ -61,40 +58,40 @@ class Worker:
             program,
             dropout=workload.dropout,
             threads=workload.threads,
-            model=workload.model,
+            trusted=workload.trusted,
             kernels=kernels,
         )
+        self._stepper = Stepper(self._session, workload.optimizer)
         self.load_seconds = time.perf_counter() - started
 
     def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
-        """The first step, with its gradients."""
-        steps = self.run(1)
-        return steps, {name: gradient.clone() for name, gradient in self._session.gradients.items()}
+        """The first step, with its gradients as the program returned them."""
+        gradients: dict[str, Tensor] = {}
+        steps = self._run(1, gradients)
+        return steps, gradients
 
     def run(self, count: int) -> Steps:
         """The next steps, each timed alone."""
+        return self._run(count)
+
+    def _run(self, count: int, gradients: dict[str, Tensor] | None = None) -> Steps:
+        """Steps whose last gradients are copied into `gradients`; the update may shorten them."""
         seconds, losses = [], []
         for _ in range(count):
-            inputs, targets = self._inputs[self._position], self._targets[self._position]
+            batch = self._batches.batch(self._position)
             self._position += 1
             started = time.perf_counter()
-            loss, _ = self._session.forward_backward(inputs, targets)
-            self._update()
+            (outcome,) = self._stepper.forward_backward([batch])
+            if gradients is not None:
+                gradients.update({name: g.clone() for name, g in self._stepper.gradients.items()})
+            self._stepper.update(self._lr)
             seconds.append(time.perf_counter() - started)
-            losses.append(loss)
+            losses.append(outcome.loss)
         return Steps(seconds, losses)
 
     def memory(self) -> Memory:
         """Resident set before loading and at its peak, and the time loading took."""
         return Memory(self.baseline_rss, peak_rss_bytes(), self.load_seconds * 1e3)
-
-    def _update(self) -> None:
-        if self._optimizer is None:
-            self._parameters = {n: nn.Parameter(t) for n, t in self._session.parameters.items()}
-            self._optimizer = make_optimizer(self._optimizer_config, self._parameters.values())
-        for name, parameter in self._parameters.items():
-            parameter.grad = self._session.gradients[name]
-        self._optimizer.step()
 
 
 def _import_runtime(runtime: RuntimeName) -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from ..config.optimizer import OptimizerConfig
+from ..factories import Trusted
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,8 @@ class Workload:
     """What every runtime does.
 
     Attributes:
-        batches: file with `inputs` [steps, B, ...] and `targets` [steps, B, ...], saved by torch.
-        model: the `package.module:factory` the user trusts, or None.
+        batches: file of `save_batches`.
+        trusted: whose code the user lets torch run.
     """
 
     program: Path
@@ -26,7 +28,39 @@ class Workload:
     optimizer: OptimizerConfig
     dropout: bool
     threads: int
-    model: str | None
+    trusted: Trusted
+
+
+@dataclass(frozen=True)
+class Batches:
+    """One batch for every step, all of one size.
+
+    Attributes:
+        inputs, targets: by name, [steps, B, ...] each, as the program takes them.
+    """
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per batch."""
+        return next(iter(self.inputs.values())).shape[1]
+
+    def batch(self, step: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Inputs and targets of one step."""
+        inputs = {name: tensor[step] for name, tensor in self.inputs.items()}
+        return inputs, {name: tensor[step] for name, tensor in self.targets.items()}
+
+
+def save_batches(path: Path, batches: Batches) -> None:
+    """Puts them where every runtime's process can read them."""
+    torch.save({"inputs": batches.inputs, "targets": batches.targets}, path)
+
+
+def load_batches(path: Path) -> Batches:
+    """Reads what `save_batches` wrote."""
+    return Batches(**torch.load(path, weights_only=True))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .command import Invocation, ModelOption, WeightsOption
+from ..factories import Trusted
+from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .console import Table, number_text, plain
 from .inputs import check_input
 from .outputs import ends_in
@@ -41,6 +42,7 @@ def bench(
         ),
     ] = None,
     model: ModelOption = None,
+    loss: LossOption = None,
 ) -> None:
     """Measure the same fine-tuning steps in every runtime."""
     check_input("bench", program, "program")
@@ -51,7 +53,8 @@ def bench(
     run.claim([path, path.with_suffix(".png")], inputs=inputs, explicit=output is not None)
     from .. import bench as stage
 
-    result = stage.bench(run.config, program, path, weights=weights, model=model, reporter=run.reporter)
+    trusted = Trusted(model, loss)
+    result = stage.bench(run.config, program, path, weights=weights, trusted=trusted, reporter=run.reporter)
     report = plain(result.report)
     run.output.result(
         Table(f"{program}: report in {result.path}", [_row(entry) for entry in report["results"]], _COLUMNS),

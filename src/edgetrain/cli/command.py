@@ -49,6 +49,14 @@ ModelOption = Annotated[
         help="build the model with this function, where it is not one of edgetrain's own",
     ),
 ]
+LossOption = Annotated[
+    str | None,
+    typer.Option(
+        "--loss",
+        metavar="package.module:factory",
+        help="make the loss with this function, where it is not one of edgetrain's own",
+    ),
+]
 
 
 @dataclass(frozen=True)

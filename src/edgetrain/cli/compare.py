@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .command import Invocation
-from .console import Table, number_text, percent_text, size_text
+from .console import Table, figure_text, number_text, size_text
 from .inputs import check_input
 
 
@@ -28,7 +29,11 @@ def compare(
     loaded = [load_history(path) for path in histories]
     entries = [_entry(path, history, loaded[0]) for path, history in zip(histories, loaded, strict=True)]
     run.output.result(
-        Table("comparison of runs", _rows(entries), ["", *(_name(path) for path in histories)]),
+        Table(
+            "comparison of runs",
+            _rows(entries, _common_metrics(loaded)),
+            ["", *(_name(path) for path in histories)],
+        ),
         {"command": "compare", "runs": entries},
     )
 
@@ -43,14 +48,22 @@ def _entry(path: Path, history: Any, first: Any) -> dict[str, Any]:
         "runtime": history.runtime,
         "threads": history.threads,
         "steps": history.epochs[-1].steps if history.epochs else 0,
-        "accuracy_before": getattr(before, "val_accuracy", None),
-        "accuracy_after": getattr(after, "val_accuracy", None),
-        "loss_before": getattr(before, "val_loss", None),
-        "loss_after": getattr(after, "val_loss", None),
+        **{
+            f"{metric.name}_{when}": None if epoch is None else epoch.figure("val", metric.name)
+            for metric in history.metrics
+            for when, epoch in (("before", before), ("after", after))
+        },
         "train_loss_rel_difference": _loss_difference(history, first),
         "time_per_sample_s": sum(times) / len(times) if times else None,
         "peak_rss_bytes": history.peak_rss_bytes,
     }
+
+
+def _common_metrics(histories: list[Any]) -> list[Any]:
+    """The metrics that all runs have, the loss last."""
+    names = [{metric.name for metric in history.metrics} for history in histories]
+    common = [metric for metric in histories[0].metrics if all(metric.name in known for known in names)]
+    return [*common[1:], *common[:1]]
 
 
 def _loss_difference(history: Any, first: Any) -> float | None:
@@ -65,20 +78,17 @@ def _loss_difference(history: Any, first: Any) -> float | None:
     return max(differences, default=None)
 
 
-def _rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def _rows(entries: list[dict[str, Any]], metrics: list[Any]) -> list[tuple[str, ...]]:
     """A row for each figure, a column for each run."""
     figures: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("runtime", lambda e: e["runtime"]),
         ("threads", lambda e: str(e["threads"])),
         ("steps", lambda e: str(e["steps"])),
-        ("accuracy", lambda e: _change(e["accuracy_before"], e["accuracy_after"], percent_text)),
-        ("loss", lambda e: _change(e["loss_before"], e["loss_after"], number_text)),
+        *((metric.name.replace("_", " "), functools.partial(_change, metric)) for metric in metrics),
         ("training loss differs by", lambda e: number_text(e["train_loss_rel_difference"], 2)),
         ("time per sample", lambda e: _milliseconds(e["time_per_sample_s"])),
         ("peak memory", lambda e: size_text(e["peak_rss_bytes"])),
     ]
-    if all(e["accuracy_before"] is None and e["accuracy_after"] is None for e in entries):
-        figures = [figure for figure in figures if figure[0] != "accuracy"]
     return [(label, *(show(entry) for entry in entries)) for label, show in figures]
 
 
@@ -86,8 +96,11 @@ def _name(path: Path) -> str:
     return path.name.removesuffix(".json").removesuffix(".history")
 
 
-def _change(before: float | None, after: float | None, show: Callable[[float | None], str]) -> str:
-    return show(after) if before is None else f"{show(before)} → {show(after)}"
+def _change(metric: Any, entry: dict[str, Any]) -> str:
+    """A metric before and after a run."""
+    before, after = entry[f"{metric.name}_before"], entry[f"{metric.name}_after"]
+    shown = figure_text(after, is_share=metric.is_share)
+    return shown if before is None else f"{figure_text(before, is_share=metric.is_share)} → {shown}"
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -165,6 +165,11 @@ def percent_text(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.2f} %"
 
 
+def figure_text(value: float | None, *, is_share: bool) -> str:
+    """A metric for people."""
+    return percent_text(value) if is_share else number_text(value)
+
+
 def file_text(path: PurePath | None) -> str:
     """A file's path, with its size where it exists."""
     from pathlib import Path

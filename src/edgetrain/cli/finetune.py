@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .command import Invocation, ModelOption, WeightsOption
-from .console import Table, file_text, number_text, percent_text
+from ..factories import Trusted
+from .command import Invocation, LossOption, ModelOption, WeightsOption
+from .console import Table, figure_text, file_text
 from .inputs import check_input
 from .outputs import ends_in
 from .recorded_data import with_recorded_data
@@ -41,19 +43,31 @@ def finetune(
             callback=ends_in(".pth"),
         ),
     ] = None,
+    from_pth: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-pth",
+            metavar="FILE.pth",
+            help="checkpoint the program was exported from, for what --to-pth takes from it; default: found "
+            "beside the program",
+        ),
+    ] = None,
     model: ModelOption = None,
+    loss: LossOption = None,
 ) -> None:
     """Fine-tune an exported program on (shifted) data, as a device would."""
     check_input("finetune", program, "program")
     check_input("finetune --weights", weights, "file of weights")
+    check_input("finetune --from-pth", from_pth, "checkpoint")
     run = with_recorded_data(run, program)
     from .. import finetuning
 
     tuned = output or finetuning.default_output(program)
     config = finetuning.with_runtime(run.config, tuned if resume else None)
-    inputs = [program, weights, program.with_suffix(".ptd"), program.with_suffix(".json")]
+    source = from_pth or (finetuning.source_beside(program) if to_pth else None)
+    inputs = [program, weights, program.with_suffix(".ptd"), program.with_suffix(".json"), source]
     run.claim(
-        finetuning.output_files(tuned, config.finetune.runtime),
+        finetuning.output_files(tuned),
         named=[to_pth] if to_pth else [],
         inputs=inputs,
         explicit=output is not None,
@@ -66,7 +80,8 @@ def finetune(
         weights=weights,
         resume=resume,
         to_pth=to_pth,
-        model=model,
+        from_pth=from_pth,
+        trusted=Trusted(model, loss),
         reporter=run.reporter,
     )
     run.output.result(
@@ -94,9 +109,10 @@ def _runtime(settings: Any) -> str:
 
 def _rows(result: Any) -> Iterator[tuple[str, str, str]]:
     before, after = _evaluation(result.before), _evaluation(result.after)
-    yield "loss", number_text(before["loss"]), number_text(after["loss"])
-    if after["accuracy"] is not None:
-        yield "accuracy", percent_text(before["accuracy"]), percent_text(after["accuracy"])
+    shares = {metric.name for metric in result.history.metrics if metric.is_share}
+    for name in after:
+        show = functools.partial(figure_text, is_share=name in shares)
+        yield name.replace("_", " "), show(before.get(name)), show(after.get(name))
     yield "time per sample", "", _sample_time(result.history)
     yield "weights", "", file_text(result.weights)
     if result.checkpoint:
@@ -106,8 +122,8 @@ def _rows(result: Any) -> Iterator[tuple[str, str, str]]:
 
 
 def _evaluation(evaluation: Any) -> dict[str, float | None]:
-    """Loss and accuracy, both null where nothing was evaluated."""
-    return {"loss": getattr(evaluation, "loss", None), "accuracy": getattr(evaluation, "accuracy", None)}
+    """Every metric; the loss is null where nothing was evaluated."""
+    return {"loss": None, **getattr(evaluation, "figures", {})}
 
 
 def _sample_time(history: Any) -> str:

@@ -1,5 +1,6 @@
 """Training an exported program further, in any runtime, and saving what it learned."""
 
+from .folding import source_beside
 from .outputs import default_output, output_files, with_runtime
 from .stage import Evaluation, FinetuneResult, finetune
 
@@ -9,5 +10,6 @@ __all__ = [
     "default_output",
     "finetune",
     "output_files",
+    "source_beside",
     "with_runtime",
 ]

@@ -7,28 +7,31 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
+import torch
 from torch import Tensor
 
 from ..artifacts.program import Program, load_program
+from ..artifacts.run_state import RunRecord, SavedRun, load_run, save_run
 from ..config.optimizer import ScheduleConfig
 from ..data import BatchLoader, Dataset, fingerprint
 from ..engine.interrupt import catch_interrupts
 from ..engine.memory import peak_rss_bytes
-from ..engine.run_state import RunState
-from ..engine.schedules import count_steps, depends_on_length
-from ..engine.seeding import get_random_state, seed_everything, set_random_state
+from ..engine.optimizers import Moments
+from ..engine.schedules import count_steps, depends_on_length, steps_per_epoch
+from ..engine.seeding import seed_everything
 from ..reporting import Reporter
-from ..runtimes import open_session
+from ..runtimes import Session, open_session
 from ..runtimes.base import RuntimeName
-from .job import Job
+from ..runtimes.stepping import Stepper
 from .loop import Finetuner
 from .outputs import state_path
-from .state import SavedRun, check_same_run, load_run, save_run
+from .resume import check_same_run
+from .run import Run
 
 
-def run_in_process(job: Job) -> None:
+def run_in_process(run: Run) -> None:
     """Trains a program; writes weights, state and history after every epoch.
 
     Raises:
@@ -37,58 +40,56 @@ def run_in_process(job: Job) -> None:
         CheckFailedError: the loss is not finite.
         InterruptedRun: Ctrl-C or SIGTERM; everything is saved.
     """
-    config, program, settings = job.config, job.program, job.config.finetune
-    state_file = state_path(job.output, settings.runtime)
-    found = load_run(state_file) if job.resume else None
-    source = _source(program, job.dataset)
+    config, program, settings = run.config, run.program, run.config.finetune
+    found = load_run(state_path(run.output)) if run.resume else None
+    source = _source(program, run.dataset)
     if found is not None:
-        check_same_run(found, source, job.history.config)
+        check_same_run(found.record, source, run.history.config)
     seed_everything(settings.seed)
-    runtime = cast(RuntimeName, settings.runtime)
-    with _with_tensors(program, found.tensors if found else {}) as start:
-        session = open_session(
-            runtime,
-            start,
-            threads=settings.threads,
-            model=job.model,
-            kernels=None if settings.kernels == "auto" else settings.kernels,
+    session = _open(run, found.weights if found else {})
+    training, validation = _loaders(run)
+    total_steps = count_steps(
+        settings.epochs, steps_per_epoch(len(training), settings.accumulate), settings.max_steps
+    )
+    moments = None
+    if found is None:
+        record = RunRecord(
+            runtime=settings.runtime, source=source, config=run.history.config, total_steps=total_steps
         )
-    training, validation = _loaders(job)
-    state = found.state if found else RunState()
-    total_steps = count_steps(settings.epochs, len(training), settings.max_steps)
-    if found is not None:
-        _prepare_to_go_on(found, config.schedule, total_steps, job.reporter)
-        if not job.output.is_file():
-            program.save(job.output, found.tensors)
+    else:
+        record = found.record
+        moments = Moments(record.optimizer_steps, found.first, found.second)
+        _prepare_to_go_on(found, config.schedule, total_steps, run.reporter)
+        if not run.output.is_file():
+            program.save(run.output, found.weights, settings.save)
+    stepper = Stepper(session, config.optimizer, moments)
 
-    def save(run: Finetuner) -> None:
+    def save() -> None:
         tensors = session.changed_tensors()
-        program.save(job.output, tensors)
-        optimizer = run.optimizer.state_dict() if run.optimizer else None
-        saved = SavedRun(
-            source, total_steps, job.history.config, tensors, optimizer, get_random_state(), state
-        )
-        save_run(state_file, saved)
-        job.history.epochs = list(state.records)
-        job.history.peak_rss_bytes = peak_rss_bytes()
-        job.save_history()
+        program.save(run.output, tensors, settings.save)
+        learned = stepper.moments()
+        saved = SavedRun(record, tensors, learned.first, learned.second, torch.get_rng_state())
+        save_run(state_path(run.output), saved)
+        run.history.epochs = list(record.epochs)
+        run.history.peak_rss_bytes = peak_rss_bytes()
+        run.save_history()
 
     with catch_interrupts() as interrupt:
-        run = Finetuner(
-            config,
-            program.manifest.task,
-            session,
-            training,
-            validation,
-            total_steps,
-            state,
-            save,
-            interrupt,
-            job.reporter,
-            found.optimizer if found else None,
+        Finetuner(config, session, stepper, training, validation, record, save, interrupt, run.reporter).run()
+    run.history.epochs = list(record.epochs)
+
+
+def _open(run: Run, tensors: dict[str, Tensor]) -> Session:
+    """The program in its runtime, with some tensors replaced."""
+    settings = run.config.finetune
+    with _with_tensors(run.program, tensors) as start:
+        return open_session(
+            cast(RuntimeName, settings.runtime),
+            start,
+            threads=settings.threads,
+            trusted=run.trusted,
+            kernels=None if settings.kernels == "auto" else settings.kernels,
         )
-        run.run()
-    job.history.epochs = list(state.records)
 
 
 @contextlib.contextmanager
@@ -108,43 +109,47 @@ def _with_tensors(program: Program, tensors: dict[str, Tensor]) -> Iterator[Prog
             yield load_program(program.path, place)
 
 
-def _loaders(job: Job) -> tuple[BatchLoader, BatchLoader]:
+def _loaders(run: Run) -> tuple[BatchLoader, BatchLoader]:
     """Batches prepared as the model was trained with, not as the new data set usually is."""
-    manifest, settings, dataset = job.program.manifest, job.config.finetune, job.dataset
+    manifest, settings, dataset = run.program.manifest, run.config.finetune, run.dataset
     training = BatchLoader(
         dataset.train,
         manifest.preprocessing,
-        settings.batch_size,
-        shuffle=True,
+        run.batch_size,
+        shuffle=settings.shuffle,
         seed=settings.seed,
         augmentation=dataset.augmentation,
     )
-    return training, BatchLoader(dataset.test, manifest.preprocessing, manifest.max_batch_size)
+    return training, BatchLoader(dataset.test, manifest.preprocessing, manifest.contract.max_batch_size)
 
 
-def _source(program: Program, dataset: Dataset) -> dict[str, Any]:
+def _source(program: Program, dataset: Dataset) -> dict[str, str]:
     """What a run starts from; a resumed one has to start from the same."""
-    weights = hashlib.sha256(program.weights.data).hexdigest() if program.weights else None
+    weights = hashlib.sha256(program.weights.data).hexdigest() if program.weights else ""
     return {
         "program": program.manifest.program.sha256,
-        "weights it started from": weights,
-        "training data": fingerprint(dataset.train),
+        "weights": weights,
+        "data": fingerprint(dataset.train),
     }
 
 
 def _prepare_to_go_on(
     found: SavedRun, schedule: ScheduleConfig, total_steps: int, reporter: Reporter
 ) -> None:
-    if depends_on_length(schedule) and total_steps != found.total_steps:
+    record = found.record
+    if depends_on_length(schedule) and total_steps != record.total_steps:
         reporter.warn(
-            f"the {schedule.name} schedule now ends at step {total_steps}, not {found.total_steps}: "
+            f"the {schedule.name} schedule now ends at step {total_steps}, not {record.total_steps}: "
             "from here on the learning rate is not what one uninterrupted run would have had"
         )
-    set_random_state(found.random)
-    if found.state.step >= total_steps:
+    record.total_steps = total_steps
+    if found.random is not None:
+        torch.set_rng_state(found.random)
+    if record.step >= total_steps:
         reporter.info(
-            f"the run is finished already ({found.state.step} steps); raise --epochs or --max-steps to go on"
+            f"the run is finished already ({record.step} steps); raise --epochs or --max-steps to go on"
         )
     else:
-        found.state.drop_unfinished_record()
-        reporter.info(f"resuming after step {found.state.step} of {total_steps}")
+        # That of an epoch which max_steps cut short comes again once the epoch is whole.
+        record.epochs = [epoch for epoch in record.epochs if epoch.epoch <= record.epoch]
+        reporter.info(f"resuming after step {record.step} of {total_steps}")

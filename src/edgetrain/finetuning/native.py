@@ -5,18 +5,18 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from ..artifacts.history import EpochRecord, load_history
+from ..artifacts.history import EpochRecord
+from ..artifacts.job import AugmentationRecord, Job, save_job
+from ..artifacts.run_state import load_run
 from ..data.packing import pack_split
-from ..engine.metrics import Meter
-from ..engine.schedules import count_steps
-from ..errors import InputError
-from ..runtimes.native import NativeProcess, optimizer_flags, value_flags
-from .job import Job
-from .outputs import history_path, state_path
+from ..engine.schedules import count_steps, steps_per_epoch
+from ..runtimes.native import NativeProcess
+from .outputs import state_path
 from .report import describe_epoch
+from .run import Run
 
 
-def run_natively(job: Job) -> None:
+def run_natively(run: Run) -> None:
     """Trains a program in the native runner, which writes weights and state after every epoch; the history
     follows. The samples are packed into a temporary folder first, as a device would get them.
 
@@ -26,82 +26,72 @@ def run_natively(job: Job) -> None:
         CheckFailedError: loss, gradients or weights are not finite, or the runner crashed.
         InterruptedRun: Ctrl-C or SIGTERM; everything was saved.
     """
-    history, program = job.history, job.program
-    history.epochs = _earlier_epochs(job)
+    if run.resume:
+        # The runner reports only what is new.
+        run.history.epochs = load_run(state_path(run.output)).record.epochs
     with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
         training, validation = Path(folder) / "train.ptd", Path(folder) / "test.ptd"
-        pack_split(job.dataset.train, training, job.reporter)
-        pack_split(job.dataset.test, validation, job.reporter)
-        arguments: list[str | Path] = ["train", program.path, "-o", job.output]
-        arguments += ["--data", training, "--validation", validation]
-        if program.weights_path is not None:
-            arguments += ["--weights", program.weights_path]
-        if job.resume:
-            arguments.append("--resume")
-        with NativeProcess([*arguments, *_flags(job)], what="fine-tuning") as process:
+        pack_split(run.dataset.train, training, run.reporter)
+        pack_split(run.dataset.test, validation, run.reporter)
+        job = Path(folder) / "job.json"
+        save_job(job, _job(run, training, validation))
+        with NativeProcess(["train", job], what="fine-tuning") as process:
             try:
                 with process.forwarding_signals():
-                    _follow(process, job)
+                    _follow(process, run)
             finally:
                 for note in process.notes():
-                    job.reporter.warn(note)
+                    run.reporter.warn(note)
 
 
-def _earlier_epochs(job: Job) -> list[EpochRecord]:
-    """Of the run that is resumed: the runner reports only what is new.
-
-    Raises:
-        InputError: its history is missing or damaged.
-    """
-    path = history_path(job.output)
-    state = state_path(job.output, "native")
-    # Without a state there is nothing to resume, which the runner says better.
-    if not job.resume or not state.is_file():
-        return []
-    if not path.is_file():
-        raise InputError(
-            f"{path} is missing, which holds the epochs before the interruption; put it back, or start anew "
-            "without --resume"
-        )
-    return load_history(path).epochs
-
-
-def _flags(job: Job) -> list[str]:
-    schedule = job.config.schedule.model_dump(exclude={"name"})
-    augmentation = job.dataset.augmentation
-    return [
-        *value_flags(job.config.finetune.model_dump(exclude={"runtime", "kernels"})),
-        *optimizer_flags(job.config.optimizer),
-        *("--schedule", job.config.schedule.name, *value_flags(schedule)),
-        *(["--flip"] if augmentation.flip else []),
-        *value_flags({"crop_padding": augmentation.crop_padding or None}),
-        "--log-steps",
-    ]
+def _job(run: Run, training: Path, validation: Path) -> Job:
+    augmentation = run.dataset.augmentation
+    weights = run.program.weights_path
+    return Job(
+        program=run.program.path.absolute(),
+        weights=None if weights is None else weights.absolute(),
+        data=[training],
+        validation=[validation],
+        output=run.output.absolute(),
+        resume=run.resume,
+        augmentation=AugmentationRecord(
+            flip=augmentation.flip,
+            crop_padding=augmentation.crop_padding,
+            images=list(augmentation.images),
+            masks=augmentation.masks,
+        ),
+        log_steps=True,
+        finetune=run.config.finetune,
+        optimizer=run.config.optimizer,
+        schedule=run.config.schedule,
+    )
 
 
-def _follow(process: NativeProcess, job: Job) -> None:
-    settings = job.config.finetune
-    steps_per_epoch = -(-len(job.dataset.train) // settings.batch_size)
-    total, done = count_steps(settings.epochs, steps_per_epoch, settings.max_steps), 0
-    meter = Meter()
-    with job.reporter.progress("fine-tuning", total=total) as bar:
+def _follow(process: NativeProcess, run: Run) -> None:
+    settings = run.config.finetune
+    per_epoch = steps_per_epoch(-(-len(run.dataset.train) // run.batch_size), settings.accumulate)
+    total = count_steps(settings.epochs, per_epoch, settings.max_steps)
+    done, losses, samples = 0, 0.0, 0
+    with run.reporter.progress("fine-tuning", total=total) as bar:
         for event in process.events():
             if event["event"] == "step":
-                meter.add(event["loss"], None, event["samples"])
-                bar.advance(event["step"] - done, loss=meter.loss, lr=event["learning_rate"])
+                losses += event["loss"] * event["samples"]
+                samples += event["samples"]
+                bar.advance(event["step"] - done, loss=losses / samples, lr=event["learning_rate"])
                 done = event["step"]
             elif event["event"] == "epoch":
-                meter = Meter()
-                _add_epoch(job, EpochRecord.model_validate({k: event[k] for k in EpochRecord.model_fields}))
+                losses, samples = 0.0, 0
+                _add_epoch(run, EpochRecord.model_validate({k: v for k, v in event.items() if k != "event"}))
             elif event["event"] == "result":
-                job.history.threads = event["threads"]
-                job.history.peak_rss_bytes = event["peak_rss_bytes"]
-    job.save_history()
+                run.history.threads = event["threads"]
+                run.history.peak_rss_bytes = event["peak_rss_bytes"]
+    run.save_history()
 
 
-def _add_epoch(job: Job, record: EpochRecord) -> None:
+def _add_epoch(run: Run, record: EpochRecord) -> None:
     # An epoch that --max-steps cut short is reported again once it is whole.
-    job.history.epochs = [r for r in job.history.epochs if r.epoch != record.epoch] + [record]
+    run.history.epochs = [r for r in run.history.epochs if r.epoch != record.epoch] + [record]
     if record.epoch > 0:
-        job.reporter.info(describe_epoch(record, job.config.finetune.epochs))
-        job.save_history()
+        metrics = run.program.manifest.contract.metrics
+        run.reporter.info(describe_epoch(record, metrics, run.config.finetune.epochs))
+        run.save_history()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..artifacts.manifest import load_manifest, manifest_path
+from ..artifacts.run_state import load_run
 from ..config.stages import FinetuneCommand
-from ..errors import UsageError
+from ..errors import InputError, UsageError
 from ..runner import find_runner
 from ..runtimes.kernels import choose_kernels
 
@@ -18,11 +19,11 @@ def default_output(program: Path) -> Path:
     return program.with_name(f"{program.stem}.tuned{'.pte' if inline else '.ptd'}")
 
 
-def output_files(output: Path, runtime: str, to_pth: Path | None = None) -> list[Path]:
+def output_files(output: Path, to_pth: Path | None = None) -> list[Path]:
     """Every file a run with these outputs writes."""
     program = [manifest_path(output)] if output.suffix == ".pte" else []
     checkpoint = [to_pth] if to_pth else []
-    return [output, *program, history_path(output), state_path(output, runtime), *checkpoint]
+    return [output, *program, history_path(output), state_path(output), *checkpoint]
 
 
 def history_path(output: Path) -> Path:
@@ -30,9 +31,9 @@ def history_path(output: Path) -> Path:
     return output.with_name(f"{output.stem}.history.json")
 
 
-def state_path(output: Path, runtime: str) -> Path:
-    """What a run is resumed from: `tuned.state` of the native runner, `tuned.state.pth` of the others."""
-    return output.with_name(f"{output.stem}.state{'' if runtime == 'native' else '.pth'}")
+def state_path(output: Path) -> Path:
+    """What a run is resumed from: `tuned.state.ptd` beside `tuned.ptd`."""
+    return output.with_name(f"{output.stem}.state.ptd")
 
 
 def with_runtime(config: FinetuneCommand, resumed: Path | None = None) -> FinetuneCommand:
@@ -44,12 +45,12 @@ def with_runtime(config: FinetuneCommand, resumed: Path | None = None) -> Finetu
         UsageError: the runtime has no choice of kernels.
         EdgetrainError: the kernels asked for are not installed.
     """
-    runtime, kernels = config.finetune.runtime, config.finetune.kernels
+    runtime: str = config.finetune.runtime
+    kernels = config.finetune.kernels
     if runtime == "auto":
         native = find_runner() is not None and kernels == "auto"
-        if resumed is not None and not state_path(resumed, "native").exists():
-            native = native and not state_path(resumed, "executorch").exists()
-        runtime = "native" if native else "executorch"
+        saved = _saved_in(resumed) if resumed is not None and kernels == "auto" else None
+        runtime = saved or ("native" if native else "executorch")
     if runtime == "executorch":
         kernels = choose_kernels(None if kernels == "auto" else kernels)
     elif kernels != "auto":
@@ -58,3 +59,12 @@ def with_runtime(config: FinetuneCommand, resumed: Path | None = None) -> Finetu
         )
     chosen = config.finetune.model_copy(update={"runtime": runtime, "kernels": kernels})
     return config.model_copy(update={"finetune": chosen})
+
+
+def _saved_in(output: Path) -> str | None:
+    """The runtime that saved the state beside an output; None where there is none that can be read, which is
+    for the run to say."""
+    try:
+        return load_run(state_path(output)).record.runtime
+    except InputError:
+        return None

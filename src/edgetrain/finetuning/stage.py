@@ -8,27 +8,42 @@ from pathlib import Path
 import torch
 
 from ..artifacts.atomic import check_writable
-from ..artifacts.checkpoint import Checkpoint, save_checkpoint
 from ..artifacts.history import EpochRecord, History
 from ..artifacts.program import Program, load_program
+from ..artifacts.run_state import load_run
 from ..config.stages import FinetuneCommand
 from ..data import load_dataset
-from ..data.checks import check_fits
+from ..engine.optimizers import check_groups
 from ..errors import UsageError
-from ..models.trusted import build_trusted_model
+from ..factories import NOTHING, Trusted
 from ..reporting import SILENT, Reporter
+from ..runtimes.fitting import check_data
+from .folding import find_source, fold_back
 from .in_process import run_in_process
-from .job import Job
 from .native import run_natively
 from .outputs import history_path, output_files, state_path, with_runtime
+from .resume import check_runtime
+from .run import Run
+
+# Where nobody chooses, and the program takes as many.
+_USUAL_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good the weights are on the test split. Accuracy is None for a regression."""
+    """How good the weights are on the test split.
 
-    loss: float
-    accuracy: float | None
+    Attributes:
+        figures: every metric of the task by name, the loss first; None where it can't be told.
+    """
+
+    figures: dict[str, float | None]
+
+    @property
+    def loss(self) -> float:
+        """NaN where nothing was evaluated."""
+        loss = self.figures.get("loss")
+        return float("nan") if loss is None else loss
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,8 @@ def finetune(
     weights: Path | None = None,
     resume: bool = False,
     to_pth: Path | None = None,
-    model: str | None = None,
+    from_pth: Path | None = None,
+    trusted: Trusted = NOTHING,
     reporter: Reporter = SILENT,
 ) -> FinetuneResult:
     """Trains an exported program further.
@@ -71,66 +87,66 @@ def finetune(
         resume: go on with an interrupted run of the same output; the result is, bit by bit, that of a run
             without interruption (in the executorch runtime without dropout only).
         to_pth: also fold the tuned weights back into a checkpoint for the server.
-        model: the `package.module:factory` the caller trusts, where torch has to build one.
+        from_pth: the checkpoint the program was exported from, where `to_pth` needs what only that has.
+        trusted: whose code the caller lets build the model and its loss, where torch needs them.
     Raises:
         InputError: program, weights or data are damaged or don't fit each other.
         UsageError: the settings don't fit the program.
         CheckFailedError: the loss is not finite.
         InterruptedRun: Ctrl-C or SIGTERM; everything is saved.
     """
-    config = with_runtime(config, output if resume else None)
-    runtime = config.finetune.runtime
     loaded = load_program(program, weights)
     manifest = loaded.manifest
-    _check_settings(config, loaded, output)
-    for path in output_files(output, runtime, to_pth):
+    config = _resolve(with_runtime(config, output if resume else None), loaded, output)
+    runtime = config.finetune.runtime
+    if from_pth is not None and to_pth is None:
+        raise UsageError("--from-pth is what --to-pth takes from; give --to-pth as well, or leave it out")
+    source = find_source(loaded, from_pth, trusted) if to_pth is not None else None
+    for path in output_files(output, to_pth):
         check_writable(path)
-    dataset = load_dataset(config.data, reporter, manifest.preprocessing)
-    check_fits(dataset, manifest.input, manifest.task, manifest.target_shape)
+    dataset = load_dataset(config.data, reporter, manifest.inputs)
+    check_data(dataset, manifest)
+    dataset = dataset.ignoring(manifest.task.ignore_index)
     if resume:
-        _check_state(output, runtime)
+        state = state_path(output)
+        check_runtime(load_run(state).record, runtime, state.name)
     history = _new_history(config, loaded, reporter)
-    job = Job(config, loaded, dataset, output, resume, model, history, reporter)
+    run = Run(config, loaded, dataset, output, resume, trusted, history, reporter)
     if runtime == "native":
-        run_natively(job)
+        run_natively(run)
     else:
-        run_in_process(job)
-    records = job.history.epochs
-    if to_pth is not None:
-        _fold_back(job, to_pth)
+        run_in_process(run)
+    records = run.history.epochs
+    if to_pth is not None and source is not None:
+        fold_back(run, source, to_pth)
     return FinetuneResult(
         weights=output,
         history_path=history_path(output),
-        history=job.history,
-        state_path=state_path(output, runtime),
+        history=run.history,
+        state_path=state_path(output),
         checkpoint=to_pth,
         before=_evaluation(records[0]),
-        after=_evaluation(records[-1]) or Evaluation(float("nan"), None),
+        after=_evaluation(records[-1]) or Evaluation({}),
     )
 
 
-def _check_settings(config: FinetuneCommand, program: Program, output: Path) -> None:
-    settings, manifest = config.finetune, program.manifest
-    if settings.batch_size > manifest.max_batch_size:
+def _resolve(config: FinetuneCommand, program: Program, output: Path) -> FinetuneCommand:
+    """The configuration with a batch size, once it is known to fit the program."""
+    settings, contract = config.finetune, program.manifest.contract
+    most = contract.max_batch_size
+    size = settings.batch_size or min(_USUAL_BATCH_SIZE, most)
+    if size > most:
         raise UsageError(
-            f"the program takes batches of up to {manifest.max_batch_size}, not {settings.batch_size}; use "
-            f"--batch-size {manifest.max_batch_size} or export with --max-batch-size {settings.batch_size}"
+            f"the program takes batches of up to {most}, not {size}; use --batch-size {most} or export with "
+            f"--max-batch-size {size}"
         )
-    wanted = ".pte" if manifest.weights is None else ".ptd"
+    wanted = ".pte" if program.weights is None else ".ptd"
     if output.suffix != wanted:
         where = "inside the program" if wanted == ".pte" else "outside the program"
         raise UsageError(f"{program.path} keeps its weights {where}; name an output that ends in {wanted}")
-
-
-def _check_state(output: Path, runtime: str) -> None:
-    there, other = (
-        state_path(output, r) for r in (runtime, "executorch" if runtime == "native" else "native")
-    )
-    if not there.exists() and other.exists():
-        raise UsageError(
-            f"the run was made in another runtime: there is {other.name}, but no {there.name}; go on in the "
-            "runtime it was made in, or start anew without --resume"
-        )
+    program.check_savable(settings.save)
+    check_groups(config.optimizer, contract.trainable)
+    return config.model_copy(update={"finetune": settings.model_copy(update={"batch_size": size})})
 
 
 def _new_history(config: FinetuneCommand, program: Program, reporter: Reporter) -> History:
@@ -140,6 +156,7 @@ def _new_history(config: FinetuneCommand, program: Program, reporter: Reporter) 
         device="cpu",
         threads=settings.threads or torch.get_num_threads(),
         seed=settings.seed,
+        metrics=program.manifest.contract.metrics,
         config=config.model_dump(mode="json"),
     )
     if program.manifest.dropout and settings.runtime == "executorch":
@@ -149,24 +166,5 @@ def _new_history(config: FinetuneCommand, program: Program, reporter: Reporter) 
     return history
 
 
-def _fold_back(job: Job, path: Path) -> None:
-    """Writes the tuned weights as a checkpoint; counters, which no graph reads, are as the model has them."""
-    manifest = job.program.manifest
-    model = build_trusted_model(manifest.model, trusted=job.model, source=str(job.program.path))
-    tuned = job.load_tuned()
-    save_checkpoint(
-        path,
-        Checkpoint(
-            model=manifest.model,
-            state={**model.state_dict(), **tuned.tensors()},
-            input=manifest.input,
-            task=manifest.task,
-            preprocessing=manifest.preprocessing,
-            metrics=job.history.epochs[-1].model_dump(),
-            config=job.history.config,
-        ),
-    )
-
-
 def _evaluation(record: EpochRecord) -> Evaluation | None:
-    return None if record.val_loss is None else Evaluation(record.val_loss, record.val_accuracy)
+    return None if record.val_loss is None else Evaluation(record.figures("val"))

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..artifacts.program import Program, without_dropout
 from ..errors import EdgetrainError, InputError
-from .base import Session
+from ..upstream import load_runtime_program, runtime_operator_names, set_runtime_threads
+from .base import Outcome, Session, Tensors
 from .kernels import Kernels, check_unregistered, choose_kernels, register_kernels
 
 
@@ -42,63 +43,66 @@ class ExecutorchSession(Session):
         self.kernels = choose_kernels(kernels)
         if self.kernels == "stock":
             check_unregistered()
-        manifest = program.manifest
-        self._names = manifest.gradients
-        # In the order `buffers` returns them, which is not that of the manifest's tensors.
-        returned = manifest.methods["buffers"].outputs if "buffers" in manifest.methods else []
-        self._buffer_names = [argument.name for argument in returned]
         with stderr_held_back() as log:
-            # Not portable_lib: that one imports the compiler, too, and takes seconds.
-            from executorch.extension.pybindings import _C
-
+            runtime_operator_names()  # the runtime has to be there before kernels are registered
             if threads is not None:
-                _C._unsafe_reset_threadpool(threads)
+                set_runtime_threads(threads)
             if self.kernels == "fast":
                 register_kernels(program.path.read_bytes())
             try:
-                self._program = self._load(_C, program, dropout)
-                self._methods = {name: self._program.load_method(name) for name in manifest.methods}
+                self._program = self._load(program, dropout)
+                self._methods = {name: self._program.load_method(name) for name in self.contract.methods}
             except RuntimeError as error:
                 raise InputError(
                     f"ExecuTorch refuses {program.path}: {refusal_reason(error, log)}"
                 ) from error
 
     @staticmethod
-    def _load(bindings: Any, program: Program, dropout: bool) -> Any:
-        data = str(program.weights_path) if program.weights_path else None
-        if dropout or not program.manifest.dropout:
-            return bindings._load_program(str(program.path), data_path=data)
-        with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
+    def _load(program: Program, dropout: bool) -> Any:
+        with contextlib.ExitStack() as files:
+            weights = files.enter_context(program.full_weights())
+            data = str(weights) if weights else None
+            if dropout or not program.manifest.dropout:
+                return load_runtime_program(str(program.path), data)
+            folder = files.enter_context(tempfile.TemporaryDirectory(prefix="edgetrain-"))
             silent = Path(folder) / program.path.name
             silent.write_bytes(without_dropout(program.path.read_bytes()))
-            return bindings._load_program(str(silent), data_path=data)
+            return load_runtime_program(str(silent), data)
 
-    def forward_backward(self, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-        outputs = self._call("train", inputs, targets)
-        count = len(self._names)
-        # Outputs are views of planned memory: gradients of this call, and the live parameters.
-        self.gradients = dict(zip(self._names, outputs[-2 * count : -count], strict=True))
+    def train(self, inputs: Tensors, targets: Tensors) -> Outcome:
+        outputs = self._call("train", self._arranged("train", inputs, targets))
+        method = self.contract.methods["train"]
+        # Views of planned memory: gradients of this call, and the live parameters.
+        self.gradients = {str(a.tensor): outputs[a.index] for a in method.given("gradient")}
         if not self.parameters:
-            self.parameters = dict(zip(self._names, outputs[-count:], strict=True))
-        return float(outputs[0]), outputs[1].clone()
+            self.parameters = {str(a.tensor): outputs[a.index] for a in method.given("parameter")}
+        return self._outcome("train", outputs)
 
-    def evaluate(self, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-        loss, predictions = self._call("evaluate", inputs, targets)
-        return float(loss), predictions.clone()
+    def evaluate(self, inputs: Tensors, targets: Tensors) -> Outcome:
+        return self._outcome("evaluate", self._call("evaluate", self._arranged("evaluate", inputs, targets)))
 
-    def predict(self, inputs: Tensor) -> Tensor:
-        return self._call("predict", inputs)[0].clone()
+    def predict(self, inputs: Tensors) -> dict[str, Tensor]:
+        outputs = self._call("predict", self._arranged("predict", inputs))
+        return {a.name: outputs[a.index].clone() for a in self.contract.methods["predict"].given("output")}
 
     def changed_tensors(self) -> dict[str, Tensor]:
         tensors = {name: tensor.detach().clone() for name, tensor in self.parameters.items()}
-        if self._buffer_names:
-            buffers = self._call("buffers")
-            tensors.update({n: b.clone() for n, b in zip(self._buffer_names, buffers, strict=True)})
+        if "buffers" in self.contract.methods:
+            outputs = self._call("buffers", [])
+            given = self.contract.methods["buffers"].given("buffer")
+            tensors.update({str(a.tensor): outputs[a.index].clone() for a in given})
         return tensors
 
-    def _call(self, method: str, *inputs: Tensor) -> list[Tensor]:
-        if inputs:
-            self._check(method, *inputs)
+    def _outcome(self, name: str, outputs: list[Tensor]) -> Outcome:
+        method = self.contract.methods[name]
+        (loss,) = method.given("loss")
+        return Outcome(
+            float(outputs[loss.index]),
+            {a.name: outputs[a.index].clone() for a in method.given("prediction")},
+            {a.name: outputs[a.index].clone() for a in method.given("metric")},
+        )
+
+    def _call(self, method: str, inputs: list[Tensor]) -> list[Tensor]:
         with stderr_held_back() as log:
             try:
                 return self._methods[method].call(tuple(t.contiguous() for t in inputs), clone_outputs=False)
@@ -134,6 +138,4 @@ def refusal_reason(error: Exception, log: Any) -> str:
 def runtime_operators() -> set[str]:
     """Names of all operators the runtime in this process can execute, such as `aten::add.out`."""
     with stderr_held_back():
-        from executorch.extension.pybindings import _C
-
-        return set(_C._get_operator_names())
+        return runtime_operator_names()

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import InputError
+from ..upstream import load_runtime_program, set_runtime_threads
 from .executorch_py import refusal_reason, stderr_held_back
 
 
@@ -19,12 +20,10 @@ class InferenceProgram:
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         with stderr_held_back() as log:
-            from executorch.extension.pybindings import _C
-
             if threads is not None:
-                _C._unsafe_reset_threadpool(threads)
+                set_runtime_threads(threads)
             try:
-                self._program = _C._load_program(str(path))
+                self._program = load_runtime_program(str(path))
                 self._forward = self._program.load_method("forward")
             except RuntimeError as error:
                 raise InputError(f"ExecuTorch refuses {path}: {refusal_reason(error, log)}") from error

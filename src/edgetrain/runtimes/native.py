@@ -160,16 +160,11 @@ class NativeProcess:
 
 
 def optimizer_flags(config: OptimizerConfig) -> list[str]:
-    """The runner's flags for an optimizer."""
-    values = config.model_dump(exclude={"name", "nesterov"})
-    flags = ["--optimizer", config.name, *value_flags(values)]
-    return [*flags, "--nesterov"] if config.nesterov and config.name == "sgd" else flags
-
-
-def value_flags(values: dict[str, Any]) -> list[str]:
-    """`--weight-decay 0.1` for {"weight_decay": 0.1}; numbers keep every digit, None is left out."""
-    flags = []
-    for name, value in values.items():
+    """The runner's flags for an optimizer; numbers keep every digit."""
+    flags = ["--optimizer", config.name]
+    for name, value in config.model_dump(exclude={"name", "nesterov", "groups"}).items():
         if value is not None:
             flags += [f"--{name.replace('_', '-')}", str(value)]
-    return flags
+    for pattern, lr in config.groups.items():
+        flags += ["--group", f"{pattern}={lr}"]
+    return [*flags, "--nesterov"] if config.nesterov and config.name == "sgd" else flags

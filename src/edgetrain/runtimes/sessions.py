@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..artifacts.program import Program
+from ..factories import NOTHING, Trusted
 from .base import RuntimeName, Session
 from .kernels import Kernels
 
@@ -13,7 +14,7 @@ def open_session(
     *,
     dropout: bool = True,
     threads: int | None = None,
-    model: str | None = None,
+    trusted: Trusted = NOTHING,
     kernels: Kernels | None = None,
 ) -> Session:
     """Loads a program.
@@ -21,7 +22,7 @@ def open_session(
     Args:
         dropout: False runs `train` with every dropout off, so that results can be compared.
         threads: CPU threads; None leaves the runtime's choice. This holds for the whole process.
-        model: for torch, the `package.module:factory` the caller trusts to build the model.
+        trusted: for torch, whose code the caller lets build the model and the loss.
         kernels: for executorch: edgetrain's own (fast) or only ExecuTorch's (stock); None takes the fast ones
             where they are installed. Once used, the fast ones stay for the whole process.
     Raises:
@@ -31,7 +32,7 @@ def open_session(
     if runtime == "torch":
         from .torch_eager import TorchSession
 
-        return TorchSession(program, dropout=dropout, threads=threads, model=model)
+        return TorchSession(program, dropout=dropout, threads=threads, trusted=trusted)
     from .executorch_py import ExecutorchSession
 
     return ExecutorchSession(program, dropout=dropout, threads=threads, kernels=kernels)

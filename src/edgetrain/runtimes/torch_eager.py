@@ -3,92 +3,143 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..artifacts.contract import TensorRecord
 from ..artifacts.program import Program
-from ..engine.losses import make_loss, predict_from_logits
 from ..engine.modes import BatchNormMode, set_training_mode
 from ..errors import EdgetrainError, InputError
+from ..factories import NOTHING, Trusted
+from ..models.calling import call_model
 from ..models.trusted import build_trusted_model
-from .base import Session
+from ..tasks import make_task
+from ..tasks.outputs import named_outputs
+from ..upstream import dropout_types
+from .base import Outcome, Session, Tensors
 
 
 class TorchSession(Session):
-    """The model of a program's manifest, built again and filled with the program's weights."""
+    """The model of a program's manifest, built again and filled with the program's weights.
+
+    Parameters that the program doesn't hold, as those of a head that only pretraining had, have whatever
+    values the model is built with: nothing may depend on them.
+    """
 
     name = "torch"
 
     def __init__(
-        self, program: Program, *, dropout: bool = True, threads: int | None = None, model: str | None = None
+        self,
+        program: Program,
+        *,
+        dropout: bool = True,
+        threads: int | None = None,
+        trusted: Trusted = NOTHING,
     ) -> None:
         super().__init__(program)
         if threads is not None:
             torch.set_num_threads(threads)
         manifest = program.manifest
-        self.model = build_trusted_model(manifest.model, trusted=model, source=str(program.path))
-        try:
-            problems = self.model.load_state_dict(program.tensors(), strict=False)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise InputError(
-                f"{program.path}: the weights do not fit the model {manifest.model.name} as it is built "
-                f"today ({reason})"
-            ) from error
-        if problems.unexpected_keys or set(problems.missing_keys) & set(dict(self.model.named_parameters())):
-            raise InputError(
-                f"{program.path}: the weights do not fit the model {manifest.model.name} as it is built "
-                f"today ({(problems.unexpected_keys + problems.missing_keys)[0]})"
-            )
-        trainable = set(manifest.gradients)
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name in trainable)
-        self.task = manifest.task
+        self.model = build_trusted_model(manifest.model, trusted, source=str(program.path))
+        self.task = make_task(manifest.task, trusted, source=str(program.path))
         self.batch_norm: BatchNormMode = manifest.batch_norm
         self.dropout = dropout
-        self.criterion = make_loss(manifest.task)
-        by_name = dict(self.model.named_parameters())
-        self._trained = {name: by_name[name] for name in manifest.gradients}
-        self._buffer_names = [t.name for t in manifest.mutable if t.role == "buffer"]
+        self._path = program.path
+        parameters = dict(self.model.named_parameters(remove_duplicate=False))
+        self._buffers = dict(self.model.named_buffers(remove_duplicate=False))
+        places = {t.name: self._place(t, {**parameters, **self._buffers}) for t in self.contract.tensors}
+        with torch.no_grad():
+            for name, tensor in program.tensors().items():
+                places[name].copy_(tensor)
+        self._trained = {name: parameters[self._name(name, parameters)] for name in self.contract.trainable}
+        held = {id(tensor) for tensor in places.values()}
+        self._strangers = {name: p for name, p in parameters.items() if id(p) not in held}
+        wanted = {id(p) for p in (*self._trained.values(), *self._strangers.values())}
+        for parameter in parameters.values():
+            parameter.requires_grad_(id(parameter) in wanted)
+        self._changing_buffers = [t.name for t in self.contract.changing if t.kind == "buffer"]
         self.parameters = {name: p.data for name, p in self._trained.items()}
 
-    def forward_backward(self, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-        self._check("train", inputs, targets)
+    def train(self, inputs: Tensors, targets: Tensors) -> Outcome:
+        inputs, targets = self._named("train", inputs, targets)
         set_training_mode(self.model, self.batch_norm)
         self.model.zero_grad(set_to_none=True)
         with _failures_named("train"), contextlib.nullcontext() if self.dropout else no_dropout(self.model):
-            logits = self.model(inputs)
-            loss = self.criterion(logits, targets)
+            outputs = named_outputs(call_model(self.model, inputs))
+            loss = self.task.loss(outputs, targets)
             loss.backward()
+        used = next((name for name, p in self._strangers.items() if p.grad is not None), None)
+        if used is not None:
+            raise self._misfit(f"{used} takes part in training, but is not in the program")
         self.gradients = {
             name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in self._trained.items()
         }
-        return loss.item(), predict_from_logits(self.task, logits.detach())
+        return self._outcome(outputs, targets, loss)
 
     @torch.no_grad()
-    def evaluate(self, inputs: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-        self._check("evaluate", inputs, targets)
-        logits = self.predict(inputs)
+    def evaluate(self, inputs: Tensors, targets: Tensors) -> Outcome:
+        inputs, targets = self._named("evaluate", inputs, targets)
+        outputs = self._run(inputs, "evaluate")
         with _failures_named("evaluate"):
-            return self.criterion(logits, targets).item(), predict_from_logits(self.task, logits)
+            return self._outcome(outputs, targets, self.task.loss(outputs, targets))
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor) -> Tensor:
-        self._check("predict", inputs)
-        self.model.eval()
-        with _failures_named("predict"):
-            return self.model(inputs)
+    def predict(self, inputs: Tensors) -> dict[str, Tensor]:
+        inputs, _ = self._named("predict", inputs)
+        outputs = self._run(inputs, "predict")
+        return {a.name: outputs[a.name] for a in self.contract.methods["predict"].given("output")}
 
     def changed_tensors(self) -> dict[str, Tensor]:
-        buffers = dict(self.model.named_buffers())
         return {
             **{name: tensor.detach().clone() for name, tensor in self.parameters.items()},
-            **{name: buffers[name].detach().clone() for name in self._buffer_names},
+            **{
+                name: self._buffers[self._name(name, self._buffers)].detach().clone()
+                for name in self._changing_buffers
+            },
         }
+
+    def _run(self, inputs: Tensors, method: str) -> dict[str, Tensor]:
+        self.model.eval()
+        with _failures_named(method):
+            return named_outputs(call_model(self.model, inputs))
+
+    def _outcome(self, outputs: Tensors, targets: Tensors, loss: Tensor) -> Outcome:
+        found = {name: output.detach() for name, output in outputs.items()}
+        sums = self.task.sums(found, targets, loss.detach())
+        return Outcome(loss.item(), self.task.predictions(found), sums)
+
+    def _named(self, name: str, inputs: Tensors, targets: Tensors | None = None) -> tuple[Tensors, Tensors]:
+        """Inputs and targets in the order of a method's arguments, checked."""
+        arranged = zip(self.contract.methods[name].inputs, self._arranged(name, inputs, targets), strict=True)
+        by_role: dict[str, dict[str, Tensor]] = {"input": {}, "target": {}}
+        for argument, tensor in arranged:
+            by_role[argument.role][argument.name] = tensor
+        return by_role["input"], by_role["target"]
+
+    def _name(self, name: str, known: Mapping[str, Tensor]) -> str:
+        """The name a tensor of the program has in the model, which may keep another of a tied one's names."""
+        record = self.contract.tensor(name)
+        found = next((n for n in (name, *record.aliases) if n in known), None)
+        if found is None:
+            raise self._misfit(name)
+        return found
+
+    def _place(self, record: TensorRecord, known: Mapping[str, Tensor]) -> Tensor:
+        """The model's tensor that a tensor of the program goes into."""
+        tensor = known[self._name(record.name, known)]
+        if list(tensor.shape) != record.shape:
+            raise self._misfit(f"{record.name} is {list(tensor.shape)}, not {record.shape}")
+        return tensor
+
+    def _misfit(self, what: str) -> InputError:
+        return InputError(
+            f"{self._path}: the weights do not fit the model {self.manifest.model.name} as it is built today "
+            f"({what})"
+        )
 
 
 @contextlib.contextmanager
@@ -127,7 +178,7 @@ def no_dropout(model: nn.Module) -> Iterator[None]:
     attention modules, and calls of dropout functions."""
     changed: list[tuple[nn.Module, str, float]] = []
     for module in model.modules():
-        attribute = "p" if isinstance(module, nn.modules.dropout._DropoutNd) else "dropout"
+        attribute = "p" if isinstance(module, dropout_types()) else "dropout"
         value = getattr(module, attribute, None)
         if isinstance(value, float):
             changed.append((module, attribute, value))

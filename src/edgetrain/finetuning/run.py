@@ -9,18 +9,20 @@ from ..artifacts.history import History, save_history
 from ..artifacts.program import Program, load_program
 from ..config.stages import FinetuneCommand
 from ..data import Dataset
+from ..factories import Trusted
 from ..reporting import Reporter
 from .outputs import history_path
 
 
 @dataclass(frozen=True)
-class Job:
+class Run:
     """A run to be made.
 
     Attributes:
+        config: resolved: runtime, kernels and batch size are chosen.
         output: where the tuned weights go.
         resume: go on from the state saved beside `output`.
-        model: the `package.module:factory` the caller trusts, where torch has to build one.
+        trusted: whose code the caller lets torch run.
         history: of the run; filled, and saved, as it goes on.
     """
 
@@ -29,9 +31,15 @@ class Job:
     dataset: Dataset
     output: Path
     resume: bool
-    model: str | None
+    trusted: Trusted
     history: History
     reporter: Reporter
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per batch."""
+        assert self.config.finetune.batch_size is not None
+        return self.config.finetune.batch_size
 
     def save_history(self) -> None:
         """Writes the history beside the output."""

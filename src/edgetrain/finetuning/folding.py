@@ -1,0 +1,114 @@
+"""Putting tuned weights back into a checkpoint for the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from ..artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ..artifacts.manifest import Manifest, check_file, file_record, load_manifest, manifest_path
+from ..artifacts.program import Program
+from ..errors import InputError
+from ..factories import Trusted
+from ..models.trusted import CONVERTED, build_trusted_model
+from ..runtimes.fitting import targets_of
+from .run import Run
+
+
+def source_beside(program: Path) -> Path | None:
+    """The checkpoint a program was exported from, if one of its name lies beside it. It may be another.
+
+    None also where the manifest can't be read, which loading the program says better.
+    """
+    try:
+        record = load_manifest(manifest_path(program)).checkpoint
+    except InputError:
+        return None
+    path = program.with_name(Path(record.name).name) if record else None
+    return path if path is not None and path.is_file() else None
+
+
+def find_source(program: Program, given: Path | None, trusted: Trusted) -> dict[str, Tensor]:
+    """The tensors of the checkpoint that a program was exported from.
+
+    A program holds those that it computes with, under one name each. The rest, as a head that only
+    pretraining had or the counters of batch norm, is in the checkpoint alone.
+
+    Args:
+        given: the checkpoint; None looks for it beside the program, and goes without where there is nothing
+            that it alone has.
+    Raises:
+        InputError: it is needed and missing, damaged, or another one.
+    """
+    manifest = program.manifest
+    if manifest.model.name == CONVERTED:
+        raise InputError(
+            f"--to-pth: {program.path} was converted from a file that doesn't say how to build its model, so "
+            "that there is no checkpoint to write; leave it out"
+        )
+    if given is not None:
+        return _read(given, manifest)
+    beside = source_beside(program.path)
+    if beside is not None and manifest.checkpoint == file_record(beside):
+        return load_checkpoint(beside).state
+    held = _by_name(program, program.tensors())
+    model = build_trusted_model(manifest.model, trusted, source=str(program.path))
+    names = list(model.state_dict())
+    missing = [name for name in names if name not in held]
+    if missing:
+        wanted = "the checkpoint it was exported from"
+        if manifest.checkpoint is not None:
+            wanted += f", {manifest.checkpoint.name}"
+        raise InputError(
+            f"--to-pth: {program.path} does not hold {missing[0]}, which is in {wanted}; put that beside the "
+            "program, or name it with --from-pth"
+        )
+    return {name: held[name] for name in names}
+
+
+def fold_back(run: Run, source: dict[str, Tensor], path: Path) -> None:
+    """Writes the checkpoint: tuned tensors under all their names, the others as in `source`."""
+    manifest = run.program.manifest
+    tuned = run.load_tuned()
+    by_name = _by_name(tuned, tuned.tensors())
+    save_checkpoint(
+        path,
+        Checkpoint(
+            model=manifest.model,
+            state={name: by_name.get(name, tensor) for name, tensor in source.items()},
+            inputs=manifest.inputs,
+            targets=targets_of(manifest),
+            task=manifest.task,
+            metrics=run.history.epochs[-1].model_dump(),
+            config=run.history.config,
+        ),
+    )
+
+
+def _read(path: Path, manifest: Manifest) -> dict[str, Tensor]:
+    if manifest.checkpoint is not None:
+        try:
+            check_file(path, manifest.checkpoint)
+        except InputError as error:
+            raise InputError(
+                f"{path} is not the checkpoint that {manifest.program.name} was exported from; name that one "
+                "with --from-pth"
+            ) from error
+    state = load_checkpoint(path).state
+    for tensor in manifest.contract.tensors:
+        found = next((state[name] for name in (tensor.name, *tensor.aliases) if name in state), None)
+        if tensor.kind == "parameter" and (found is None or list(found.shape) != tensor.shape):
+            raise InputError(
+                f"{path} has no {tensor.name} as {manifest.program.name} has; name another checkpoint"
+            )
+    return state
+
+
+def _by_name(program: Program, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under all names that the model has for them."""
+    return {
+        name: tensors[record.name]
+        for record in program.manifest.contract.tensors
+        for name in (record.name, *record.aliases)
+    }
