@@ -67,6 +67,39 @@ def test_data_that_does_not_fit(digits: Any, refused: Refused, tmp_path: Path) -
     np.savez(tmp_path / "d.npz", inputs=np.full((40, 1, 8, 8), np.nan, "f4"), targets=np.arange(40) % 10)
     assert "not a finite" in refused(3, *run)
     assert "does not exist" in refused(3, *run[:-1], "nowhere.npz")
+    np.savez(tmp_path / "d.npz", image=np.zeros((40, 1, 8, 8), "f4"), label=np.arange(40) % 10)
+    assert "choose with --inputs and --targets" in refused(3, *run)
+    named = ("--inputs", "image", "--targets", "label")
+    assert "the model takes the inputs inputs, the data has image" in refused(3, *run, *named)
+
+
+def test_tasks_that_do_not_fit(refused: Refused, tmp_path: Path) -> None:
+    run = ("train", "--data", "arrays", "--data-dir", "d.npz", "--model", "mlp")
+    np.savez(tmp_path / "d.npz", inputs=np.zeros((40, 6), "f4"), targets=np.arange(80).reshape(40, 2) % 3)
+    assert "is needed for the task token-classification" in refused(2, *run)
+    assert "cross_entropy needs one label per sample" in refused(3, *run, "--task", "classification")
+    assert "mse needs float32 targets" in refused(3, *run, "--task", "regression")
+    assert "no labels to ignore" in refused(2, *run, "--task", "regression", "--ignore-index", "1")
+    assert "can't import 'nowhere' for the loss" in refused(2, *run, "--loss", "nowhere:loss")
+    np.savez(
+        tmp_path / "d.npz", x=np.zeros((40, 6), "f4"), y=np.zeros((40, 1), "f4"), z=np.zeros((40, 1), "f4")
+    )
+    several = ("--inputs", "x", "--targets", "y,z", "--loss", "mse")
+    assert "the data has y, z; choose one with --targets" in refused(2, *run, *several)
+    assert "mlp takes one input, the data's samples have x, z" in refused(
+        2, *run, "--inputs", "x,z", "--targets", "y", "--loss", "mse"
+    )
+
+
+def test_code_that_a_checkpoint_names(
+    refused: Refused, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "d.npz", inputs=np.zeros((40, 6), "f4"), targets=np.zeros((40, 1), "f4"))
+    data = ("--data", "arrays", "--data-dir", "d.npz", "--model", "mlp", "--loss", "torch.nn:HuberLoss")
+    assert main(["train", *data, "--epochs", "1", "-q"]) == 0
+    assert "names torch.nn:HuberLoss as the code of its loss; if you trust it" in refused(
+        3, "export", "model.pth"
+    )
 
 
 def test_damaged_and_foreign_files(
