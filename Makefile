@@ -10,7 +10,7 @@ RUN    ?= runs/digits
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
-NATIVE := $(shell find native -name '*.cpp' -o -name '*.h' -o -name CMakeLists.txt)
+NATIVE := $(shell find native -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.map' -o -name CMakeLists.txt)
 CMAKE  := PATH="$(abspath $(BIN)):$$PATH" CMAKE_GENERATOR=Ninja cmake
 SITE    = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 

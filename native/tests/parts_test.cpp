@@ -27,6 +27,12 @@ void hashing() {
   edgetrain::Sha256 pieces;
   for (size_t i = 0; i < 1000; i += 7) pieces.update(long_text.data() + i, i + 7 <= 1000 ? 7 : 1000 - i);
   expect(pieces.finish() == sha256(long_text.data(), 1000), "sha256 in pieces");
+  // As hashlib.blake2b(text, digest_size=8) has them: within a block, a whole one, more than one.
+  expect(edgetrain::blake2b_64("") == 0xb4b2797457a0a6e4, "blake2b of nothing");
+  expect(edgetrain::blake2b_64(std::string(10, 'a')) == 0xf35be545062f55b2, "blake2b of 10 letters");
+  expect(edgetrain::blake2b_64(std::string(128, 'a')) == 0xda187e9cfe4366f0, "blake2b of a block");
+  expect(edgetrain::blake2b_64(std::string(129, 'a')) == 0x99a2c5b05b5362e4, "blake2b of two blocks");
+  expect(edgetrain::blake2b_64(std::string(300, 'a')) == 0xa22954c7a47a398b, "blake2b of three blocks");
 }
 
 void json() {

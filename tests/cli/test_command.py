@@ -49,7 +49,7 @@ def test_precedence_from_the_command_line(run, folder, train_calls):
 
 
 def test_flags_of_every_kind(run, folder, train_calls):
-    arguments = "--channels 3 --no-augment --data-flip --shift invert --shift rotate:30 --lr 1e-2 --model mlp"
+    arguments = "--channels 3 --no-augment --flip --shift invert --shift rotate:30 --lr 1e-2 --model mlp"
     ran = run("train", *arguments.split(), "--model-arg", "hidden=[8, 4]", "--model-arg", "dropout=1e-1")
     assert ran.code == 0, ran.stderr
     config = train_calls[0].config

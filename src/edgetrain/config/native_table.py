@@ -62,7 +62,7 @@ def _row(section: str, key: str, flag: Flag, field: FieldInfo) -> str:
         kind,
         *least,
         *most,
-        _quoted(_default(field)),
+        _quoted(_default(section, field)),
         _quoted("|".join(map(str, flag.choices))),
         str(int(bool(extra.get("may_change")))),
         _quoted(_help(section, field)),
@@ -94,8 +94,11 @@ def _bound(field: FieldInfo, names: Iterable[str]) -> tuple[str, str, str]:
     return "0", "0", "0"
 
 
-def _default(field: FieldInfo) -> str:
+def _default(section: str, field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
+    if section == "augmentation":
+        # None is what is usual for a data set; a device has none.
+        value = {"kSwitch": False, "kWhole": 0}[_kind(field.annotation)]
     if value is None or value == {}:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
