@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 
 from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
-from edgetrain.artifacts.specs import INPUTS, TARGETS, InputSpec, TaskSpec, TensorSpec
-from edgetrain.config.model import ModelConfig
+from edgetrain.artifacts.specs import INPUTS, TARGETS, InputSpec, TensorSpec
+from edgetrain.config.model import LossConfig, ModelConfig, TaskConfig
 from edgetrain.config.stages import ExportCommand
 from edgetrain.export import export
 from edgetrain.models import build_model, resolve_model
+from edgetrain.tasks import choose_task
 
 from .native_build import ROOT
 
@@ -85,15 +86,14 @@ def export_workload(workload: Workload, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     inputs = {INPUTS: InputSpec(shape=workload.model.shape)}
     config = resolve_model(ModelConfig(name=workload.model.name), inputs, CLASSES)
+    classes = [str(label) for label in range(CLASSES)]
     torch.manual_seed(0)
     checkpoint = Checkpoint(
         model=config,
         state=build_model(config).state_dict(),
         inputs=inputs,
         targets={TARGETS: TensorSpec(shape=(), dtype="int64")},
-        task=TaskSpec(
-            name="classification", loss="cross_entropy", classes=tuple(str(i) for i in range(CLASSES))
-        ),
+        task=choose_task(TaskConfig(), LossConfig(), None, classes=classes).spec,
     )
     save_checkpoint(stem.with_suffix(".pth"), checkpoint)
     # Looking for finer agreement can take stock kernels minutes; benchmarks.step compares losses.

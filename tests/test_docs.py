@@ -14,7 +14,8 @@ import typer.main
 from edgetrain.cli.app import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.is_file()]
+NAMES = ("README.md", "CONTRIBUTING.md", "native/README.md")
+PAGES = [path for name in NAMES if (path := ROOT / name).is_file()]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
 
@@ -25,7 +26,7 @@ _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 _COMMAND = re.compile(r"^[#$ ]*(?:torchrun .* -m |python -m )?edgetrain +(.+)$", re.MULTILINE)
 _END = {"|", "||", "&&", ";", ">", "2>", "<", "→"}
 
-name_of = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+name_of = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def _prose(page: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 import edgetrain
 from edgetrain import upstream
 
-ROOT = Path(edgetrain.__file__).parent
+ROOT = Path(__file__).parents[1]
+FOLDERS = (Path(edgetrain.__file__).parent, ROOT / "benchmarks")
 LIBRARIES = ("torch", "executorch", "torchao", "torchvision")
 # Operators are public by whatever name: `aten._log_softmax`.
 OPERATORS = ("aten", "prims", "ops")
@@ -51,12 +53,23 @@ def private_uses(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.value.lineno, node.arg
 
 
+def programs(tree: ast.AST) -> Iterator[ast.AST]:
+    """A file, and the programs in it that stand there as text, to be run by another process."""
+    yield tree
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "import " in node.value:
+            with contextlib.suppress(SyntaxError):
+                yield ast.parse(node.value)
+
+
 def test_private_names_are_used_in_one_file() -> None:
     found = [
-        f"{path.relative_to(ROOT)}:{line} uses {name}"
-        for path in sorted(ROOT.rglob("*.py"))
+        f"{path}:{line} uses {name}"
+        for folder in FOLDERS
+        for path in sorted(folder.rglob("*.py"))
         if path.name != "upstream.py"
-        for line, name in private_uses(ast.parse(path.read_text()))
+        for tree in programs(ast.parse(path.read_text()))
+        for line, name in private_uses(tree)
     ]
     assert not found, "give these a function in upstream.py:\n" + "\n".join(found)
 
@@ -74,6 +87,11 @@ def test_private_names_are_used_in_one_file() -> None:
 )
 def test_all_forms_are_seen(source: str, name: str) -> None:
     assert [found for _, found in private_uses(ast.parse(source))] == [name]
+
+
+def test_programs_in_texts_are_seen() -> None:
+    tree = ast.parse('PROBE = """\nfrom torch import _C\nprint(1)\n"""')
+    assert [name for part in programs(tree) for _, name in private_uses(part)] == ["torch._C"]
 
 
 @pytest.mark.parametrize(

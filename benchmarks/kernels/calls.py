@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from executorch.exir import schema
-from executorch.exir._serialize._program import deserialize_pte_binary
+
+from edgetrain.upstream import read_program
 
 from ..native_build import Out
 
@@ -76,7 +77,7 @@ class Call:
 
 def read_calls(program: Path) -> Counter[Call]:
     """The calls of the method `train` on the largest batch, with how often each occurs in a step."""
-    plans = deserialize_pte_binary(program.read_bytes()).program.execution_plan
+    plans = read_program(program.read_bytes()).program.execution_plan
     plan = next(plan for plan in plans if plan.name == "train")
     calls: Counter[Call] = Counter()
     numbers: dict[int, int] = {}  # places of the numbers a step works out: the batch size

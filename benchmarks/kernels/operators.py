@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edgetrain.upstream import schema_arguments
+
 from ..native_build import Out
 from .calls import Call, In
 
@@ -18,10 +20,10 @@ def torch_operator(operator: str) -> Callable[..., Any] | None:
     out = _overload(operator)
     if out is None:
         return None
-    wanted = {(a.name, str(a.type)) for a in out._schema.arguments if not a.is_out and _counts(a.name)}
+    wanted = {(a.name, str(a.type)) for a in schema_arguments(out) if not a.is_out and _counts(a.name)}
     candidates = []
     for name in out.overloadpacket.overloads():
-        arguments = getattr(out.overloadpacket, name)._schema.arguments
+        arguments = schema_arguments(getattr(out.overloadpacket, name))
         found = {(a.name, str(a.type)) for a in arguments}
         changes = any(a.alias_info is not None and a.alias_info.is_write for a in arguments)
         if wanted <= found and not changes:
@@ -34,7 +36,7 @@ def argument_names(operator: str, count: int) -> list[str]:
     out = _overload(operator)
     if out is None:
         return ["self", "non_blocking", "dim_order"][:count]
-    return [a.name for a in out._schema.arguments if not a.is_out]
+    return [a.name for a in schema_arguments(out) if not a.is_out]
 
 
 def make_arguments(call: Call) -> dict[str, Any]:

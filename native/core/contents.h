@@ -6,9 +6,7 @@
 
 namespace edgetrain {
 
-/// The entry of a .ptd that says what its tensors are, as weights of a program.
-constexpr char kContentsKey[] = "edgetrain.contents";
-
+/// What the tensors of a .ptd are, as weights of a program.
 struct Contents {
   Holds holds = Holds::kFull;
   std::string base;  ///< SHA-256 of the file of full weights that the rest comes from; empty where it is full

@@ -74,6 +74,7 @@ TensorRecord read_tensor(JsonFields& fields, const Json& json) {
   record.shape = fields.wholes(fields.at(json, "shape", Kind::kArray));
   record.dtype = read_dtype(fields, json);
   record.update = one_of<TensorRecord::Update>(fields, fields.text(json, "update"), kUpdates);
+  record.is_part = fields.find(json, "of", Kind::kObject) != nullptr;
   if (const Json* offset = fields.find(json, "arena_offset", Kind::kNumber)) {
     record.arena_offset = static_cast<uint64_t>(fields.whole(*offset));
   }

@@ -141,7 +141,8 @@ Status TensorFile::parse() {
       continue;
     }
     const size_t layout_field = reader.field(table, 2);
-    if (layout_field == 0 && entry.name.rfind(kReserved, 0) == 0 && metadata_.count(entry.name) == 0) {
+    const bool is_text = entry.name == kContentsKey || entry.name == kStateKey;
+    if (layout_field == 0 && is_text && metadata_.count(entry.name) == 0) {
       metadata_[entry.name].assign(reinterpret_cast<const char*>(file_.data()) + entry.offset, entry.size);
       continue;
     }

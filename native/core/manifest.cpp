@@ -99,6 +99,13 @@ Result<Manifest> load_manifest(const std::string& path) {
   manifest.classes = read_classes(fields, fields.at(root, "task", Kind::kObject));
   manifest.contract = read_contract(fields, fields.at(root, "contract", Kind::kObject));
   if (!fields.ok()) return no_manifest(path, fields.problem());
+  for (const auto& tensor : manifest.contract.tensors) {
+    if (tensor.is_part) {
+      return bad_input({path, " has ", tensor.name,
+                        ", a part of a parameter; this edgetrain can't train parts of parameters; use a "
+                        "newer one"});
+    }
+  }
   return manifest;
 }
 

@@ -11,7 +11,7 @@ namespace {
 
 using Kind = Json::Kind;
 
-constexpr char kStateKey[] = "edgetrain.state", kRuntime[] = "native";
+constexpr char kRuntime[] = "native";
 constexpr char kWeights[] = "weights/", kFirst[] = "optimizer.first/", kSecond[] = "optimizer.second/";
 
 /// The whole numbers of a record, by their names.

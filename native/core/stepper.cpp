@@ -13,6 +13,7 @@ Stepper::Stepper(Program& program, BatchLoader& batches, OptimizerSettings setti
 
 Result<StepResult> Stepper::forward_backward(size_t first, size_t end) {
   const bool alone = end - first == 1;
+  const std::string& counted = program_.contract().metrics[0].bottom;
   StepResult step;
   sums_.resize(alone ? 0 : program_.parameters().size());
   for (auto& sum : sums_) std::fill(sum.begin(), sum.end(), 0.0F);
@@ -21,22 +22,25 @@ Result<StepResult> Stepper::forward_backward(size_t first, size_t end) {
     const Stopwatch watch;
     EDGETRAIN_TAKE(const Outcome outcome, program_.train(batch));
     seconds_ += watch.seconds();
-    step.loss += outcome.loss * static_cast<double>(batch.size);
+    // The step's loss is one mean over all batches: each counts by what its own is a mean over.
+    const double count = outcome.sums.at(counted)[0];
+    step.loss += outcome.loss * count;
+    step.count += count;
     step.meter.add(outcome.sums, batch.size);
     const auto& parameters = program_.parameters();
     for (size_t i = 0; i < sums_.size(); ++i) {
       sums_[i].resize(parameters[i].count);
       for (size_t j = 0; j < sums_[i].size(); ++j) {
-        sums_[i][j] += parameters[i].gradient[j] * static_cast<float>(batch.size);
+        sums_[i][j] += parameters[i].gradient[j] * static_cast<float>(count);
       }
     }
   }
-  const auto samples = static_cast<double>(step.meter.samples);
-  step.loss /= samples;
+  // Where nothing counts, loss and gradients are 0.
+  const double total = step.count > 0 ? step.count : 1;
+  step.loss /= total;
   parameters_ = program_.parameters();
   for (size_t i = 0; i < sums_.size(); ++i) {
-    // The loss is a mean over samples, and so is its gradient: a last, smaller batch counts by its size.
-    for (float& value : sums_[i]) value /= static_cast<float>(samples);
+    for (float& value : sums_[i]) value /= static_cast<float>(total);
     parameters_[i].gradient = sums_[i].data();
   }
   return step;

@@ -153,7 +153,8 @@ Status Trainer::train_step() {
   run_->train_time_s += watch.seconds();
   run_->meter.add(step.meter.sums, step.meter.samples);
   ++run_->step;
-  return observer_.on_step({run_->step, total_steps_, step.loss, lr, step.meter.samples, watch.seconds()});
+  return observer_.on_step(
+      {run_->step, total_steps_, step.loss, step.count, lr, step.meter.samples, watch.seconds()});
 }
 
 Status Trainer::validate(EpochRecord& record) {

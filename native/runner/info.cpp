@@ -34,7 +34,7 @@ Status describe_tensors(const std::string& path) {
                }));
   // Texts of ours are JSON.
   for (const auto& [name, text] : tensors.metadata()) {
-    if (parse_json(text).ok()) line.add_raw(name.substr(std::strlen(kReserved)), text);
+    if (parse_json(text).ok()) line.add_raw(name.substr(name.rfind('.') + 1), text);
   }
   return line.print();
 }

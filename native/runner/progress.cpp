@@ -31,6 +31,7 @@ Status Progress::on_step(const StepRecord& record) {
       .add("step", record.step)
       .add("of", record.of)
       .add("loss", record.loss)
+      .add("count", record.count)
       .add("learning_rate", record.learning_rate)
       .add("samples", record.samples)
       .add("time_s", record.time_s)

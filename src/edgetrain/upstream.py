@@ -6,7 +6,7 @@ imports stand inside functions, so that importing this file loads neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,16 @@ def dropout_types() -> tuple[type[torch.nn.Module], ...]:
     return (_DropoutNd,)
 
 
+# --- torchvision -------------------------------------------------------------------------------------------
+
+
+def has_vision_operators() -> bool:
+    """Whether torchvision's compiled operators fit this torch: `torchvision.extension._has_ops`."""
+    from torchvision import extension
+
+    return bool(extension._has_ops())
+
+
 # --- torch: nested values ----------------------------------------------------------------------------------
 
 
@@ -85,6 +95,11 @@ def is_mutable(target: Any) -> bool:
     """Whether an operator writes into its arguments: its `_schema.is_mutable`."""
     schema = getattr(target, "_schema", None)
     return schema is not None and bool(schema.is_mutable)
+
+
+def schema_arguments(target: Any) -> list[Any]:
+    """An ATen operator's arguments, with name, type and what is written: its `_schema.arguments`."""
+    return list(target._schema.arguments)
 
 
 def core_decompositions() -> dict[Any, Callable[..., Any]]:
@@ -176,18 +191,6 @@ def rename_tensors(program: ExportedProgram, names: Mapping[str, str]) -> None:
             tensors[names[old]] = tensors.pop(old)
 
 
-def make_constants(program: ExportedProgram, names: Iterable[str]) -> None:
-    """Turns buffers of a captured graph into constants, which belong to its code, not to its weights."""
-    from torch.export.graph_signature import InputKind
-
-    chosen = set(names)
-    for spec in program.graph_signature.input_specs:
-        if spec.target in chosen and spec.kind is InputKind.BUFFER:
-            spec.kind, spec.persistent = InputKind.CONSTANT_TENSOR, None
-            tensors = program._state_dict if spec.target in program._state_dict else program._constants
-            program._constants[spec.target] = tensors.pop(spec.target)
-
-
 def restore_batch_range(lowered: ExportedProgram, captured: ExportedProgram) -> None:
     """Undoes what lowering concludes about the batch size.
 
@@ -273,25 +276,6 @@ def write_program(file: Any) -> bytes:
     from executorch.exir._serialize._program import serialize_pte_binary
 
     return bytes(serialize_pte_binary(file, extract_delegate_segments=True))
-
-
-def flat_tensor_tables(content: Any) -> bytes:
-    """A `FlatTensor` as flatbuffer: `flat_tensor.serialize.serialize._serialize_to_flatbuffer`."""
-    from executorch.extension.flat_tensor.serialize import serialize
-
-    return bytes(serialize._serialize_to_flatbuffer(content))
-
-
-def insert_flat_tensor_header(tables: bytes, header: bytes) -> bytes:
-    """Puts a header behind a flatbuffer's first bytes:
-    `exir._serialize._program._insert_flatbuffer_header`."""
-    from executorch.exir._serialize._program import _insert_flatbuffer_header
-
-    return bytes(_insert_flatbuffer_header(tables, "FT[0-9a-zA-Z][0-9a-zA-Z]", header))
-
-
-# --- executorch: the runtime -------------------------------------------------------------------------------
-# `pybindings._C` rather than `portable_lib`, which imports the compiler as well and takes seconds.
 
 
 def load_runtime_program(path: str, data_path: str | None = None) -> Any:

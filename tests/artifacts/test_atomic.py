@@ -13,7 +13,7 @@ import torch
 
 from edgetrain.artifacts.atomic import atomic_writer, check_writable, write_bytes, write_text
 from edgetrain.artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgetrain.artifacts.specs import Task, TensorSpec
+from edgetrain.artifacts.specs import InputSpec, TaskSpec
 from edgetrain.config.model import ModelConfig
 from edgetrain.errors import EdgetrainError
 
@@ -94,7 +94,11 @@ def test_full_disk_under_a_checkpoint(tmp_path: Path, left: int) -> None:
         (disk / "ballast").write_bytes(bytes(65536 - left))
         path = disk / "model.pth"
         checkpoint = Checkpoint(
-            ModelConfig(name="mlp"), {"w": torch.ones(10_000)}, TensorSpec(shape=(3,)), Task()
+            ModelConfig(name="mlp"),
+            {"w": torch.ones(10_000)},
+            {"inputs": InputSpec(shape=(3,))},
+            None,
+            TaskSpec(name="classification", loss="cross_entropy"),
         )
         with pytest.raises(EdgetrainError, match=r"can't write .*model\.pth: No space left on device"):
             save_checkpoint(path, checkpoint)

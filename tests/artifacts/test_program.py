@@ -52,6 +52,13 @@ def test_damaged_manifest(digits: Any, change: Any, message: str) -> None:
         load_program(digits.program)
 
 
+def test_parts_of_parameters_are_for_a_newer_edgetrain(digits: Any) -> None:
+    part = {"parameter": "whole", "dim": 0, "start": 0, "length": 1}
+    _edit(digits.manifest, lambda d: d["contract"]["tensors"][0].update(of=part))
+    with pytest.raises(InputError, match="can't train parts of parameters; use a newer one"):
+        load_program(digits.program)
+
+
 def test_missing_or_unreadable_parts(digits: Any) -> None:
     digits.weights.rename(digits.weights.with_name("away"))
     with pytest.raises(InputError, match=r"model\.ptd does not exist"):

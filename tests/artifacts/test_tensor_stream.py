@@ -1,7 +1,10 @@
-"""Writing a .ptd piece by piece: executorch's own bytes, and nothing half-written."""
+"""Writing a .ptd piece by piece: what executorch reads, and nothing half-written."""
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,25 +32,50 @@ def streams(pieces: list[torch.Tensor]) -> dict[str, TensorStream]:
 
 
 @pytest.mark.parametrize("size", [1, 7, 20])
-def test_the_bytes_are_those_of_executorch(tmp_path: Path, size: int) -> None:
-    write_tensor_streams(tmp_path / "a.ptd", streams(list(VALUES.split(size))))
+def test_executorch_reads_it(tmp_path: Path, size: int) -> None:
+    write_tensor_streams(tmp_path / "a.ptd", streams(list(VALUES.split(size))), {"edgetrain.state": b"{}"})
     data = (tmp_path / "a.ptd").read_bytes()
-    whole = {
-        "inputs": (VALUES, ScalarType.FLOAT),
-        "empty": (torch.empty(0, 4), ScalarType.FLOAT),
-        "targets": (LABELS, ScalarType.LONG),
-        "scalar": (torch.tensor(7), ScalarType.LONG),
-    }
+    found = FlatTensorSerializer().deserialize(data)
+    whole = {"inputs": VALUES, "empty": torch.empty(0, 4), "targets": LABELS, "scalar": torch.tensor(7)}
+    assert list(found.named_data) == [*whole, "edgetrain.state", DIGEST_KEY]
+    for name, tensor in whole.items():
+        entry = found.named_data[name]
+        assert found.buffers[entry.buffer_index] == tensor.numpy().tobytes()
+        kind = ScalarType.FLOAT if tensor.is_floating_point() else ScalarType.LONG
+        order = list(range(tensor.dim()))
+        assert entry.tensor_layout == TensorLayout(kind, list(tensor.shape), order)
+    for name in ("edgetrain.state", DIGEST_KEY):
+        assert found.named_data[name].tensor_layout is None
+    assert found.buffers[found.named_data["edgetrain.state"].buffer_index] == b"{}"
+    parsed = read_tensors(tmp_path / "a.ptd")
+    assert parsed.digest_offset == len(data) - 32
+    assert all(entry.offset % 128 == 0 for entry in parsed.entries.values())
+
+
+def test_the_head_is_laid_out_as_executorch_lays_it_out(tmp_path: Path) -> None:
+    """The same tensors take the same places in a file of `FlatTensorSerializer`."""
+    write_tensor_streams(tmp_path / "a.ptd", {"x": TensorStream((20, 3), torch.float32, [VALUES])})
     named = {
-        name: DataEntry(i, 16, TensorLayout(kind, list(t.shape), list(range(t.dim()))))
-        for i, (name, (t, kind)) in enumerate(whole.items())
+        "x": DataEntry(0, 16, TensorLayout(ScalarType.FLOAT, [20, 3], [0, 1])),
+        DIGEST_KEY: DataEntry(1, 16, None),
     }
-    named[DIGEST_KEY] = DataEntry(len(named), 16, None)
-    buffers = [*(t.numpy().tobytes() for t, _ in whole.values()), bytes(32)]
-    expected = bytes(FlatTensorSerializer().serialize(DataPayload(buffers=buffers, named_data=named)))
-    assert data[:-32] == expected[:-32]
-    assert data[-32:] != expected[-32:] == bytes(32)
-    assert read_tensors(tmp_path / "a.ptd").digest_offset == len(data) - 32
+    payload = DataPayload(buffers=[VALUES.numpy().tobytes(), bytes(32)], named_data=named)
+    (tmp_path / "b.ptd").write_bytes(theirs := bytes(FlatTensorSerializer().serialize(payload)))
+    ours = (tmp_path / "a.ptd").read_bytes()
+    assert ours[4:12] == theirs[4:12] == b"FT01FH01"
+    header = struct.Struct("<IQQQQ")  # length, tables' offset and size, segments' offset and size
+    (length, start, _, _, segments), theirs_at = header.unpack_from(ours, 12), header.unpack_from(theirs, 12)
+    assert (length, start, segments) == (theirs_at[0], theirs_at[1], theirs_at[4])
+
+
+def test_writing_needs_no_compiler(tmp_path: Path) -> None:
+    """A device's tools write states and weights; importing executorch.exir would take them seconds."""
+    code = (
+        "import sys, torch; from pathlib import Path; from edgetrain.artifacts.tensors import write_tensors; "
+        f"write_tensors(Path({str(tmp_path / 'a.ptd')!r}), {{'x': torch.ones(2)}}); "
+        "sys.exit(any(name.startswith('executorch') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_pieces_that_do_not_make_up_the_shape(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def test_cli_runner_sees_the_same_exit_codes(tmp_path):
     [
         (
             ["train", "--epoch", "3"],
-            "No such option: --epoch (Possible options: --epochs, --export); see edgetrain train --help",
+            "No such option: --epoch (Possible options: --epochs, --export, --step-epochs); "
+            "see edgetrain train --help",
         ),
         (["trai"], "No such command 'trai'. Did you mean 'train'? See edgetrain --help"),
         (["export"], "Missing argument 'CHECKPOINT'; see edgetrain export --help"),

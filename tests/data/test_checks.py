@@ -14,7 +14,8 @@ import torch
 from edgetrain.artifacts.specs import InputSpec, TensorSpec
 from edgetrain.config.data import DataConfig
 from edgetrain.data import Dataset, load_dataset
-from edgetrain.data.checks import check_fits
+from edgetrain.data.base import TensorSplit
+from edgetrain.data.checks import check_fits, check_ids
 from edgetrain.errors import InputError
 
 IMAGES = {"inputs": InputSpec(shape=(1, 8, 8))}
@@ -127,3 +128,22 @@ def test_known_classes_at_other_labels_are_refused() -> None:
     with pytest.raises(InputError, match="class '0' is label 0 in the data but 1 in the model"):
         check_fits(data, IMAGES, anything, list("1023456789"))
     check_fits(data, IMAGES, anything, [f"other{i}" for i in range(10)])
+
+
+@pytest.mark.parametrize("bad", [-1, 5])
+def test_ids_of_both_splits(bad: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each input has bounds of its own, and samples are read in pieces."""
+    monkeypatch.setattr("edgetrain.data.checks._PIECE_BYTES", 3 * 2 * 8 * 2)
+    words, places = torch.arange(20).view(10, 2) % 5, torch.arange(20).view(10, 2)
+    split = TensorSplit({"words": words, "places": places}, {"targets": torch.zeros(10)})
+    wrong = words.clone()
+    wrong[7, 1] = bad
+    bounds = {"words": (0, 4), "places": (0, 19)}
+    data = replace(load_dataset(DataConfig()), train=split, test=split)
+    check_ids(data, bounds)
+    for where in ("train", "test"):
+        other = TensorSplit({"words": wrong, "places": places}, {"targets": torch.zeros(10)})
+        changes: dict[str, Any] = {where: other}
+        message = f"^{where} sample 7 has the id {bad} in words, the program takes 0 to 4; use other data"
+        with pytest.raises(InputError, match=message):
+            check_ids(replace(data, **changes), bounds)

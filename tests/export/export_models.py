@@ -133,6 +133,19 @@ class Unused(nn.Module):
         return self.head(x)
 
 
+class PlainTensors(nn.Module):
+    """Constants that are plain attributes, one called as a method of every module; [B, 5] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.half = torch.full((5,), 0.5)
+        self.shift = torch.ones(5)
+        self.head = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x * self.half + self.shift)
+
+
 SHAPES = {
     Signals: (2, 32),
     Pools: (3, 16, 16),
@@ -142,6 +155,7 @@ SHAPES = {
     Dropped: (4000,),
     CeilPool: (3, 9, 9),
     Unused: (5,),
+    PlainTensors: (5,),
 }
 
 

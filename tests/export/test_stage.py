@@ -20,6 +20,10 @@ from edgetrain.config.model import ModelConfig
 from edgetrain.config.stages import ExportCommand
 from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, UsageError
 from edgetrain.export import ExportResult, decompositions, export
+from edgetrain.export.capture import export_graph
+from edgetrain.export.pipeline import Captured
+from edgetrain.export.recipes import inference_recipe
+from edgetrain.export.stage import lower_captured
 from edgetrain.factories import Trusted
 from edgetrain.models import build_model, resolve_model
 from edgetrain.runtimes import open_session
@@ -129,6 +133,17 @@ def test_unused_parameters_are_frozen(tmp_path: Path) -> None:
     result = run_export(tmp_path, models.Unused)
     assert_verified(result)
     assert result.manifest.contract.trainable == ["head.weight", "head.bias"]
+
+
+def test_plain_tensors_are_constants(tmp_path: Path) -> None:
+    result = run_export(tmp_path, models.PlainTensors, max_batch_size=4)
+    assert_verified(result)
+    assert {t.name for t in result.manifest.contract.tensors} == {"head.weight", "head.bias"}
+
+
+def test_plain_tensors_for_inference() -> None:
+    graph = export_graph(models.PlainTensors().eval(), (torch.zeros(2, 5),), 4, strict=False)
+    assert lower_captured(Captured({"forward": graph}, {}), inference_recipe("portable"), "it").program
 
 
 def test_manifest_describes_the_program(exported: Callable[..., ExportResult]) -> None:

@@ -61,12 +61,16 @@ def check(case: str, result: ExportResult) -> None:
         assert contract.tensor("aux.weight").update == "none"
         assert [a.shape for a in train.given("metric") if a.name == "union"] == [[3]]
     if case == "next token":
+        for method in (train, predict):
+            (ids,) = method.taken("input")
+            assert (ids.least, ids.most, ids.ignored) == (0, 10, None)
         tied = contract.tensor("embed.weight")
         assert tied.aliases == ["head.weight"]
         assert "head.weight" not in contract.trainable
         assert contract.best == ["loss"]
     if case.startswith("own loss"):
-        assert not [t.name for t in contract.tensors if "criterion" in t.name], "no weights of the model"
+        state = models.CASES[case][0]().state_dict()
+        assert {t.name for t in contract.tensors} == set(state), "the loss's tensors are no weights"
         assert not train.given("prediction")
     if case == "own loss of several tensors":
         assert [a.name for a in train.taken("target")] == ["mask", "image"]

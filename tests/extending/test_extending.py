@@ -1,51 +1,57 @@
-"""As docs/architecture.md promises: a task, a data set, a graph step is one file and a line in a registry."""
+"""As docs/architecture.md promises: a task, a data set, a graph step is one file and one line."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from closeness import Closeness
-from line import read_line
-from products_of_squares import products_of_squares
 
-from edgetrain.config.stages import ExportCommand, FinetuneCommand, TrainCommand
-from edgetrain.data.registry import READERS
-from edgetrain.export import export, steps
-from edgetrain.export.steps import Choice
-from edgetrain.finetuning import finetune
-from edgetrain.tasks.registry import TASKS
-from edgetrain.training import train
+from edgetrain.artifacts.history import load_history
+from edgetrain.artifacts.manifest import load_manifest
 
-MODEL = {"name": "mlp", "args": {"hidden": [8]}}
+TESTS = Path(__file__).parents[1]
 
 
-@pytest.fixture
-def additions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line for each, as in the registries."""
-    monkeypatch.setitem(TASKS, Closeness.name, Closeness)
-    monkeypatch.setitem(READERS, "line", read_line)
-    monkeypatch.setattr(steps, "STEPS", (Choice(products_of_squares), *steps.STEPS))
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command line in `folder`, with the additions."""
+    return subprocess.run(
+        [sys.executable, "-m", "extending.with_additions", *arguments],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, check=False,
+        timeout=300,
+    )  # fmt: skip
 
 
-def test_one_file_each(additions: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"epochs": 30, "batch_size": 8, "threads": 1, "device": "cpu"}
-    config = TrainCommand.model_validate({"model": MODEL, "train": settings})
-    # The names of a configuration are closed lists, which the two lines would be added to.
-    config.data.name = "line"  # type: ignore[assignment]
-    trained = train(config, tmp_path / "m.pth")
-    assert list(trained.figures) == ["loss", "close"]
-    assert trained.figures["close"] == 1
+def test_one_line_each(tmp_path: Path) -> None:
+    for command in (
+        "train --data line --task closeness --model mlp --model-arg hidden=[8] --epochs 30 --batch-size 8 "
+        "--threads 1 --device cpu -o m.pth",
+        "export m.pth",
+        "finetune m.pte --runtime executorch --epochs 1 -o tuned.ptd",
+    ):
+        done = run(tmp_path, *command.split())
+        assert done.returncode == 0, done.stderr
 
-    exported = export(ExportCommand(), trained.checkpoint, tmp_path / "m")
-    assert (exported.manifest.task.name, exported.manifest.task.loss) == ("closeness", "square")
-    assert exported.verification.gradients < 1e-4
-    assert [metric.name for metric in exported.manifest.contract.metrics] == ["loss", "close"]
-    operators = exported.manifest.contract.methods["train"].operators
+    trained = load_history(tmp_path / "m.history.json")
+    assert trained.epochs[-1].figure("val", "close") == 1
+
+    manifest = load_manifest(tmp_path / "m.json")
+    assert (manifest.task.name, manifest.task.loss) == ("closeness", "square")
+    assert [metric.name for metric in manifest.contract.metrics] == ["loss", "close"]
+    operators = manifest.contract.methods["train"].operators
     assert "aten::mul.out" in operators
     assert not [name for name in operators if name.startswith("aten::pow")]
 
-    tuning = FinetuneCommand.model_validate({"finetune": {"runtime": "executorch", "epochs": 1}})
-    tuning.data.name = "line"  # type: ignore[assignment]
-    tuned = finetune(tuning, exported.program, tmp_path / "tuned.ptd")
-    assert tuned.history.epochs[-1].figure("val", "close") == 1
+    tuned = load_history(tmp_path / "tuned.history.json")
+    assert tuned.epochs[-1].figure("val", "close") == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "written", "meant"), [("data", "lime", "line"), ("task", "close", "closeness")]
+)
+def test_the_command_line_knows_the_new_names(tmp_path: Path, flag: str, written: str, meant: str) -> None:
+    done = run(tmp_path, "train", f"--{flag}", written)
+    assert done.returncode == 2
+    assert f"did you mean '{meant}'?" in done.stderr

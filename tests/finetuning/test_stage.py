@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from own_models import Tied, export_model
 
 from edgetrain.artifacts.checkpoint import load_checkpoint
 from edgetrain.artifacts.history import EpochRecord, load_history
@@ -327,6 +328,26 @@ def test_regression(regression_program: Any, regression_data: Path, tmp_path: Pa
     with pytest.raises(InputError, match="targets are 1 per sample, the program was exported for 2"):
         finetune(config, regression_program.program, tmp_path / "u.ptd")
     assert not (tmp_path / "u.ptd").exists()
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_ids_that_the_program_has_not(tmp_path: Path, name: str) -> None:
+    program, trusted = export_model(Tied, tmp_path)
+    ids = {"train": np.arange(40).reshape(8, 5) % 12, "test": np.arange(20).reshape(4, 5) % 12}
+    ids[name][2, 1] = 12
+    np.savez(
+        tmp_path / "words.npz",
+        inputs=ids["train"],
+        targets=np.zeros(8, np.int64),
+        test_inputs=ids["test"],
+        test_targets=np.zeros(4, np.int64),
+    )
+    data = {"name": "arrays", "root": tmp_path / "words.npz"}
+    config = _config(data=data, finetune={"batch_size": 8})
+    with pytest.raises(InputError, match=f"{name} sample 2 has the id 12 in inputs, .* 0 to 11; ") as caught:
+        finetune(config, program, tmp_path / "t.ptd", trusted=trusted)
+    assert caught.value.exit_code == 3
+    assert not (tmp_path / "t.ptd").exists()
 
 
 def test_starting_weights_and_rare_validation(digits_program: Any, tmp_path: Path) -> None:

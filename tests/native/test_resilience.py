@@ -434,6 +434,17 @@ def test_damaged_manifests_never_crash(digits_program: Any, packed: Any, run: Ru
             assert same(done) == expected
 
 
+def test_parts_of_parameters_are_for_a_newer_runner(
+    digits_program: Any, packed: Any, run: Runner, tmp_path: Path
+) -> None:
+    made = digits_program.copy_to(tmp_path)
+    text = json.loads(made.manifest.read_text())
+    text["contract"]["tensors"][0]["of"] = {"parameter": "whole", "dim": 0, "start": 0, "length": 1}
+    made.manifest.write_text(json.dumps(text))
+    done = run("evaluate", made.program, "--data", packed.test)
+    assert (done.code, "can't train parts of parameters; use a newer one" in done.error) == (3, True)
+
+
 def test_foreign_weights_are_named(
     digits_program: Any, noisy_program: Any, packed: Any, run: Runner, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
 from edgetrain.artifacts.job import AugmentationRecord, Job, save_job
 from edgetrain.artifacts.program import load_program
 from edgetrain.artifacts.specs import InputSpec, Preprocessing, TaskSpec, TensorSpec
-from edgetrain.artifacts.tensors import write_tensors
+from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.config.model import ModelConfig
 from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.config.stages import ExportCommand, FinetuneConfig
@@ -183,6 +183,49 @@ def test_training_is_pythons(name: str, request: pytest.FixtureRequest, run: Run
     assert done.losses == pytest.approx(python_run(made), rel=1e-4)
 
 
+def test_accumulated_batches_count_by_their_labels(tokens: Made, run: Runner, tmp_path: Path) -> None:
+    """In the first step one batch of two has a single label, in the second one none."""
+    labels = tokens.targets["labels"].clone()
+    labels[4:8] = labels[8:12] = -100
+    labels[5, 2] = 3
+    data = tmp_path / "data.ptd"
+    write_tensors(data, {**tokens.inputs, "labels": labels})
+    losses, counts, tuned = [], [], []
+    for size, accumulate in ((8, 1), (4, 2)):
+        output = tmp_path / f"{size}.ptd"
+        settings = FinetuneConfig(epochs=2, batch_size=size, accumulate=accumulate, shuffle=False)
+        job = Job(
+            program=tokens.program,
+            data=[data],
+            output=output,
+            finetune=settings,
+            optimizer=OptimizerConfig(lr=0.05),
+            log_steps=True,
+        )
+        save_job(tmp_path / "job.json", job)
+        done = run("train", tmp_path / "job.json")
+        assert done.code == 0, done.error
+        losses.append(done.losses)
+        counts.append([line["count"] for line in done.events("step")])
+        tuned.append(read_tensors(output).tensors())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    assert counts[1] == counts[0]
+    assert counts[0][:2] == [int((labels[i : i + 8] != -100).sum()) for i in (0, 8)]
+    for name, expected in tuned[0].items():
+        torch.testing.assert_close(tuned[1][name], expected, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_a_step_in_which_nothing_counts(tokens: Made, run: Runner, tmp_path: Path) -> None:
+    data, output = tmp_path / "data.ptd", tmp_path / "out.ptd"
+    write_tensors(data, {**tokens.inputs, "labels": torch.full_like(tokens.targets["labels"], -100)})
+    flags = ["-b", 4, "--accumulate", 2, "--max-steps", 1, "--log-steps", "-o", output]
+    done = run("train", tokens.program, "--data", data, *flags)
+    assert done.code == 0, done.error
+    assert done.losses == [0]
+    before = read_tensors(tokens.program.with_suffix(".ptd")).tensors()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in read_tensors(output).tensors().items())
+
+
 @pytest.mark.parametrize("name", ["both", "dense", "tokens"])
 def test_metrics_are_the_contracts(name: str, request: pytest.FixtureRequest, run: Runner) -> None:
     made = request.getfixturevalue(name)
@@ -265,6 +308,10 @@ def test_samples_that_do_not_fit(both: Made, dense: Made, tokens: Made, run: Run
     )
     assert "has numbers [4] int64" in refused(both, numbers=draw(9, 4))
     assert "one row per sample" in refused(both, numbers=torch.zeros(3, 4))
+    for bad in (7, -1):
+        ids = tokens.inputs["ids"].clone()
+        ids[2, 3] = bad
+        assert f"sample 2 has ids {bad}, the program takes 0 to 6" in refused(tokens, ids=ids)
     labels = dense.targets["mask"].clone()
     labels[4, 5, 6] = 7
     assert "sample 4 has mask 7, the program takes 0 to 4, or 255" in refused(dense, mask=labels)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from edgetrain.artifacts.job import Job, save_job
+from edgetrain.artifacts.job import AugmentationRecord, Job, save_job
 from edgetrain.artifacts.run_state import load_run
+from edgetrain.config.data import DataConfig
 from edgetrain.config.native_table import make_table
 from edgetrain.config.optimizer import OptimizerConfig, ScheduleConfig
 from edgetrain.config.stages import FinetuneConfig
@@ -24,30 +25,32 @@ FLAGS = {
     f"{section}.{key}": flag
     for section, key, flag in re.findall(r'SETTING\("(\w+)", "(\w+)", "([\w-]+)"', make_table())
 }
-OTHERS = {"optimizer.groups", "finetune.save", "finetune.batch_size", "finetune.threads"}
+# As a job has them: what is usual for a data set is said there already.
+JOB_SECTIONS: dict[str, type[BaseModel]] = {**SECTIONS, "augmentation": AugmentationRecord}
 # Of each setting, values of which some are within its bounds and some are not.
 NUMBERS = [-1, 0, 1e-9, 0.5, 0.9999999, 1, 1.5, 2, 1024, 1025, 10**9, 10**9 + 1]
+WORDS = ["sgd", "adamw", "cosine", "step", "full", "delta", "", "lion"]
 
 
 def probes() -> Iterator[tuple[str, str, Any]]:
     for key in FLAGS:
         section, name = key.split(".")
-        if section not in SECTIONS or key in OTHERS:
-            continue
-        kind = str(SECTIONS[section].model_fields[name].annotation)
+        kind = str(JOB_SECTIONS[section].model_fields[name].annotation)
         if "Literal" in kind:
-            yield from ((section, name, value) for value in ("sgd", "adamw", "cosine", "step", "", "lion"))
+            yield from ((section, name, value) for value in WORDS)
+        elif "dict" in kind:
+            yield from ((section, name, {"head.*": value}) for value in NUMBERS)
         elif "bool" not in kind:
             yield from ((section, name, value) for value in NUMBERS)
 
 
 def accepted(section: str, name: str, value: Any) -> bool:
     """Whether the configuration takes a value, read as YAML has it."""
-    whole = "int" in str(SECTIONS[section].model_fields[name].annotation)
+    whole = "int" in str(JOB_SECTIONS[section].model_fields[name].annotation)
     if whole and isinstance(value, float):
         return False
     try:
-        SECTIONS[section].model_validate({name: value})
+        JOB_SECTIONS[section].model_validate({name: value})
     except ValidationError:
         return False
     return True
@@ -67,10 +70,11 @@ def test_help_names_every_setting(runner: Path) -> None:
     for key, flag in FLAGS.items():
         section, name = key.split(".")
         (line,) = [line for line in text.splitlines() if re.search(rf"--(\[no-\])?{flag}( |$)", line)]
-        if section not in SECTIONS:
-            continue
-        field = SECTIONS[section].model_fields[name]
-        assert (field.description or "") in line
+        # In Python a data set says what is usual for its images; a device has no such default.
+        described = DataConfig if section == "augmentation" else SECTIONS[section]
+        help_text = described.model_fields[name].description or ""
+        assert help_text.removesuffix("; default: as usual for the data set") in line
+        field = JOB_SECTIONS[section].model_fields[name]
         default = field.get_default(call_default_factory=True, validated_data={})
         if default not in (None, {}):
             assert line.endswith(f"({str(default).lower() if isinstance(default, bool) else default})")

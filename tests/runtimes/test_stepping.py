@@ -9,9 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from edgetrain.artifacts.program import load_program
+from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
+from edgetrain.artifacts.program import Program, load_program
+from edgetrain.artifacts.specs import InputSpec, TaskSpec, TensorSpec
+from edgetrain.config.model import ModelConfig
 from edgetrain.config.optimizer import OptimizerConfig
+from edgetrain.config.stages import ExportCommand
 from edgetrain.engine.optimizers import Moments
+from edgetrain.export import export
 from edgetrain.models import build_model
 from edgetrain.runtimes import open_session
 from edgetrain.runtimes.stepping import Stepper
@@ -55,16 +60,61 @@ def test_several_batches_make_the_step_of_one_large(digits_program: Any, batch: 
             assert (found - parameter).norm() <= 1e-5 * parameter.norm(), (step, name)
 
 
+@pytest.fixture(scope="module")
+def token_program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Scores of 5 classes for each of 6 tokens; a label of -100 counts for nothing."""
+    folder = tmp_path_factory.mktemp("tokens")
+    args = {"length": 6, "num_classes": 5, "vocabulary": 7, "width": 8, "heads": 2, "layers": 1}
+    model = ModelConfig(name="text_transformer", args={**args, "tied": False})
+    torch.manual_seed(0)
+    checkpoint = Checkpoint(
+        model=model,
+        state=build_model(model).state_dict(),
+        inputs={"ids": InputSpec(shape=(6,), dtype="int64")},
+        targets={"labels": TensorSpec(shape=(6,), dtype="int64")},
+        task=TaskSpec(name="token-classification", loss="cross_entropy", ignore_index=-100),
+    )
+    save_checkpoint(folder / "model.pth", checkpoint)
+    config = ExportCommand.model_validate({"export": {"max_batch_size": 12}})
+    return load_program(export(config, folder / "model.pth", folder / "model").program)
+
+
+@pytest.mark.parametrize("runtime", ["executorch", "torch"])
+def test_labels_that_are_ignored_make_a_batch_count_less(token_program: Program, runtime: Any) -> None:
+    """Of three batches of one size one has all its labels, one a single one, one none."""
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(0, 7, (12, 6), generator=generator)
+    labels = torch.randint(0, 5, (12, 6), generator=generator)
+    labels[4:] = -100
+    labels[5, 2] = 3
+    found = {}
+    for size in (12, 4):
+        session = open_session(runtime, token_program, threads=1)
+        stepper = Stepper(session, OptimizerConfig(name="sgd", lr=0.1, momentum=0))
+        cuts = range(0, 12, size)
+        outcomes = stepper.forward_backward(
+            [({"ids": ids[i : i + size]}, {"labels": labels[i : i + size]}) for i in cuts]
+        )
+        gradients = {name: gradient.clone() for name, gradient in stepper.gradients.items()}
+        stepper.update(0.1)
+        found[size] = (gradients, session.changed_tensors())
+    assert [outcome.sums["count"].item() for outcome in outcomes] == [24, 1, 0]
+    for large, small in zip(found[12], found[4], strict=True):
+        for name, expected in large.items():
+            torch.testing.assert_close(small[name], expected, rtol=1e-5, atol=1e-6, msg=name)
+
+
 class _OneNumber:
     """Stands for a session with one parameter and the gradients it is given."""
 
     def __init__(self) -> None:
         self.parameters = {"w": torch.zeros(1)}
         self.gradients: dict[str, torch.Tensor] = {}
+        self.contract = SimpleNamespace(metrics=[SimpleNamespace(bottom="count")])
 
     def train(self, inputs: Any, targets: Any) -> Any:
         self.gradients = {"w": inputs["x"].mean(0, keepdim=True)}
-        return SimpleNamespace(loss=0.0)
+        return SimpleNamespace(loss=0.0, sums={"count": inputs.get("count", torch.tensor(len(inputs["x"])))})
 
 
 def _stepper(moments: Moments | None = None, **settings: Any) -> tuple[Any, Stepper]:
@@ -78,6 +128,12 @@ def test_each_batch_counts_by_its_size() -> None:
     assert stepper.gradients["w"].item() == 3.0
     stepper.update(0.5)
     assert session.parameters["w"].item() == -1.5
+
+
+def test_where_nothing_counts_gradients_are_zero() -> None:
+    _, stepper = _stepper()
+    stepper.forward_backward([({"x": torch.ones(2), "count": torch.tensor(0.0)}, {})] * 2)
+    assert stepper.gradients["w"].item() == 0.0
 
 
 def test_moments_before_the_first_step_are_those_it_goes_on_from() -> None:

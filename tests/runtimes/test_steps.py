@@ -35,7 +35,11 @@ def test_what_is_noted(digits_program: Any) -> None:
     names = program.manifest.contract.trainable
     assert {f"gradient of {name}" for name in names} <= found.quantities.keys()
     assert {f"change of {name}" for name in names} <= found.quantities.keys()
-    assert {"loss of step 2", "sum correct of train", "sum count of evaluate"} <= found.quantities.keys()
+    assert {
+        "loss of step 2",
+        "sum of correct in train",
+        "sum of count in evaluate",
+    } <= found.quantities.keys()
     assert found.quantities["predict of output"].shape == (2, 10)
     assert {method: list(named) for method, named in found.predictions.items()} == {
         "train": ["class"],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError
-from .run_state import STATE_KEY
+from .tensor_stream import STATE_KEY
 from .tensors import has_entry
 
 Kind = Literal[

@@ -14,7 +14,7 @@ from ..errors import InputError
 from .atomic import write_text
 from .contract import Contract, TensorRecord
 from .specs import InputSpec, Preprocessing, TaskSpec
-from .tensors import WeightsContent, pairing_hash
+from .tensors import pairing_hash
 
 SCHEMA_VERSION: Literal[2] = 2
 
@@ -29,12 +29,6 @@ class FileRecord(_Record):
     name: str
     bytes: int
     sha256: str
-
-
-class WeightsRecord(FileRecord):
-    """The .ptd beside the manifest."""
-
-    holds: WeightsContent = "full"
 
 
 class Verification(_Record):
@@ -66,7 +60,7 @@ class Manifest(_Record):
     previous_program: FileRecord | None = Field(
         default=None, description="also accepted: the manifest is replaced just before its program"
     )
-    weights: WeightsRecord | None
+    weights: FileRecord | None = Field(description="null where they are inside the program")
     checkpoint: FileRecord | None = Field(
         default=None, description="what it was exported from; null where that was no file of edgetrain's"
     )

@@ -127,6 +127,12 @@ def load_program(path: Path, weights: Path | None = None) -> Program:
     if not beside.is_file():
         raise InputError(f"{path} has no manifest {beside.name} beside it; copy it along or export again")
     manifest = load_manifest(beside)
+    part = next((tensor for tensor in manifest.contract.tensors if tensor.of is not None), None)
+    if part is not None:
+        raise InputError(
+            f"{path} has {part.name}, a part of a parameter; this edgetrain can't train parts of parameters; "
+            "use a newer one"
+        )
     check_program(path, manifest)
     if path.read_bytes()[4:8] != _MAGIC:
         raise InputError(f"{path} is no ExecuTorch program")

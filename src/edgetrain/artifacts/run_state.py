@@ -16,14 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
 from .history import EpochRecord
-from .tensor_stream import RESERVED
+from .tensor_stream import STATE_KEY
 from .tensors import TensorFile, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import torch
 
 SCHEMA_VERSION: Literal[1] = 1
-STATE_KEY = f"{RESERVED}state"
 WEIGHTS, FIRST, SECOND, RANDOM = "weights/", "optimizer.first/", "optimizer.second/", "random/cpu"
 
 
@@ -75,11 +74,6 @@ class SavedRun:
     first: dict[str, torch.Tensor]
     second: dict[str, torch.Tensor]
     random: torch.Tensor | None = None
-
-
-def is_run_state(file: TensorFile) -> bool:
-    """Whether a .ptd holds the state of a run."""
-    return STATE_KEY in file.metadata
 
 
 def save_run(path: Path, run: SavedRun) -> None:

@@ -1,28 +1,29 @@
 """Writing a .ptd piece by piece, so that its tensors need not fit into memory.
 
-The bytes are those of executorch's own `FlatTensorSerializer`, which takes whole tensors only.
+executorch's own `FlatTensorSerializer` takes whole tensors only, and importing it means importing the
+compiler.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..upstream import flat_tensor_tables, insert_flat_tensor_header
 from .atomic import atomic_writer
 
 if TYPE_CHECKING:
     import torch
-    from executorch.extension.flat_tensor.serialize.flat_tensor_schema import DataSegment
 
-# Entries that are no tensors: the digest, and JSON texts of ours.
-RESERVED = "edgetrain."
-DIGEST_KEY = f"{RESERVED}sha256"
+# Entries that are no tensors: the digest, and JSON texts. Others are refused: one could be the digest's, its
+# name damaged.
+DIGEST_KEY = "edgetrain.sha256"
+CONTENTS_KEY, STATE_KEY = METADATA_KEYS = ("edgetrain.contents", "edgetrain.state")
 DIGEST_BYTES = 32
 # executorch's ScalarType numbers, which are PyTorch's.
 DTYPES = {
@@ -37,6 +38,9 @@ DTYPES = {
     11: "bool",
 }
 _ALIGNMENT = 128
+_HEADER_MAGIC = b"FH01"
+_HEADER = struct.Struct("<4sIQQQQ")  # magic, length, flatbuffer offset and size, segment base offset and size
+_HEADER_ROOM = 48  # the header, padded so that the tables stay aligned
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def write_tensor_streams(
     """Writes a .ptd atomically. Each tensor gets bytes of its own, so that it can later be replaced alone.
 
     Args:
-        metadata: further entries by name (`edgetrain.` in front), which are no tensors.
+        metadata: texts by `METADATA_KEYS`.
     Raises:
         InputError: a tensor has a dtype that a .ptd can't hold.
         ValueError: the pieces of a tensor are not as large as its shape says.
@@ -104,47 +108,75 @@ def raw_bytes(tensor: torch.Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().numpy().tobytes()
 
 
-def _segments(sizes: list[int]) -> list[DataSegment]:
-    """Places for data of these sizes, relative to the end of the head."""
-    from executorch.extension.flat_tensor.serialize.flat_tensor_schema import DataSegment
+@dataclass(frozen=True)
+class _Segment:
+    """Where some data lies, relative to the end of the head."""
 
+    offset: int
+    size: int
+
+
+def _segments(sizes: list[int]) -> list[_Segment]:
+    """Places for data of these sizes."""
     segments = []
     end = 0
     for size in sizes:
-        segments.append(DataSegment(offset=_aligned(end, _ALIGNMENT), size=size))
+        segments.append(_Segment(_aligned(end, _ALIGNMENT), size))
         end = segments[-1].offset + size
     return segments
 
 
-def _head(tensors: Mapping[str, TensorStream], metadata: Iterable[str], segments: list[DataSegment]) -> bytes:
-    """All that comes before the data: header and tables."""
-    from executorch.exir.scalar_type import ScalarType
-    from executorch.exir.tensor_layout import TensorLayout
-    from executorch.extension.flat_tensor.serialize.flat_tensor_schema import FlatTensor, NamedData
-    from executorch.extension.flat_tensor.serialize.serialize import FlatTensorHeader
+def _head(tensors: Mapping[str, TensorStream], metadata: Iterable[str], segments: list[_Segment]) -> bytes:
+    """All that comes before the data: the tables, and the header between their first 8 bytes and the rest."""
+    tables = _tables(tensors, metadata, segments)
+    base = _aligned(_HEADER_ROOM + len(tables), _ALIGNMENT)
+    end = segments[-1].offset + segments[-1].size
+    header = _HEADER.pack(_HEADER_MAGIC, _HEADER.size, _HEADER_ROOM, len(tables), base, end)
+    # Offsets in tables are relative; only the root's is counted from the start of the file.
+    root = struct.pack("<I", struct.unpack_from("<I", tables)[0] + _HEADER_ROOM)
+    head = root + tables[4:8] + header.ljust(_HEADER_ROOM, b"\0") + tables[8:]
+    return head.ljust(base, b"\0")
 
-    scalar_types = {name: ScalarType(number) for number, name in DTYPES.items()}
-    named = []
-    for index, (name, stream) in enumerate(tensors.items()):
+
+def _tables(tensors: Mapping[str, TensorStream], metadata: Iterable[str], segments: list[_Segment]) -> bytes:
+    """The flatbuffer; fields by their number as in executorch's flat_tensor.fbs."""
+    import flatbuffers
+
+    numbers = {name: number for number, name in DTYPES.items()}
+    out = flatbuffers.Builder(1024)
+
+    def table(*fields: tuple[str, int]) -> int:
+        out.StartObject(len(fields))
+        for index, (kind, value) in enumerate(fields):
+            getattr(out, f"Prepend{kind}Slot")(index, value, 0)
+        return int(out.EndObject())
+
+    def offsets(items: list[int]) -> int:
+        out.StartVector(4, len(items), 4)
+        for item in reversed(items):
+            out.PrependUOffsetTRelative(item)
+        return int(out.EndVector())
+
+    def layout(name: str, stream: TensorStream) -> int:
         dtype = str(stream.dtype).removeprefix("torch.")
-        if dtype not in scalar_types:
+        if dtype not in numbers:
             raise InputError(f"tensor {name} has dtype {dtype}, which a .ptd can't hold")
-        shape = list(stream.shape)
-        named.append(
-            NamedData(name, index, TensorLayout(scalar_types[dtype], shape, list(range(len(shape)))))
-        )
-    for name in (*metadata, DIGEST_KEY):
-        named.append(NamedData(name, len(named), None))
-    tables = flat_tensor_tables(FlatTensor(0, segments, named))
-    start = _aligned(FlatTensorHeader.EXPECTED_LENGTH, 16)
-    base = _aligned(start + len(tables), _ALIGNMENT)
-    header = FlatTensorHeader(
-        flatbuffer_offset=start,
-        flatbuffer_size=len(tables),
-        segment_base_offset=base,
-        segment_data_size=segments[-1].offset + segments[-1].size,
-    ).to_bytes()
-    return insert_flat_tensor_header(tables, header.ljust(start, b"\0")).ljust(base, b"\0")
+        out.StartVector(4, len(stream.shape), 4)
+        for length in reversed(stream.shape):
+            out.PrependInt32(length)
+        sizes = int(out.EndVector())
+        order = int(out.CreateByteVector(bytes(range(len(stream.shape)))))
+        return table(("Int8", numbers[dtype]), ("UOffsetTRelative", sizes), ("UOffsetTRelative", order))
+
+    named = []
+    for index, name in enumerate([*tensors, *metadata, DIGEST_KEY]):
+        described = layout(name, tensors[name]) if name in tensors else 0
+        key = int(out.CreateString(name))
+        named.append(table(("UOffsetTRelative", key), ("Uint32", index), ("UOffsetTRelative", described)))
+    places = [table(("Uint64", segment.offset), ("Uint64", segment.size)) for segment in segments]
+    fields = (("Uint32", 0), ("UOffsetTRelative", offsets(places)), ("UOffsetTRelative", offsets(named)))
+    out.Finish(table(*fields), file_identifier=b"FT01")
+    return bytes(out.Output())
 
 
 def _aligned(position: int, alignment: int) -> int:

@@ -20,10 +20,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from ..errors import InputError
 from .atomic import write_bytes
 from .tensor_stream import (
+    CONTENTS_KEY,
     DIGEST_BYTES,
     DIGEST_KEY,
     DTYPES,
-    RESERVED,
+    METADATA_KEYS,
     TensorStream,
     raw_bytes,
     write_tensor_streams,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     import torch
 
 WeightsContent = Literal["full", "trainable", "delta"]
-CONTENTS_KEY = f"{RESERVED}contents"
 
 _MAGIC = b"FT01"
 _HEADER_MAGIC = b"FH01"
@@ -284,7 +284,7 @@ def _parse(data: bytes | mmap.mmap) -> TensorFile:
             digest_offset = offset
             continue
         layout = named.table(2)
-        if layout is None and name.startswith(RESERVED) and name not in metadata:
+        if layout is None and name in METADATA_KEYS and name not in metadata:
             metadata[name] = bytes(data[offset : offset + size])
             continue
         if layout is None or name in entries:

@@ -32,9 +32,10 @@ print(json.dumps({"sum": torch.ones(3).sum().item(), "cuda": torch.cuda.is_avail
 
 _TORCHVISION_PROBE = """
 from edgetrain.vision import import_torchvision
-torchvision = import_torchvision()
+import_torchvision()
 from torchvision import models, transforms
-print(json.dumps({"compiled": bool(torchvision.extension._has_ops())}))
+from edgetrain.upstream import has_vision_operators
+print(json.dumps({"compiled": has_vision_operators()}))
 """
 
 _RUNTIME_PROBE = """
@@ -43,14 +44,15 @@ print(json.dumps({"operators": len(Runtime.get().operator_registry.operator_name
 """
 
 _KERNELS_PROBE = """
-from executorch.extension.pybindings import _C
 from edgetrain.runtimes.kernels import register_kernels
+from edgetrain.upstream import runtime_operator_names
+runtime_operator_names()  # the runtime has to be there before its kernels
 register_kernels(b"")
 print(json.dumps({}))
 """
 
 _TRAINING_PROBE = """
-from executorch.extension.training import _load_for_executorch_for_training_from_buffer
+from executorch.extension.training import TrainingModule
 print(json.dumps({}))
 """
 

@@ -8,13 +8,14 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from .base import Section, setting
+from .names import DATA_SETS
 from .shift import parse_shift
 
 
 class DataConfig(Section):
     """A data set, how its inputs are prepared, and the part of it that is used."""
 
-    name: Literal["digits", "cifar10", "image-folder", "arrays", "text", "xor", "synthetic"] = setting(
+    name: Literal[tuple(DATA_SETS)] = setting(  # type: ignore[valid-type]
         "digits",
         "data set; finetune and bench take that of the training where none is named",
         flag="--data",

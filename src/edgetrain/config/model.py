@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
 from ..factories import is_factory
 from .base import Section, setting
-from .names import LOSSES, TaskName
+from .names import IGNORED_PIXEL, IGNORED_TOKEN, LOSSES, TASKS
+
+_TASK_NAMES = ("auto", *TASKS)
 
 
 class ModelConfig(Section):
@@ -27,7 +29,9 @@ class ModelConfig(Section):
 class TaskConfig(Section):
     """What is learned."""
 
-    name: TaskName = setting("auto", "what the model learns; auto: what data and loss say", flag="--task")
+    name: Literal[_TASK_NAMES] = setting(  # type: ignore[valid-type]
+        "auto", "what the model learns; auto: what data and loss say", flag="--task"
+    )
 
 
 class LossConfig(Section):
@@ -47,7 +51,8 @@ class LossConfig(Section):
     )
     ignore_index: int | None = setting(
         None,
-        "class of pixels or tokens that count for nothing; default: 255 for pixels, -100 for tokens",
+        f"class of pixels or tokens that count for nothing; default: {IGNORED_PIXEL} for pixels, "
+        f"{IGNORED_TOKEN} for tokens",
         flag="--ignore-index",
     )
 

@@ -1,17 +1,46 @@
-"""Names that a user may write for tasks and losses."""
+"""Names that a user may write for data sets, tasks and losses, and where the code of each lies.
+
+Configuration, help and JSON Schemas offer these names without loading that code.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import importlib
+from typing import Any
 
-TaskName = Literal[
-    "auto",
-    "classification",
-    "multi-label",
-    "regression",
-    "segmentation",
-    "token-classification",
-    "next-token",
-]
+# `module:function` of `edgetrain.data`, which reads the data set.
+DATA_SETS: dict[str, str] = {
+    "digits": "digits:read_digits",
+    "cifar10": "cifar10:read_cifar10",
+    "image-folder": "image_folder:read_image_folder",
+    "arrays": "arrays:read_arrays",
+    "text": "text:read_text",
+    "xor": "xor:read_xor",
+    "synthetic": "synthetic:read_synthetic",
+}
+# `module:class` of `edgetrain.tasks`.
+TASKS: dict[str, str] = {
+    "classification": "classification:Classification",
+    "multi-label": "multi_label:MultiLabel",
+    "regression": "regression:Regression",
+    "segmentation": "segmentation:Segmentation",
+    "token-classification": "token_classification:TokenClassification",
+    "next-token": "next_token:NextToken",
+}
 # The first one is for classes.
 LOSSES = ("cross_entropy", "mse", "l1", "bce_with_logits")
+
+# What class labels are usually for, by the dimensions that one sample's have.
+TASK_OF_LABELS = {0: "classification", 1: "token-classification", 2: "segmentation"}
+# Usual labels of pixels and tokens that count for nothing.
+IGNORED_PIXEL, IGNORED_TOKEN = 255, -100
+
+
+def load_entry(entry: str, package: str) -> Any:
+    """What an entry of a table names.
+
+    Args:
+        entry: `module:attribute`; a module without a dot lies in `package`, any other is named in full.
+    """
+    module, _, attribute = entry.partition(":")
+    return getattr(importlib.import_module(module if "." in module else f"{package}.{module}"), attribute)

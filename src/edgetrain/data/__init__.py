@@ -1,4 +1,8 @@
-"""Data sets: how each is read, prepared, packed, and cut into batches that can be repeated exactly."""
+"""Data sets: how each is read, prepared, packed, and cut into batches that can be repeated exactly.
+
+To add one: write `data/NAME.py` with a function that returns a `Source` and add a line to `DATA_SETS` of
+`config/names.py`.
+"""
 
 from .base import Dataset, Split
 from .fingerprint import fingerprint

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ..artifacts.packed import PackedDataset
 from ..config.data import DataConfig
+from ..config.names import IGNORED_PIXEL, IGNORED_TOKEN
 from ..errors import InputError, UsageError
 from ..reporting import Reporter
 from .array_names import Part, read_parts
 from .augment import Augmentation
-from .base import IGNORED_PIXEL, IGNORED_TOKEN, Source, Split, TensorSplit, dtype_text
+from .base import Source, Split, TensorSplit, dtype_text
 from .packed import is_packed, read_packed
 from .prepared import bytes_of, chunks
 from .subset import hold_out

@@ -14,9 +14,6 @@ from .augment import Augmentation
 
 Indices = Sequence[int] | Tensor
 
-# Usual labels of pixels and tokens that count for nothing.
-IGNORED_PIXEL, IGNORED_TOKEN = 255, -100
-
 
 @dataclass(frozen=True)
 class Samples:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from ..artifacts.specs import InputSpec, TensorSpec
 from ..errors import InputError
-from .base import Dataset, Split, is_image, shape_text
+from .base import Dataset, Indices, Split, is_image, shape_text
 from .prepared import bytes_of
 
 CheckTargets = Callable[[Mapping[str, Tensor], str], None]
 """A task's check of columns of targets; see `tasks.Task.check_targets`."""
 
-# Of targets that are checked at once.
+# Of tensors that are checked at once.
 _PIECE_BYTES = 256 * 1024**2
 
 
@@ -43,7 +43,7 @@ def check_fits(
         _check_input(_called(name, inputs), dataset.inputs[name], wanted, image)
     splits = {"train ": dataset.train, "test ": dataset.test}
     for where, split in splits.items():
-        for first, columns in _columns(split):
+        for first, columns in _columns(split, split.targets):
             check_targets(columns, f"{where}(counted from {first}) " if first else where)
     if targets is not None:
         _check_names("targets", list(dataset.targets), list(targets))
@@ -53,11 +53,37 @@ def check_fits(
         _check_class_order(dataset.classes, list(classes))
 
 
-def _columns(split: Split) -> Iterator[tuple[int, dict[str, Tensor]]]:
-    """All targets, [N, ...] each, or pieces of them where they are large; and the position of the first."""
-    rows = max(1, _PIECE_BYTES // max(1, bytes_of(split.targets([0]))))
+def check_ids(dataset: Dataset, bounds: Mapping[str, tuple[int, int]]) -> None:
+    """Checks the ids of both splits, whose inputs are those that a program takes.
+
+    Args:
+        bounds: least and most id, by input.
+    Raises:
+        InputError: one is outside; says what to do.
+    """
+    if not bounds:
+        return
+    for where, split in {"train": dataset.train, "test": dataset.test}.items():
+        for first, columns in _columns(split, split.inputs):
+            for name, (least, most) in bounds.items():
+                ids = columns[name]
+                bad = torch.nonzero((ids < least) | (ids > most))
+                if len(bad):
+                    raise InputError(
+                        f"{where} sample {first + int(bad[0, 0])} has the id {int(ids[tuple(bad[0])])} in "
+                        f"{name}, the program takes {least} to {most}; use other data, or a model with a "
+                        "larger vocabulary"
+                    )
+
+
+def _columns(
+    split: Split, read: Callable[[Indices], dict[str, Tensor]]
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """All targets or inputs, [N, ...] each, or pieces of them where they are large; and the position of the
+    first."""
+    rows = max(1, _PIECE_BYTES // max(1, bytes_of(read([0]))))
     for first in range(0, len(split), rows):
-        yield first, split.targets(torch.arange(first, min(first + rows, len(split))))
+        yield first, read(torch.arange(first, min(first + rows, len(split))))
 
 
 def _check_names(kind: str, data: list[str], model: list[str]) -> None:

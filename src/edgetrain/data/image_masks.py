@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..artifacts.specs import INPUTS, TARGETS
 from ..config.data import DataConfig
+from ..config.names import IGNORED_PIXEL
 from ..errors import InputError
 from ..reporting import Reporter
-from .base import IGNORED_PIXEL, Indices, Source, Split, as_rows
+from .base import Indices, Source, Split, as_rows
 from .decode import (
     SUFFIXES,
     ImageFormat,

@@ -21,6 +21,7 @@ from ..artifacts.packed import (
 from ..artifacts.specs import TensorSpec
 from ..artifacts.tensor_stream import TensorStream, write_tensor_streams
 from ..config.data import DataConfig
+from ..config.names import TASK_OF_LABELS
 from ..errors import InputError
 from ..reporting import SILENT, Reporter
 from .base import Dataset, Samples, Split, dtype_text
@@ -147,5 +148,4 @@ def usual_task(targets: Mapping[str, TensorSpec], classes: list[str] | None) -> 
     target = next(iter(targets.values()))
     if target.dtype != "int64":
         return "regression" if classes is None else "multi-label"
-    by_dimensions = {0: "classification", 1: "token-classification", 2: "segmentation"}
-    return by_dimensions.get(len(target.shape))
+    return TASK_OF_LABELS.get(len(target.shape))

@@ -1,8 +1,8 @@
-"""Which data sets there are, and the way from a configuration to a data set ready for use."""
+"""The way from a configuration to a data set ready for use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from pydantic import ValidationError
@@ -10,33 +10,17 @@ from torch import Tensor
 
 from ..artifacts.specs import InputSpec, Preprocessing, TensorSpec
 from ..config.data import DataConfig
+from ..config.names import DATA_SETS, IGNORED_PIXEL, load_entry
 from ..config.shift import Shift, parse_shift
 from ..errors import InputError
 from ..reporting import SILENT, Reporter
-from .arrays import read_arrays
-from .base import IGNORED_PIXEL, Dataset, Samples, Source, Split, TensorSplit, images_of, masks_of
-from .cifar10 import read_cifar10
-from .digits import read_digits
-from .image_folder import read_image_folder
+from .base import Dataset, Samples, Source, Split, TensorSplit, images_of, masks_of
 from .images import convert_channels, resize, resize_masks
 from .normalize import check_preprocessing, choose_preprocessing
 from .options import check_options, choose_augmentation
 from .prepared import PreparedSplit, Transform, hold_in_memory
 from .shifts import chosen_labels, transform_for
 from .subset import balance, choose_classes, warn_all
-from .synthetic import read_synthetic
-from .text import read_text
-from .xor import read_xor
-
-READERS: dict[str, Callable[[DataConfig, Reporter], Source]] = {
-    "digits": read_digits,
-    "cifar10": read_cifar10,
-    "image-folder": read_image_folder,
-    "arrays": read_arrays,
-    "text": read_text,
-    "xor": read_xor,
-    "synthetic": read_synthetic,
-}
 
 
 def load_dataset(
@@ -60,7 +44,7 @@ def load_dataset(
     """
     if program is not None:
         check_preprocessing(config, program)
-    source = READERS[config.name](config, reporter)
+    source: Source = load_entry(DATA_SETS[config.name], __package__)(config, reporter)
     shifts = [parse_shift(text) for text in config.shift]
     check_options(config, source, shifts)
     layout = _layout(config, source.train.samples([0]))

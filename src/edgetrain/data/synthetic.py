@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from ..config.data import DataConfig
+from ..config.names import IGNORED_PIXEL, IGNORED_TOKEN
 from ..errors import ConfigError
 from ..reporting import Reporter
-from .base import IGNORED_PIXEL, IGNORED_TOKEN, Source, TensorSplit
+from .base import Source, TensorSplit
 from .seeds import generator_for
 
 _TASKS = ("classify", "regress", "multilabel", "segment", "tokens")

@@ -12,6 +12,7 @@ from ..artifacts.specs import InputSpec
 from ..errors import EdgetrainError, InputError
 from ..models.calling import call_model
 from ..tasks.outputs import named_outputs
+from .ids import watch_vocabularies
 from .pipeline import Subject
 
 
@@ -36,24 +37,40 @@ MakeBatch = Callable[[int, int], Batch]
 
 
 def batch_maker(subject: Subject) -> MakeBatch:
-    """What makes random batches: numbers are normally distributed, ids such as every embedding has, targets
-    as the task has them for the model's outputs.
+    """What makes random batches: numbers are normally distributed, ids such as their embedding has (such as
+    every embedding has, where that isn't known), targets as the task has them for the model's outputs.
 
-    Raises (when a batch is made):
+    Raises (when a batch is made; where there are ids, at once):
         InputError: the model fails on the inputs it says it takes.
         CheckFailedError: its outputs are none that the task can be learned with.
     """
     source = subject.source
     vocabularies = [m.num_embeddings for m in subject.module.modules() if isinstance(m, nn.Embedding)]
-    vocabulary = min(vocabularies, default=2)
+    least = min(vocabularies, default=2)
+    known = _vocabularies(subject, least) if vocabularies else {}
 
     def make(draw: int, size: int) -> Batch:
         generator = torch.Generator().manual_seed(subject.settings.seed + draw)
-        inputs = {n: _random(spec, size, vocabulary, generator) for n, spec in source.inputs.items()}
+        inputs = {n: _random(spec, size, known.get(n, least), generator) for n, spec in source.inputs.items()}
         outputs = _run(subject, inputs)
         return Batch(inputs, subject.task.random_targets(outputs, source.targets, generator))
 
     return make
+
+
+def _vocabularies(subject: Subject, least: int) -> dict[str, int]:
+    """How many ids each input may hold, where it goes into an embedding.
+
+    Args:
+        least: ids that every embedding has, to find out with.
+    """
+    specs, generator = subject.source.inputs, torch.Generator().manual_seed(subject.settings.seed)
+    if not any(spec.dtype == "int64" for spec in specs.values()):
+        return {}
+    inputs = {n: _random(spec, 1, least, generator) for n, spec in specs.items()}
+    with watch_vocabularies(subject.module, inputs) as found:
+        _run(subject, inputs)
+    return found
 
 
 def _random(spec: InputSpec, size: int, vocabulary: int, generator: torch.Generator) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..artifacts.contract import BATCH, Argument, Role
@@ -17,14 +18,16 @@ from ..errors import CheckFailedError
 from ..models.calling import call_model
 from ..tasks import Task
 from ..tasks.outputs import main_output, named_outputs
-from ..upstream import make_constants, rename_tensors
+from ..upstream import rename_tensors
 from .batches import Batch
+from .ids import watch_vocabularies
 from .module_paths import MODEL
 from .pipeline import Captured, Signature, Subject
 
-_LOSS = "criterion"
 # Name and role of an argument whose shape and dtype the graph knows.
 Label = tuple[str, Role]
+# Least and most value of an input or target, and one that counts for nothing.
+Bounds = tuple[float | None, float | None, int | None]
 
 
 class LossStep(nn.Module):
@@ -37,8 +40,6 @@ class LossStep(nn.Module):
         super().__init__()
         self.model = model
         self.task = task
-        # A loss of the user's own may hold tensors, which have to be known.
-        self.criterion = getattr(task, "module", None)
         self.inputs, self.targets = list(batch.inputs), list(batch.targets)
 
     def named(self, *tensors: Tensor) -> list[tuple[Label, Tensor]]:
@@ -105,9 +106,13 @@ def capture(subject: Subject, batch: Batch) -> Captured:
     prediction = _export(predict, inputs, max_batch_size)
     with torch.no_grad():
         losses = [label for label, _ in step.named(*batch.tensors)]
-        outputs = named_outputs(call_model(model, batch.inputs))
+        with watch_vocabularies(model, batch.inputs) as vocabularies:
+            outputs = named_outputs(call_model(model, batch.inputs))
         predictions = [label for label, _ in predict.named(*inputs)]
-    bounds = task.value_bounds(outputs)
+    bounds: dict[Label, Bounds] = {
+        **{(name, "target"): task.value_bounds(outputs) for name in batch.targets},
+        **{(name, "input"): (0, count - 1, None) for name, count in vocabularies.items()},
+    }
     taken: list[Label] = [(name, "input") for name in batch.inputs]
     taken_to_train: list[Label] = [*taken, *((name, "target") for name in batch.targets)]
     return Captured(
@@ -122,15 +127,10 @@ def capture(subject: Subject, batch: Batch) -> Captured:
 
 def _export(module: nn.Module, example: tuple[Tensor, ...], max_batch_size: int) -> ExportedProgram:
     program = export_graph(module, example, max_batch_size)
-    specs = [spec for spec in program.graph_signature.input_specs if spec.target]
-    # The tensors of a loss belong to the code, not to the weights.
-    make_constants(program, [s.target for s in specs if s.target and s.target.startswith(f"{_LOSS}.")])
-    # Tensors are named as the model itself does, without the wrapper's attribute in front.
+    # Weights are named as the model itself does, without the wrapper's attribute in front.
     prefix = f"{MODEL}."
-    rename_tensors(
-        program,
-        {s.target: s.target.removeprefix(prefix) for s in specs if s.target and s.target.startswith(prefix)},
-    )
+    names = _names(program, InputKind.PARAMETER, InputKind.BUFFER)
+    rename_tensors(program, {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)})
     return program
 
 
@@ -151,7 +151,7 @@ def export_graph(
         # Fused attention has no backward kernel in the runtime; its math form is made of ops that have.
         # What can't be traced is said in the exception; the dumps of graphs beside it help nobody here.
         with sdpa_kernel(SDPBackend.MATH), contextlib.redirect_stderr(io.StringIO()):
-            return torch.export.export(
+            program = torch.export.export(
                 module, tuple(example), dynamic_shapes=_dynamic(module, example, batch), strict=strict
             )
     except Exception as error:  # torch.export raises many types, none of them shared
@@ -161,6 +161,16 @@ def export_graph(
         raise CheckFailedError(
             f"torch.export can't capture the model: {reason} (--debug shows all{hint})"
         ) from error
+    # A tensor that is a plain attribute may be called what every module has (`half`), and lowering,
+    # which registers it in a module of its own, refuses that name.
+    constants = _names(program, InputKind.CONSTANT_TENSOR)
+    rename_tensors(program, {name: "constant__" + name.replace(".", "__") for name in constants})
+    return program
+
+
+def _names(program: ExportedProgram, *kinds: InputKind) -> list[str]:
+    """Of the tensors of some kinds that a graph takes."""
+    return [s.target for s in program.graph_signature.input_specs if s.kind in kinds and s.target]
 
 
 def _dynamic(module: nn.Module, example: Sequence[Tensor], batch: Dim | None) -> tuple[object, ...] | None:
@@ -175,25 +185,23 @@ def _signature(
     program: ExportedProgram,
     taken: Iterable[Label],
     given: Iterable[Label],
-    bounds: tuple[float | None, float | None, int | None],
+    bounds: Mapping[Label, Bounds],
 ) -> Signature:
     """What a captured graph takes and gives.
 
     Args:
-        bounds: of the targets: least and most value, and one that counts for nothing.
+        bounds: of targets and ids.
     Raises:
         CheckFailedError: a length depends on the batch in another way than by being its size.
     """
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    least, most, ignored = bounds
     inputs, outputs = [], []
     for index, ((name, role), node) in enumerate(
         zip(taken, program.graph_signature.user_inputs, strict=True)
     ):
+        least, most, ignored = bounds.get((name, role), (None, None, None))
         argument = _argument(name, role, index, values[str(node)])
-        if role == "target":
-            argument = argument.model_copy(update={"least": least, "most": most, "ignored": ignored})
-        inputs.append(argument)
+        inputs.append(argument.model_copy(update={"least": least, "most": most, "ignored": ignored}))
     for index, ((name, role), node) in enumerate(
         zip(given, program.graph_signature.user_outputs, strict=True)
     ):

@@ -4,6 +4,9 @@
 
 Each is made by one function in a file of its own: `capture`, `joint`, `edge`, `lowering`, `writing`,
 `verification`. A `Recipe` says what kind of program it becomes.
+
+Graphs are handed on, not copied, since they are as large as the model: a step may rewrite those of the record
+it is given, and nobody uses that record afterwards.
 """
 
 from __future__ import annotations

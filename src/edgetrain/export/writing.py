@@ -11,7 +11,6 @@ from .. import __version__
 from ..artifacts.contract import Contract
 from ..artifacts.manifest import (
     Manifest,
-    WeightsRecord,
     file_record,
     manifest_path,
     save_manifest,
@@ -39,7 +38,7 @@ def write(lowered: Lowered, contract: Contract, subject: Subject, recipe: Recipe
         torch=torch.__version__,
         executorch=version("executorch"),
         program=file_record(program),
-        weights=WeightsRecord(**file_record(weights).model_dump()) if recipe.external else None,
+        weights=file_record(weights) if recipe.external else None,
         checkpoint=None if subject.path is None else file_record(subject.path),
         pairing=tensors_pairing(contract.tensors),
         model=source.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -71,16 +72,17 @@ def _follow(process: NativeProcess, run: Run) -> None:
     settings = run.config.finetune
     per_epoch = steps_per_epoch(-(-len(run.dataset.train) // run.batch_size), settings.accumulate)
     total = count_steps(settings.epochs, per_epoch, settings.max_steps)
-    done, losses, samples = 0, 0.0, 0
+    done, losses, counted = 0, 0.0, 0.0
     with run.reporter.progress("fine-tuning", total=total) as bar:
         for event in process.events():
             if event["event"] == "step":
-                losses += event["loss"] * event["samples"]
-                samples += event["samples"]
-                bar.advance(event["step"] - done, loss=losses / samples, lr=event["learning_rate"])
+                losses += event["loss"] * event["count"]
+                counted += event["count"]
+                mean = losses / counted if counted else math.nan
+                bar.advance(event["step"] - done, loss=mean, lr=event["learning_rate"])
                 done = event["step"]
             elif event["event"] == "epoch":
-                losses, samples = 0.0, 0
+                losses, counted = 0.0, 0.0
                 _add_epoch(run, EpochRecord.model_validate({k: v for k, v in event.items() if k != "event"}))
             elif event["event"] == "result":
                 run.history.threads = event["threads"]

@@ -41,23 +41,27 @@ class Stepper:
     def forward_backward(self, batches: Sequence[tuple[Tensors, Tensors]]) -> list[Outcome]:
         """Forward and backward of the batches (inputs and targets) that make one step.
 
-        The loss is a mean over samples, and so is the step's gradient: each batch counts by its size.
+        The step's gradient is that of the mean loss over all of them: each batch counts by what its own loss
+        is a mean over, such as samples, or labels that aren't ignored. Where nothing counts it is 0.
         """
         if len(batches) == 1:
             outcome = self._session.train(*batches[0])
             self.gradients = self._session.gradients
             return [outcome]
-        outcomes, total = [], 0
+        outcomes, total = [], 0.0
+        counted = self._session.contract.metrics[0].bottom
         self.gradients = {}
         for inputs, targets in batches:
-            outcomes.append(self._session.train(inputs, targets))
-            size = len(next(iter(inputs.values())))
-            total += size
+            outcome = self._session.train(inputs, targets)
+            outcomes.append(outcome)
+            count = outcome.sums[counted].item()
+            total += count
             for name, gradient in self._session.gradients.items():
-                share = gradient * size
+                share = gradient * count
                 self.gradients[name] = self.gradients[name].add_(share) if name in self.gradients else share
-        for gradient in self.gradients.values():
-            gradient.div_(total)
+        if total:
+            for gradient in self.gradients.values():
+                gradient.div_(total)
         return outcomes
 
     def update(self, lr: float) -> None:

@@ -1,6 +1,6 @@
 """What a model learns: loss, predictions, metrics and checks of targets, one file for each task.
 
-To add one: write `tasks/NAME.py` with a subclass of `Task` and add a line to `registry.py`.
+To add one: write `tasks/NAME.py` with a subclass of `Task` and add a line to `TASKS` of `config/names.py`.
 """
 
 from .base import Task

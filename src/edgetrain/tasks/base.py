@@ -33,7 +33,6 @@ class Task(ABC):
             their place.
         metrics: besides the loss.
         best: names of the metrics that decide which weights are best, the most important first.
-        target_dims: dimensions of a batch of targets; None for any.
         usual_ignored: class of targets that counts for nothing, where nobody names one; None where all count.
         own_loss: the user's own, in place of one of `losses`.
     """
@@ -42,7 +41,6 @@ class Task(ABC):
     losses: ClassVar[tuple[str, ...]]
     metrics: ClassVar[tuple[Metric, ...]] = ()
     best: ClassVar[tuple[str, ...]] = (LOSS.name,)
-    target_dims: ClassVar[int | None] = None
     usual_ignored: ClassVar[int | None] = None
 
     def __init__(self, spec: TaskSpec) -> None:

@@ -20,7 +20,6 @@ class Classification(Task):
 
     name = "classification"
     losses = ("cross_entropy",)
-    target_dims = 1
     metrics = (Metric(name="accuracy", top="correct", bottom=COUNT, better="higher", is_share=True),)
     best = ("accuracy", LOSS.name)
 

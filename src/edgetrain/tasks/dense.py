@@ -53,12 +53,11 @@ class DenseTask(Task):
         return right * is_valid(target, self.spec.ignore_index)
 
     def check_targets(self, targets: Tensors, where: str = "") -> None:
-        assert self.target_dims is not None
         check_labels(
             only_target(targets),
             None if self.spec.classes is None else len(self.spec.classes),
             where,
-            dims=(self.target_dims, self.layout),
+            dims=(self.output_dims - 1, self.layout),
             learner=f"the task {self.name}",
             ignored=self.spec.ignore_index,
         )

@@ -55,10 +55,11 @@ def check_labels(
         InputError: naming the first sample that doesn't fit.
     """
     if labels.dtype != torch.int64:
-        dtype, others = str(labels.dtype).removeprefix("torch."), f"{', '.join(LOSSES[1:-1])} or {LOSSES[-1]}"
+        dtype = str(labels.dtype).removeprefix("torch.")
+        *others, last = (name for name in LOSSES if name != "cross_entropy")
         raise InputError(
-            f"{learner} needs class labels (int64), the data's targets are {dtype}; use --loss {others}, or "
-            "store the targets as integers"
+            f"{learner} needs class labels (int64), the data's targets are {dtype}; use --loss "
+            f"{', '.join(others)} or {last}, or store the targets as integers"
         )
     if labels.dim() != dims[0]:
         raise InputError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from ..config.names import LOSSES
 from ..errors import InputError, UsageError
 from .base import Task, Tensors, only_target
 from .labels import batch_shape
@@ -19,8 +18,8 @@ class NumberTask(Task):
         if values.dtype != torch.float32:
             dtype = str(values.dtype).removeprefix("torch.")
             raise InputError(
-                f"{self.spec.loss} needs float32 targets, the data's are {dtype}; use --loss {LOSSES[0]} for "
-                "class labels, or store the targets as float32"
+                f"{self.spec.loss} needs float32 targets, the data's are {dtype}; use --loss cross_entropy "
+                "for class labels, or store the targets as float32"
             )
         finite = torch.isfinite(values)
         if not bool(finite.all()):

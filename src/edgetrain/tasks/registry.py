@@ -1,4 +1,4 @@
-"""The list of tasks, and the choice among them."""
+"""Tasks by name, and the choice among them."""
 
 from __future__ import annotations
 
@@ -8,29 +8,20 @@ from torch import Tensor
 
 from ..artifacts.specs import TaskSpec
 from ..config.model import LossConfig, TaskConfig
+from ..config.names import TASK_OF_LABELS, TASKS, load_entry
 from ..errors import InputError, UsageError
 from ..factories import NOTHING, Trusted, is_factory
 from .base import Task
-from .classification import Classification
 from .custom import Custom
-from .multi_label import MultiLabel
-from .next_token import NextToken
-from .regression import Regression
-from .segmentation import Segmentation
-from .token_classification import TokenClassification
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task
-    for task in (
-        Classification,
-        MultiLabel,
-        Regression,
-        Segmentation,
-        TokenClassification,
-        NextToken,
-        Custom,
-    )
-}
+
+def find_task(name: str) -> type[Task]:
+    """The task of that name: one of the table, or `custom`, which stands for a loss of one's own.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return Custom if name == Custom.name else load_entry(TASKS[name], __package__)
 
 
 def make_task(spec: TaskSpec, trusted: Trusted = NOTHING, *, source: str = "the configuration") -> Task:
@@ -65,7 +56,7 @@ def make_task_for_checks(spec: TaskSpec, *, source: str) -> Task:
 
 
 def _kind(spec: TaskSpec, source: str) -> type[Task]:
-    kind = TASKS.get(spec.name)
+    kind = find_task(spec.name) if spec.name in (*TASKS, Custom.name) else None
     if kind is None or not (is_factory(spec.loss) or spec.loss in kind.losses):
         raise InputError(
             f"{source} has the task {spec.name} with the loss {spec.loss}, which is unknown here"
@@ -96,7 +87,7 @@ def choose_task(
     name: str = task.name
     if name == "auto":
         name = Custom.name if own else _infer(loss, targets, usual)
-    kind = TASKS[name]
+    kind = find_task(name)
     if loss.ignore_index is not None and kind.usual_ignored is None:
         raise UsageError(f"the task {name} has no labels to ignore; leave out --ignore-index")
     if not own and loss.name not in kind.losses:
@@ -125,10 +116,10 @@ def _ignored(kind: type[Task], chosen: int | None, found: int | None) -> int | N
 
 
 def _infer(loss: LossConfig, targets: Mapping[str, Tensor] | None, usual: str | None) -> str:
-    """The data's own task, unless a loss was chosen that doesn't fit it; else the first that fits the loss
-    and the targets' dimensions."""
-    fitting = [name for name, kind in TASKS.items() if loss.name in kind.losses]
+    """The data's own task, unless a loss was chosen that doesn't fit it; else the usual one for the targets'
+    dimensions, or the first, among those that fit the loss."""
+    fitting = [name for name in TASKS if loss.name in find_task(name).losses]
     if usual in (fitting if "name" in loss.model_fields_set else TASKS):
         return str(usual)
-    dims = {tensor.dim() for tensor in (targets or {}).values()}
-    return next((name for name in fitting if TASKS[name].target_dims in dims), fitting[0])
+    by_dims = [TASK_OF_LABELS.get(column.dim() - 1) for column in (targets or {}).values()]
+    return next((name for name in by_dims if name in fitting), None) or fitting[0]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..artifacts.contract import Metric
+from ..config.names import IGNORED_PIXEL
 from .base import COUNT, LOSS
 from .dense import DenseTask
 from .labels import is_valid
@@ -19,8 +20,8 @@ class Segmentation(DenseTask):
     """
 
     name = "segmentation"
-    class_dim, output_dims, target_dims = 1, 4, 3
-    usual_ignored = 255
+    class_dim, output_dims = 1, 4
+    usual_ignored = IGNORED_PIXEL
     prediction = "mask"
     layout = "one label per pixel, [N, H, W]"
     metrics = (

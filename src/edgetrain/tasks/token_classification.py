@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ..artifacts.contract import Metric
+from ..config.names import IGNORED_TOKEN
 from .base import COUNT, LOSS
 from .dense import DenseTask
 
@@ -15,8 +16,8 @@ class TokenClassification(DenseTask):
     """Outputs float32 [B, T, K], targets int64 [B, T]."""
 
     name = "token-classification"
-    class_dim, output_dims, target_dims = -1, 3, 2
-    usual_ignored = -100
+    class_dim, output_dims = -1, 3
+    usual_ignored = IGNORED_TOKEN
     prediction = "classes"
     layout = "one label per token, [N, T]"
     metrics: ClassVar[tuple[Metric, ...]] = (

@@ -61,6 +61,7 @@ struct TensorRecord {
   std::vector<int64_t> shape;
   int8_t dtype = 0;
   Update update = Update::kNone;         ///< who changes it: the optimizer, a method as it runs, or nobody
+  bool is_part = false;                  ///< it is only some rows of a parameter, which nothing here trains
   std::optional<uint64_t> arena_offset;  ///< where a changing one lies in the weights' arena [bytes]
 };
 

@@ -18,8 +18,9 @@ namespace dtype {
 constexpr int8_t kUInt8 = 0, kInt64 = 4, kFloat32 = 6;
 }
 
-/// Entries of ours that are no tensors begin like this.
-constexpr char kReserved[] = "edgetrain.";
+/// Entries that are no tensors: what the weights of a file are, and where a run stands. Others are refused:
+/// one could be the digest's, its name damaged.
+constexpr char kContentsKey[] = "edgetrain.contents", kStateKey[] = "edgetrain.state";
 /// The entry that holds the SHA-256 of a file, computed with these 32 bytes taken as zeros.
 constexpr char kDigestKey[] = "edgetrain.sha256";
 

@@ -12,7 +12,8 @@ namespace edgetrain {
 struct StepRecord {
   uint64_t step = 0;  ///< 1 for the first
   uint64_t of = 0;    ///< steps of the whole run
-  double loss = 0;
+  double loss = 0;    ///< mean over what counts in its batches
+  double count = 0;   ///< how much that is: samples, or labels that aren't ignored
   double learning_rate = 0;
   uint64_t samples = 0;
   double time_s = 0;

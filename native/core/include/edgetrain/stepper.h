@@ -12,7 +12,8 @@ namespace edgetrain {
 
 /// What one step computed.
 struct StepResult {
-  double loss = 0;  ///< mean over its samples
+  double loss = 0;   ///< mean over what counts in all its batches
+  double count = 0;  ///< how much that is: samples, or labels that aren't ignored
   Meter meter;
 };
 
@@ -39,7 +40,7 @@ class Stepper {
   BatchLoader& batches_;
   Optimizer optimizer_;
   std::vector<Parameter> parameters_;     // their gradients are those of the whole step
-  std::vector<std::vector<float>> sums_;  // gradients of several batches, times their sizes
+  std::vector<std::vector<float>> sums_;  // gradients of several batches, times their counts
   double seconds_ = 0;
 };
 

@@ -1,0 +1,25 @@
+"""The command line of an edgetrain that has the additions of this folder: the one line that each takes."""
+
+from __future__ import annotations
+
+import sys
+
+from edgetrain.config import names
+
+
+def main() -> int:
+    """Runs the command line of this process and returns its exit code."""
+    # Before the configuration, which takes its choices from these tables, is loaded.
+    names.DATA_SETS["line"] = "extending.line:read_line"
+    names.TASKS["closeness"] = "extending.closeness:Closeness"
+
+    from edgetrain.cli import app
+    from edgetrain.export import steps
+    from extending.products_of_squares import products_of_squares
+
+    steps.STEPS = (steps.Choice(products_of_squares), *steps.STEPS)
+    return app.main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
