@@ -41,7 +41,7 @@ def test_manifest_round_trip(digits: Any, tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda d: d.pop("contract"), "contract: Field required"),
-        (lambda d: d.update(schema_version=1), "schema_version"),
+        (lambda d: d.update(schema_version=1), "it has the schema 1, read is 2"),
         (lambda d: d.update(extra=1), "extra"),
         (lambda d: d["contract"]["tensors"][0].update(kind="king"), r"contract\.tensors\.0\.kind"),
     ],

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -219,6 +220,20 @@ def test_misfit_is_found_before_the_first_step(
     with pytest.raises(error, match=message):
         train(small(**sections), tmp_path / "m.pth")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_that_the_model_does_not_know(tmp_path: Path, small: Make) -> None:
+    """In a batch that the probe of the outputs doesn't see."""
+    ids = np.random.default_rng(0).integers(0, 9, (60, 6))
+    ids[50, 2] = 12
+    np.savez(tmp_path / "d.npz", inputs=ids, targets=ids % 2)
+    model = {"name": "text_transformer", "args": {"vocabulary": 9, "tied": False, "width": 8, "heads": 2}}
+    config = TrainCommand.model_validate(
+        {"data": {"name": "arrays", "root": tmp_path / "d.npz"}, "model": model, "train": {"device": "cpu"}}
+    )
+    with pytest.raises(InputError, match=r"sample \d+ has the id 12 in inputs, the model takes 0 to 8"):
+        train(config, tmp_path / "m.pth")
+    assert not (tmp_path / "m.pth").exists()
 
 
 def test_batch_norm_on_one_sample(tmp_path: Path, small: Make) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -37,6 +37,11 @@ class AugmentationRecord(_Record):
     masks: dict[str, int] = Field(default_factory=dict)
 
 
+def _require_head(schema: dict[str, Any]) -> None:
+    """Whoever writes a job says what it is."""
+    schema["required"] = ["schema_version", "kind", *schema["required"]]
+
+
 class Job(_Record):
     """The whole job. Paths are relative to the folder of the job's file.
 
@@ -48,6 +53,8 @@ class Job(_Record):
         preprocessing: of inputs by name, for programs without a manifest.
         log_steps: report each step.
     """
+
+    model_config = ConfigDict(json_schema_extra=_require_head)
 
     schema_version: Literal[1] = SCHEMA_VERSION
     kind: Literal["edgetrain.job"] = KIND

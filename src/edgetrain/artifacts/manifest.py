@@ -127,6 +127,11 @@ def load_manifest(path: Path) -> Manifest:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
+        if where == "schema_version":
+            raise InputError(
+                f"{path} is no manifest of this edgetrain (it has the schema {problem['input']!r}, read is "
+                f"{SCHEMA_VERSION}); export again"
+            ) from error
         raise InputError(
             f"{path} is no manifest of this edgetrain ({where}: {problem['msg']}); export again"
         ) from error
@@ -153,7 +158,7 @@ def check_file(path: Path, record: FileRecord) -> None:
         InputError: missing, cut short, or changed.
     """
     if not path.is_file():
-        raise InputError(f"{path} does not exist")
+        raise InputError(f"{path} does not exist; copy or export it again")
     size = path.stat().st_size
     if size != record.bytes:
         raise InputError(

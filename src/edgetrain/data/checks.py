@@ -53,11 +53,12 @@ def check_fits(
         _check_class_order(dataset.classes, list(classes))
 
 
-def check_ids(dataset: Dataset, bounds: Mapping[str, tuple[int, int]]) -> None:
-    """Checks the ids of both splits, whose inputs are those that a program takes.
+def check_ids(dataset: Dataset, bounds: Mapping[str, tuple[int, int]], what: str = "program") -> None:
+    """Checks the ids of both splits, whose inputs are those that a model or program takes.
 
     Args:
         bounds: least and most id, by input.
+        what: takes them, for the message.
     Raises:
         InputError: one is outside; says what to do.
     """
@@ -71,7 +72,7 @@ def check_ids(dataset: Dataset, bounds: Mapping[str, tuple[int, int]]) -> None:
                 if len(bad):
                     raise InputError(
                         f"{where} sample {first + int(bad[0, 0])} has the id {int(ids[tuple(bad[0])])} in "
-                        f"{name}, the program takes {least} to {most}; use other data, or a model with a "
+                        f"{name}, the {what} takes {least} to {most}; use other data, or a model with a "
                         "larger vocabulary"
                     )
 

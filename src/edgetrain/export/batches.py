@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ..artifacts.specs import InputSpec
 from ..errors import EdgetrainError, InputError
 from ..models.calling import call_model
+from ..models.vocabularies import watch_vocabularies
 from ..tasks.outputs import named_outputs
-from .ids import watch_vocabularies
 from .pipeline import Subject
 
 

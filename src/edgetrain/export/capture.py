@@ -16,11 +16,11 @@ from ..artifacts.contract import BATCH, Argument, Role
 from ..engine.modes import set_training_mode
 from ..errors import CheckFailedError
 from ..models.calling import call_model
+from ..models.vocabularies import watch_vocabularies
 from ..tasks import Task
 from ..tasks.outputs import main_output, named_outputs
 from ..upstream import rename_tensors
 from .batches import Batch
-from .ids import watch_vocabularies
 from .module_paths import MODEL
 from .pipeline import Captured, Signature, Subject
 

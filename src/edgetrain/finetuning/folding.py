@@ -9,10 +9,12 @@ from torch import Tensor
 from ..artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ..artifacts.manifest import Manifest, check_file, file_record, load_manifest, manifest_path
 from ..artifacts.program import Program
+from ..artifacts.run_state import load_run
 from ..errors import InputError
 from ..factories import Trusted
 from ..models.trusted import CONVERTED, build_trusted_model
 from ..runtimes.fitting import targets_of
+from .outputs import state_path
 from .run import Run
 
 
@@ -70,8 +72,9 @@ def find_source(program: Program, given: Path | None, trusted: Trusted) -> dict[
 def fold_back(run: Run, source: dict[str, Tensor], path: Path) -> None:
     """Writes the checkpoint: tuned tensors under all their names, the others as in `source`."""
     manifest = run.program.manifest
-    tuned = run.load_tuned()
-    by_name = _by_name(tuned, tuned.tensors())
+    # The state has the very weights; a delta may miss them in the last bit.
+    tuned = load_run(state_path(run.output)).weights
+    by_name = _by_name(run.program, {**run.program.tensors(), **tuned})
     save_checkpoint(
         path,
         Checkpoint(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..artifacts.history import History, save_history
-from ..artifacts.program import Program, load_program
+from ..artifacts.program import Program
 from ..config.stages import FinetuneCommand
 from ..data import Dataset
 from ..factories import Trusted
@@ -44,9 +44,3 @@ class Run:
     def save_history(self) -> None:
         """Writes the history beside the output."""
         save_history(history_path(self.output), self.history)
-
-    def load_tuned(self) -> Program:
-        """The program with the weights the run has written."""
-        if self.program.weights is None:
-            return load_program(self.output)
-        return load_program(self.program.path, self.output)

@@ -128,7 +128,7 @@ def _train(
 
     learner = _make_learner(config, task, world, found)
     loader, validation = _make_loaders(config, dataset, world)
-    check_outputs(learner, next(iter(_probe_loader(dataset).epoch(0))), task, outputs)
+    check_outputs(learner, next(iter(_probe_loader(dataset).epoch(0))), dataset, task, outputs)
 
     state = RunState()
     if found is not None:

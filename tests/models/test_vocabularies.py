@@ -11,8 +11,8 @@ from edgetrain.config.model import ModelConfig
 from edgetrain.config.stages import ExportCommand
 from edgetrain.export.batches import batch_maker
 from edgetrain.export.capture import capture
-from edgetrain.export.ids import watch_vocabularies
 from edgetrain.export.pipeline import Subject
+from edgetrain.models.vocabularies import watch_vocabularies
 from edgetrain.tasks import make_task
 
 
