@@ -97,7 +97,6 @@ def test_full_disk_under_a_checkpoint(tmp_path: Path, left: int) -> None:
             ModelConfig(name="mlp"),
             {"w": torch.ones(10_000)},
             {"inputs": InputSpec(shape=(3,))},
-            None,
             TaskSpec(name="classification", loss="cross_entropy"),
         )
         with pytest.raises(EdgetrainError, match=r"can't write .*model\.pth: No space left on device"):

@@ -77,9 +77,9 @@ def test_changes_to_other_weights(partly: Program, tmp_path: Path) -> None:
     partly.save(other, _tuned(partly))
     with pytest.raises(InputError, match="differs from what its manifest describes"):
         load_program(partly.path, path)
-    from edgetrain.artifacts.manifest import WeightsRecord, file_record, manifest_path
+    from edgetrain.artifacts.manifest import file_record, manifest_path
 
-    record = WeightsRecord(**file_record(other).model_dump())
+    record = file_record(other)
     save_manifest(manifest_path(partly.path), manifest.model_copy(update={"weights": record}))
     with pytest.raises(InputError, match=r"t\.ptd goes with other weights than model\.ptd"):
         load_program(partly.path, path)

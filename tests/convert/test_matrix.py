@@ -94,6 +94,7 @@ def test_one_model_from_pt_and_from_ptl(convert_model: Callable[..., Any]) -> No
     inputs = example("Seizures", batch=1)
     outputs = []
     for kind in ("checkpoint", "mobile"):
-        program = convert_model(kind, "Seizures").outputs[0]
-        outputs.append(InferenceProgram(program).run(inputs)[0].clone())
+        # Outputs lie in the program's memory, so that it has to be there until they are copied.
+        program = InferenceProgram(convert_model(kind, "Seizures").outputs[0])
+        outputs.append(program.run(inputs)[0].clone())
     assert torch.equal(*outputs)
