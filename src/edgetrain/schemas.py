@@ -23,6 +23,7 @@ def make_schemas() -> dict[str, str]:
     from .artifacts.manifest import Manifest
     from .artifacts.packed import PackedDataset
     from .bench.report import BenchReport
+    from .config.update_rules import UpdateRules
 
     files: dict[str, type[BaseModel]] = {
         "manifest": Manifest,
@@ -30,6 +31,7 @@ def make_schemas() -> dict[str, str]:
         "job": Job,
         "bench": BenchReport,
         "packed-data": PackedDataset,
+        "update-rules": UpdateRules,
     }
     schemas = {"configuration": _configuration()}
     schemas |= {name: model.model_json_schema() for name, model in files.items()}

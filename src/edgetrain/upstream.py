@@ -97,6 +97,11 @@ def is_mutable(target: Any) -> bool:
     return schema is not None and bool(schema.is_mutable)
 
 
+def returns_alias(target: Any) -> bool:
+    """Whether an operator's result lies in an argument's memory: `alias_info` of its `_schema.returns`."""
+    return any(value.alias_info is not None for value in target._schema.returns)
+
+
 def schema_arguments(target: Any) -> list[Any]:
     """An ATen operator's arguments, with name, type and what is written: its `_schema.arguments`."""
     return list(target._schema.arguments)
@@ -164,12 +169,16 @@ def _first_traces() -> Iterator[list[GraphModule]]:
 
 def _copy_origins(first: GraphModule, second: GraphModule) -> None:
     """Tells the nodes of a second trace what those of the first know. It has the same calls in the same
-    order, apart from a few that nothing needs."""
-    known = [node for node in first.graph.nodes if node.op == "call_function"]
+    order, apart from a few that nothing needs, and lengths, which it asks for at other times."""
+    import torch
+
+    def calls(graph_module: GraphModule) -> list[Node]:
+        nodes = (node for node in graph_module.graph.nodes if node.op == "call_function")
+        return [node for node in nodes if not isinstance(node.meta.get("val"), torch.SymInt)]
+
+    known = calls(first)
     at = 0
-    for node in second.graph.nodes:
-        if node.op != "call_function":
-            continue
+    for node in calls(second):
         match = next((i for i in range(at, len(known)) if known[i].target is node.target), None)
         if match is None:
             continue
@@ -177,6 +186,35 @@ def _copy_origins(first: GraphModule, second: GraphModule) -> None:
         for key in (MODULE_STACK, OPERATION):
             if key in known[match].meta:
                 node.meta[key] = known[match].meta[key]
+
+
+def new_program(source: ExportedProgram, graph: Any, signature: Any) -> ExportedProgram:
+    """A program of some nodes of another: `ExportedProgram(...)` with the tensors that its signature names,
+    the other's `_verifiers`, and the nesting of its inputs and outputs as `torch.utils._pytree` has it."""
+    from torch.export import ExportedProgram, ModuleCallEntry, ModuleCallSignature
+    from torch.export.graph_signature import InputKind, OutputKind
+    from torch.utils import _pytree
+
+    inputs = [spec for spec in signature.input_specs if spec.kind is InputKind.USER_INPUT]
+    outputs = [spec for spec in signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
+    call = ModuleCallSignature(
+        inputs=[],
+        outputs=[],
+        in_spec=_pytree.tree_structure((tuple(0 for _ in inputs), {})),
+        out_spec=_pytree.tree_structure(tuple(0 for _ in outputs)),
+        forward_arg_names=[spec.arg.name for spec in inputs],
+    )
+    kept = {spec.target for spec in signature.input_specs}
+    return ExportedProgram(
+        root=source.graph_module,
+        graph=graph,
+        graph_signature=signature,
+        state_dict={name: tensor for name, tensor in source.state_dict.items() if name in kept},
+        range_constraints=source.range_constraints,
+        module_call_graph=[ModuleCallEntry(fqn="", signature=call)],
+        constants={name: value for name, value in source.constants.items() if name in kept},
+        verifiers=source._verifiers,
+    )
 
 
 def rename_tensors(program: ExportedProgram, names: Mapping[str, str]) -> None:
@@ -234,6 +272,15 @@ def edge_operators() -> Any:
     return ops.edge
 
 
+def scalar_operators() -> dict[str, Any]:
+    """What the runtime computes with numbers that are no tensors, by the name of the operation:
+    `exir.dialects._ops.ops.backend.executorch_prim`."""
+    from executorch.exir.dialects._ops import ops
+
+    prim = ops.backend.executorch_prim
+    return {name: getattr(prim, name).Scalar for name in ("mul", "sub", "truediv")}
+
+
 def edge_settings(kept: Sequence[Any] = ()) -> Any:
     """Settings for `to_edge` that check no validity, which knows no joint graphs (`_check_ir_validity`).
 
@@ -243,6 +290,14 @@ def edge_settings(kept: Sequence[Any] = ()) -> Any:
     from executorch.exir import EdgeCompileConfig
 
     return EdgeCompileConfig(_check_ir_validity=False, preserve_ops=list(kept))
+
+
+def merged_managers(*managers: Any) -> Any:
+    """One manager of the methods of several: `EdgeProgramManager(...)`, not to be "called directly"."""
+    from executorch.exir import EdgeProgramManager
+
+    programs = {name: m.exported_program(name) for m in managers for name in m.methods}
+    return EdgeProgramManager(programs, compile_config=managers[0].compile_config)
 
 
 def edge_operator_names(node: Node) -> tuple[str, str | None] | None:
@@ -259,6 +314,46 @@ def edge_operator_names(node: Node) -> tuple[str, str | None] | None:
     except RuntimeError:
         return name, None
     return name, f"{out.name}.{out.overload_name}" if out.overload_name else str(out.name)
+
+
+def draws_random_numbers(node: Node) -> bool:
+    """Whether a node of any dialect draws from a random generator: the tag `nondeterministic_seeded` among an
+    operator's `tags`, that of an edge operator's `_op`."""
+    import torch
+
+    operator = getattr(node.target, "_op", node.target)
+    return torch.Tag.nondeterministic_seeded in getattr(operator, "tags", ())
+
+
+# --- executorch: memory planning ---------------------------------------------------------------------------
+
+
+def storage_of(spec: Any) -> tuple[Any, int]:
+    """The tensor spec whose memory a tensor lies in, and how many bytes behind its start: through the views
+    of `exir.passes.replace_view_copy_with_view_pass` (`_ViewSpec._base`) and through `storage_base`."""
+    from executorch.exir.passes.replace_view_copy_with_view_pass import _ViewSpec
+
+    offset = 0
+    while True:
+        if isinstance(spec, _ViewSpec):
+            spec = spec._base
+        elif spec.storage_base is not None:
+            offset += spec.storage_base_offset
+            spec = spec.storage_base
+        else:
+            return spec, offset
+
+
+def lie_in(node: Node, spec: Any) -> None:
+    """Gives a node's result, views of it included, the memory of another tensor: its `meta["spec"]`, and the
+    `_base` of their `_ViewSpec`. Before memory planning, of operators with one result."""
+    from executorch.exir import memory
+
+    node.meta["spec"] = spec
+    node.meta.pop(IN_PLACE_OF, None)
+    for user in node.users:
+        if user.target is memory.view:
+            user.meta["spec"]._base = spec
 
 
 # --- executorch: files -------------------------------------------------------------------------------------

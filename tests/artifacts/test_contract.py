@@ -64,6 +64,25 @@ def test_a_parameter_updated_in_the_graph_is_trained_too() -> None:
     assert Contract.model_validate(_contract(tensors=tensors)).trainable == ["w", "fixed"]
 
 
+def test_a_program_with_an_optimizer_of_its_own() -> None:
+    """What the optimizer keeps is none of the model's tensors; gradients have a method of their own."""
+    plain = Contract.model_validate(_contract())
+    assert (plain.gradient_method, plain.states, plain.optimizer) == ("train", [], None)
+    state = {"name": "optimizer.first/w", "kind": "optimizer_state", "shape": [2], "dtype": "float32"}
+    changes: dict[str, Any] = {"optimizer": {"name": "sgd"}, "splits_batches": True}
+    changes["tensors"] = [*_contract()["tensors"], {**state, "update": "graph"}]
+    train = _contract()["methods"]["train"]
+    updating = {**train, "outputs": train["outputs"][:3]}
+    both = {"train": updating, "gradients": train}
+    contract = Contract.model_validate(_contract(methods=both, **changes))
+    assert contract.gradient_method == "gradients"
+    assert [tensor.name for tensor in contract.states] == ["optimizer.first/w"]
+    assert [tensor.name for tensor in contract.stored] == ["w", "mean", "fixed"]
+    assert [tensor.name for tensor in contract.changing] == ["w", "mean"]
+    alone = Contract.model_validate(_contract(methods={"train": updating}, **changes))
+    assert alone.gradient_method is None
+
+
 def _broken(what: str) -> dict[str, Any]:
     contract = _contract()
     train = contract["methods"]["train"]
@@ -91,7 +110,7 @@ def _broken(what: str) -> dict[str, Any]:
         ("tensor", "train has an argument of v, which is no tensor of the program"),
         ("dimension", "train has an argument with the unknown dimension time"),
         ("batch", "it has no batch dimension"),
-        ("optimizer", "w has a gradient, but no optimizer"),
+        ("optimizer", "w has a gradient, but nothing changes it"),
         ("best", "accuracy is no metric"),
         ("role", "Input should be 'input'"),
     ],

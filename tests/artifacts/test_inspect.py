@@ -30,10 +30,16 @@ def test_every_kind(digits_program: Any, inline_program: Any, tmp_path: Path) ->
     ]
     train = program["methods"]["train"]
     assert train["outputs"][0] == "loss [] float32 (loss)"
-    assert (train["gradients"], train["parameters"]) == (8, 8)
+    assert (train["parameters"], train["optimizer_states"]) == (8, 8)
+    assert (program["methods"]["gradients"]["gradients"], program["splits_batches"]) == (8, False)
+    assert program["optimizer"] == {
+        "name": "sgd", "momentum": 0.9, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0
+    }  # fmt: skip
     assert [metric["name"] for metric in program["metrics"]] == ["loss", "accuracy"]
     assert program["dimensions"]["batch"] == {"least": 1, "most": 32}
-    names = {tensor["name"] for tensor in program["tensors"]}
+    stored = [tensor for tensor in program["tensors"] if tensor["kind"] != "optimizer_state"]
+    names = {tensor["name"] for tensor in stored}
+    assert len(program["tensors"]) == len(stored) + 8
     manifest = describe(digits_program.manifest)
     assert manifest["kind"] == "edgetrain manifest"
     assert {k: v for k, v in manifest.items() if k != "kind"} == {
@@ -48,9 +54,7 @@ def test_every_kind(digits_program: Any, inline_program: Any, tmp_path: Path) ->
     assert checkpoint["kind"] == "edgetrain.checkpoint"
     assert not checkpoint["resumable"]
     assert describe(digits_program.checkpoint.with_name("model.last.pth"))["resumable"]
-    assert checkpoint["parameters"] == sum(
-        int(np.prod(t["shape"])) for t in program["tensors"] if t["update"] == "optimizer"
-    )
+    assert checkpoint["parameters"] == sum(int(np.prod(t["shape"])) for t in stored if t["update"] == "graph")
     history = describe(digits_program.checkpoint.with_name("model.history.json"))
     assert (history["kind"], history["runtime"]) == ("edgetrain history", "torch")
     assert describe(inline_program.program)["weights"] is None

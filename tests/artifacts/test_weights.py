@@ -18,12 +18,12 @@ from edgetrain.errors import InputError, UsageError
 def partly(digits: Any) -> Program:
     """A program that trains its last layer only."""
     manifest = load_manifest(digits.manifest)
-    for tensor in manifest.contract.tensors:
+    for tensor in manifest.contract.stored:
         if not tensor.name.startswith("classifier.2"):
             tensor.update = "none"
-    train = manifest.contract.methods["train"]
-    kept = [a for a in train.outputs if a.role != "gradient" or str(a.tensor).startswith("classifier.2")]
-    train.outputs = [a.model_copy(update={"index": i}) for i, a in enumerate(kept)]
+    for method in manifest.contract.methods.values():
+        kept = [a for a in method.outputs if a.tensor is None or str(a.tensor).startswith("classifier.2")]
+        method.outputs = [a.model_copy(update={"index": i}) for i, a in enumerate(kept)]
     save_manifest(digits.manifest, manifest)
     return load_program(digits.program)
 

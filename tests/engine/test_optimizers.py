@@ -9,6 +9,7 @@ from edgetrain.engine.optimizers import (
     Moments,
     check_groups,
     clip_gradients,
+    hyperparameters,
     make_optimizer,
     moments_of,
     restore_moments,
@@ -134,3 +135,17 @@ def test_nothing_is_learned_before_the_first_step() -> None:
     optimizer = make_optimizer(config, parameters.items())
     restore_moments(config, optimizer, parameters, Moments())
     assert moments_of(config, optimizer, parameters, 0) == Moments()
+
+
+def test_what_changes_from_step_to_step() -> None:
+    def told(step: int, **settings: Any) -> dict[str, float]:
+        return hyperparameters(OptimizerConfig.model_validate(settings), step, 0.1)
+
+    assert told(1) == told(2, momentum=0, dampening=0.5) == {"learning_rate": 0.1}
+    assert told(1, dampening=0.25) == {"learning_rate": 0.1, "gradient_share": 1.0}
+    assert told(2, dampening=0.25) == {"learning_rate": 0.1, "gradient_share": 0.75}
+    assert told(2, name="adam", beta1=0.5, beta2=0.75) == {
+        "learning_rate": 0.1,
+        "bias_correction1": 0.75,
+        "bias_correction2": 1 - 0.75**2,
+    }

@@ -11,6 +11,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..config.optimizer import OptimizerConfig
+from .memory import MemoryRecord
+
 Role = Literal[
     "input",
     "target",
@@ -24,7 +27,11 @@ Role = Literal[
     "buffer",
     "optimizer_state",
 ]
+# Who changes a tensor: an optimizer outside the program, a method as it runs, or nobody.
+Update = Literal["optimizer", "graph", "none"]
 BATCH = "batch"
+# The method of the layers before the first that is trained, where these are one of their own.
+BACKBONE = "backbone"
 
 
 class _Record(BaseModel):
@@ -68,12 +75,18 @@ class Argument(_Record):
 
 
 class Method(_Record):
-    """One method. `arena_bytes`: planned memory for activations, then for the shared mutable weights."""
+    """One method.
+
+    Attributes:
+        arena_bytes: planned memory for activations, then for the shared mutable weights.
+        memory: what the activations are; runtimes need no such knowledge.
+    """
 
     inputs: list[Argument]
     outputs: list[Argument]
     arena_bytes: list[int]
     operators: list[str]
+    memory: MemoryRecord | None = None
 
     def taken(self, role: Role) -> list[Argument]:
         """Its inputs of a role, in order."""
@@ -104,7 +117,8 @@ class TensorRecord(_Record):
     """One parameter, buffer or optimizer state.
 
     Attributes:
-        update: who changes it: the optimizer outside the program, a method as it runs, or nobody.
+        update: who changes it: an optimizer outside the program, a method as it runs (one that returns
+            gradients may stand beside that), or nobody.
         of: the part of an original parameter it is; None: the whole one of its own name.
         aliases: other names of the same tensor in the model (tied weights).
         arena_offset: where a changing one lies in the weights' arena [bytes].
@@ -115,7 +129,7 @@ class TensorRecord(_Record):
     kind: Literal["parameter", "buffer", "optimizer_state"]
     shape: list[int]
     dtype: str
-    update: Literal["optimizer", "graph", "none"]
+    update: Update
     of: Slice | None = None
     aliases: list[str] = Field(default_factory=list)
     arena_offset: int | None = None
@@ -153,6 +167,9 @@ class Contract(_Record):
     Attributes:
         metrics: the first is the loss; `best` names those that decide which weights are best, the most
             important first.
+        optimizer: whose update is part of `train`; its learning rate is an input, and the rest of its
+            settings stands in the graph. None: `train` returns gradients.
+        splits_batches: a batch may have any size; one larger than a method takes is run in parts.
     """
 
     dimensions: dict[str, Dimension]
@@ -160,6 +177,8 @@ class Contract(_Record):
     tensors: list[TensorRecord]
     metrics: list[Metric]
     best: list[str]
+    optimizer: OptimizerConfig | None = None
+    splits_batches: bool = False
 
     @property
     def max_batch_size(self) -> int:
@@ -167,16 +186,44 @@ class Contract(_Record):
         return self.dimensions[BATCH].most
 
     @property
+    def sample_inputs(self) -> list[Argument]:
+        """What a sample's inputs are: those of the first method that it goes through."""
+        return self.methods[BACKBONE if BACKBONE in self.methods else "train"].taken("input")
+
+    @property
+    def features(self) -> list[str]:
+        """Names of what the other methods take in place of a sample's inputs; empty without a backbone."""
+        return [a.name for a in self.methods[BACKBONE].outputs] if BACKBONE in self.methods else []
+
+    @property
+    def stored(self) -> list[TensorRecord]:
+        """Tensors of the model: all but the optimizer's."""
+        return [tensor for tensor in self.tensors if tensor.kind != "optimizer_state"]
+
+    @property
     def changing(self) -> list[TensorRecord]:
-        """Tensors that training changes."""
-        return [tensor for tensor in self.tensors if tensor.changes]
+        """Tensors of the model that training changes."""
+        return [tensor for tensor in self.stored if tensor.changes]
+
+    @property
+    def states(self) -> list[TensorRecord]:
+        """Tensors of the optimizer that is part of `train`."""
+        return [tensor for tensor in self.tensors if tensor.kind == "optimizer_state"]
 
     @property
     def trainable(self) -> list[str]:
-        """Names of the parameters that are trained, in the order `train` returns their gradients."""
-        names = [a.tensor for a in self.methods["train"].given("gradient") if a.tensor is not None]
+        """Names of the parameters that are trained, in the order `train` returns them or their gradients."""
+        names = [a.tensor for a in self.methods["train"].given("parameter") if a.tensor is not None]
         updated = [t.name for t in self.tensors if t.kind == "parameter" and t.changes]
         return names + [name for name in updated if name not in names]
+
+    @property
+    def gradient_method(self) -> str | None:
+        """The method that returns gradients for an optimizer outside of the program; None: there is none."""
+        return next((name for name in ("gradients", "train") if self._gives_gradients(name)), None)
+
+    def _gives_gradients(self, name: str) -> bool:
+        return name in self.methods and bool(self.methods[name].given("gradient"))
 
     def tensor(self, name: str) -> TensorRecord:
         """The tensor of this name."""
@@ -201,10 +248,10 @@ def _problems(contract: Contract) -> Iterator[str]:
             for length in argument.shape:
                 if isinstance(length, str) and length not in contract.dimensions:
                     yield f"{name} has an argument with the unknown dimension {length}"
-    train = contract.methods.get("train")
-    for argument in train.given("gradient") if train else ():
-        tensor = known.get(argument.tensor or "")
-        if tensor is not None and tensor.update != "optimizer":
-            yield f"{tensor.name} has a gradient, but no optimizer"
+    for method in contract.methods.values():
+        for argument in method.given("gradient"):
+            tensor = known.get(argument.tensor or "")
+            if tensor is not None and tensor.update == "none":
+                yield f"{tensor.name} has a gradient, but nothing changes it"
     names = {metric.name for metric in contract.metrics}
     yield from (f"{name} is no metric" for name in contract.best if name not in names)

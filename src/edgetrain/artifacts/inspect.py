@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from ..config.optimizer import OptimizerConfig
 from ..errors import InputError
 from .checkpoint import FORMAT as CHECKPOINT_FORMAT
 from .checkpoint import load_checkpoint
@@ -186,13 +187,14 @@ def _manifest_fields(manifest: Manifest) -> dict[str, Any]:
 
 def _contract(contract: Contract) -> dict[str, Any]:
     """A program's description, with its many gradients and parameters counted."""
-    described = contract.model_dump(mode="json", include={"dimensions", "metrics", "best"})
+    described = contract.model_dump(mode="json", include={"dimensions", "metrics", "best", "splits_batches"})
+    described["optimizer"] = None if contract.optimizer is None else _optimizer(contract.optimizer)
     methods = {name: _method(method) for name, method in contract.methods.items()}
     return {**described, "methods": methods, "tensors": [_record(tensor) for tensor in contract.tensors]}
 
 
 def _method(method: Method) -> dict[str, Any]:
-    many: tuple[Role, ...] = ("gradient", "parameter", "buffer")
+    many: tuple[Role, ...] = ("gradient", "parameter", "buffer", "optimizer_state")
     counted = [role for role in many if method.given(role)]
     return {
         "inputs": [_argument(a) for a in method.inputs],
@@ -200,6 +202,7 @@ def _method(method: Method) -> dict[str, Any]:
         **{f"{role}s": len(method.given(role)) for role in counted},
         "arena_bytes": method.arena_bytes,
         "operators": len(method.operators),
+        "memory": None if method.memory is None else method.memory.model_dump(mode="json"),
     }
 
 
@@ -210,7 +213,14 @@ def _argument(argument: Argument) -> str:
 def _record(tensor: TensorRecord) -> dict[str, Any]:
     """A tensor without what only runtimes need."""
     described = tensor.model_dump(mode="json", include={"name", "shape", "dtype", "kind", "update"})
-    return described | ({"aliases": tensor.aliases} if tensor.aliases else {})
+    part = {} if tensor.of is None else {"of": tensor.of.model_dump(mode="json")}
+    return described | part | ({"aliases": tensor.aliases} if tensor.aliases else {})
+
+
+def _optimizer(config: OptimizerConfig) -> dict[str, Any]:
+    """What stands in the graph: the rates of groups do as shares of the learning rate."""
+    shares = {pattern: rate / config.lr for pattern, rate in config.groups.items()}
+    return {**config.rule, **({"group_shares": shares} if shares else {})}
 
 
 _READERS: dict[Kind, Callable[[Path], dict[str, Any]]] = {

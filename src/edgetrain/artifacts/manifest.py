@@ -10,13 +10,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config.model import ModelConfig
+from ..config.update_rules import UpdateRule
 from ..errors import InputError
 from .atomic import write_text
 from .contract import Contract, TensorRecord
 from .specs import InputSpec, Preprocessing, TaskSpec
 from .tensors import pairing_hash
+from .transforms import Transform
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 
 
 class _Record(BaseModel):
@@ -37,22 +39,27 @@ class Verification(_Record):
     batch_sizes: list[int] = Field(description="sizes of the batches the program was run on")
     kernels: list[Literal["stock", "fast"]] = Field(description="whose kernels it was run with")
     loss: float
-    gradients: float
+    gradients: float | None = Field(description="null where the program returns none")
     weights_after_steps: float
     predict_after_steps: float
     predictions: float = Field(description="of train and evaluate: by how much wrong ones missed")
     metrics: float = Field(description="of the sums that train and evaluate return")
-    worst_gradient: str
+    worst_gradient: str | None
     tolerance: float
     sensitivity: float | None = Field(
         description="how far eager itself moves by rounding alone, where no batch could be compared finer"
+    )
+    features_sqnr: float | None = Field(
+        default=None,
+        description="signal to quantization noise of an int8 backbone's features on its calibration data "
+        "[dB]; all else was then compared behind these features",
     )
 
 
 class Manifest(_Record):
     """The whole manifest."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     edgetrain: str
     torch: str
     executorch: str
@@ -71,6 +78,13 @@ class Manifest(_Record):
     batch_norm: Literal["frozen", "train"]
     dropout: bool = Field(description="whether `train` drops out activations at random")
     contract: Contract
+    transforms: list[Transform] = Field(
+        default_factory=list, description="what was done to the model's layers before, in this order"
+    )
+    rules: list[UpdateRule] = Field(
+        default_factory=list,
+        description="which parameters are trained, as in a rules file: the first that fits counts",
+    )
     verification: Verification | None = Field(description="null until the program is verified")
     config: dict[str, Any]
 

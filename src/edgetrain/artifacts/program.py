@@ -127,12 +127,6 @@ def load_program(path: Path, weights: Path | None = None) -> Program:
     if not beside.is_file():
         raise InputError(f"{path} has no manifest {beside.name} beside it; copy it along or export again")
     manifest = load_manifest(beside)
-    part = next((tensor for tensor in manifest.contract.tensors if tensor.of is not None), None)
-    if part is not None:
-        raise InputError(
-            f"{path} has {part.name}, a part of a parameter; this edgetrain can't train parts of parameters; "
-            "use a newer one"
-        )
     check_program(path, manifest)
     if path.read_bytes()[4:8] != _MAGIC:
         raise InputError(f"{path} is no ExecuTorch program")
@@ -176,9 +170,9 @@ def check_pairing(path: Path, weights: TensorFile, manifest: Manifest) -> None:
     Raises:
         InputError: naming the first difference.
     """
-    if weights.pairing == manifest.pairing == tensors_pairing(manifest.contract.tensors):
+    if weights.pairing == manifest.pairing == tensors_pairing(manifest.contract.stored):
         return
-    expected = {t.name: (tuple(t.shape), t.dtype) for t in manifest.contract.tensors}
+    expected = {t.name: (tuple(t.shape), t.dtype) for t in manifest.contract.stored}
     found = {e.name: (e.shape, e.dtype) for e in weights.entries.values()}
     differences = [
         *(f"{name} is missing" for name in expected.keys() - found.keys()),
@@ -202,7 +196,7 @@ def without_dropout(program: bytes) -> bytes:
     """
     from executorch.exir.schema import Double, EValue
 
-    file = _deserialize(program)
+    file = deserialize(program)
     for plan in file.program.execution_plan:
         dropouts = {i for i, op in enumerate(plan.operators) if op.name == "aten::native_dropout"}
         if not dropouts:
@@ -210,7 +204,7 @@ def without_dropout(program: bytes) -> bytes:
         # Numbers may share their value with other arguments, so these get values of their own.
         zero, one = len(plan.values), len(plan.values) + 1
         plan.values += [EValue(Double(0.0)), EValue(Double(1.0))]
-        calls = list(_kernel_calls(plan))
+        calls = list(kernel_calls(plan))
         filled = set()
         for call in calls:
             if call.op_index in dropouts:
@@ -237,7 +231,7 @@ def save_without_dropout(program: Program, path: Path) -> None:
 def locate_inline(program: bytes, frozen: dict[str, torch.Tensor]) -> dict[str, int]:
     """Finds which constant of the program each frozen tensor became, by its bytes."""
     # Constants are padded to their alignment.
-    constants = [bytes(buffer.storage) for buffer in _deserialize(program).program.constant_buffer]
+    constants = [bytes(buffer.storage) for buffer in deserialize(program).program.constant_buffer]
 
     def find(tensor: torch.Tensor) -> int:
         raw = tensor.contiguous().numpy().tobytes()
@@ -249,10 +243,10 @@ def locate_inline(program: bytes, frozen: dict[str, torch.Tensor]) -> dict[str, 
 def _inline_tensors(program: bytes, manifest: Manifest) -> dict[str, torch.Tensor]:
     import torch
 
-    file = _deserialize(program)
+    file = deserialize(program)
     places = {offset: index for offset, (_, index) in _weight_values(file).items()}
     tensors = {}
-    for record in manifest.contract.tensors:
+    for record in manifest.contract.stored:
         if record.arena_offset is not None:
             raw = bytes(file.mutable_data[places[record.arena_offset]].storage)
         elif record.constant_index is not None:
@@ -270,7 +264,7 @@ def _inline_tensors(program: bytes, manifest: Manifest) -> dict[str, torch.Tenso
 def _save_inline(program: Program, path: Path, tensors: dict[str, torch.Tensor]) -> None:
     from executorch.exir.schema import Buffer
 
-    file = _deserialize(program.path.read_bytes())
+    file = deserialize(program.path.read_bytes())
     offsets = {t.name: t.arena_offset for t in program.manifest.contract.changing}
     values = _weight_values(file)
     users = Counter(index for _, index in values.values())
@@ -308,7 +302,7 @@ def _weight_values(file: Any) -> dict[int, tuple[list[Any], int]]:
     return found
 
 
-def _kernel_calls(plan: Any) -> Iterator[Any]:
+def kernel_calls(plan: Any) -> Iterator[Any]:
     from executorch.exir.schema import KernelCall
 
     for chain in plan.chains:
@@ -317,7 +311,7 @@ def _kernel_calls(plan: Any) -> Iterator[Any]:
                 yield instruction.instr_args
 
 
-def _deserialize(program: bytes) -> Any:
+def deserialize(program: bytes) -> Any:
     try:
         return read_program(program)
     except Exception as error:  # flatc and the header's checks raise many types

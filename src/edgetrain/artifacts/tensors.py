@@ -39,7 +39,8 @@ _MAGIC = b"FT01"
 _HEADER_MAGIC = b"FH01"
 _HEADER = struct.Struct("<4sIQQQQ")  # magic, length, flatbuffer offset and size, segment base offset and size
 _HEADER_OFFSET = 8
-_ITEM_BYTES = {
+# By dtype.
+ITEM_BYTES = {
     "uint8": 1,
     "int8": 1,
     "int16": 2,
@@ -307,8 +308,8 @@ def _entry(name: str, layout: _Table, offset: int, size: int) -> TensorEntry:
         if length < 0:
             raise ValueError(f"tensor {name} has a negative size")
         items *= length
-    if items * _ITEM_BYTES[dtype] != size:
-        raise ValueError(f"tensor {name} has {size} bytes, its shape needs {items * _ITEM_BYTES[dtype]}")
+    if items * ITEM_BYTES[dtype] != size:
+        raise ValueError(f"tensor {name} has {size} bytes, its shape needs {items * ITEM_BYTES[dtype]}")
     if layout.numbers(2, "<B") != list(range(len(shape))):
         raise ValueError(f"tensor {name} is not in row-major order")
     return TensorEntry(name, shape, dtype, offset, size)

@@ -7,9 +7,7 @@ each is reported with the place it came from.
 from __future__ import annotations
 
 import difflib
-import re
-import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -21,10 +19,10 @@ from .base import Section
 from .options import choices_of, flags_of
 from .stages import COMMANDS, SECTIONS
 from .strict_yaml import parse_value, read_yaml
+from .wording import dotted, short, worded
 
 # Sections a file may hold although no command of this version reads them.
 _RESERVED = frozenset({"optimize"})
-_NUMBER_TEXT = re.compile(r"^[-+]?(\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][-+]?\d{1,4})?$")
 
 # (section, key, ...)
 KeyPath = tuple[Any, ...]
@@ -105,7 +103,7 @@ class _Tree:
 
     def complain(self, path: KeyPath, message: str, origin: str) -> None:
         source = f" [{origin}]" if origin else ""
-        self.problems.append(f"{_dotted(path)}: {message}{source}")
+        self.problems.append(f"{dotted(path)}: {message}{source}")
 
 
 def _add_file(tree: _Tree, command: str, file: Path) -> None:
@@ -114,7 +112,7 @@ def _add_file(tree: _Tree, command: str, file: Path) -> None:
         return
     if not isinstance(sections, dict):
         tree.problems.append(
-            f"{file}: must hold sections such as 'train:' with keys below (got {_short(sections)})"
+            f"{file}: must hold sections such as 'train:' with keys below (got {short(sections)})"
         )
         return
     for name, values in sections.items():
@@ -123,7 +121,7 @@ def _add_file(tree: _Tree, command: str, file: Path) -> None:
         elif values is None:
             continue  # `train:` with nothing below it
         elif not isinstance(values, dict):
-            tree.complain((name,), f"must be a section with keys (got {_short(values)})", str(file))
+            tree.complain((name,), f"must be a section with keys (got {short(values)})", str(file))
         elif name in COMMANDS[command].model_fields:
             tree.put((name,), values, str(file))
         elif name in SECTIONS:
@@ -143,7 +141,7 @@ def _add_override(tree: _Tree, command: str, text: str) -> None:
     key, equals, raw = text.partition("=")
     path: KeyPath = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
-        tree.problems.append(f"--set {_short(text)}: write KEY=VALUE, as in --set data.seed=1")
+        tree.problems.append(f"--set {short(text)}: write KEY=VALUE, as in --set data.seed=1")
         return
     problem = _misplaced(command, path)
     if problem:
@@ -155,7 +153,7 @@ def _add_override(tree: _Tree, command: str, text: str) -> None:
         tree.complain(path, f"the value is not valid YAML: {error}", "--set")
         return
     if len(path) == 1 and not isinstance(value, dict):
-        tree.complain(path, f"must be a section with keys (got {_short(value)})", "--set")
+        tree.complain(path, f"must be a section with keys (got {short(value)})", "--set")
         return
     tree.put(path, value, "--set")
 
@@ -180,7 +178,7 @@ def _add_flag(tree: _Tree, command: str, key: str, value: Any) -> None:
             argument, equals, raw = text.partition("=")
             try:
                 if not (argument and equals):
-                    raise ValueError(f"write NAME=VALUE (got {_short(text)})")
+                    raise ValueError(f"write NAME=VALUE (got {short(text)})")
                 tree.put((*flag.path, argument), parse_value(raw), name)
             except ValueError as error:
                 tree.complain(flag.path, str(error), name)
@@ -210,9 +208,7 @@ def _validated(model: type[Section], tree: _Tree) -> Section | None:
         for detail in error.errors(include_url=False):
             path = tuple(detail["loc"])
             if path[-1:] == ("[key]",):
-                tree.complain(
-                    path[:-2], f"keys must be text (got {_short(path[-2])})", tree.origin(path[:-1])
-                )
+                tree.complain(path[:-2], f"keys must be text (got {short(path[-2])})", tree.origin(path[:-1]))
             elif path not in refused:
                 tree.complain(path, _message(model, dict(detail), path), tree.origin(path))
     return None
@@ -225,7 +221,7 @@ def _refuse_booleans(model: type[Section], tree: _Tree) -> set[KeyPath]:
         value = tree.get(path)
         values = value if isinstance(value, list) else [value]
         if any(isinstance(item, bool) for item in values) and not _admits_boolean(annotation):
-            tree.complain(path, f"must not be true or false (got {_short(value)})", tree.origin(path))
+            tree.complain(path, f"must not be true or false (got {short(value)})", tree.origin(path))
             refused |= {path, *((*path, index) for index in range(len(values)))}
     return refused
 
@@ -247,46 +243,7 @@ def _message(model: type[Section], detail: dict[str, Any], path: KeyPath) -> str
         return f"unknown key{_key_hint(model, path)}"
     if kind == "literal_error":
         return _choice_message(model, path, detail["input"])
-    if kind in _WORDING:
-        return f"{_WORDING[kind](detail.get('ctx', {}))} (got {_short(detail['input'])})"
-    if kind == "value_error":
-        return str(detail["ctx"]["error"])
-    message = str(detail["msg"])
-    return message[:1].lower() + message[1:]
-
-
-def _constantly(text: str) -> Callable[[dict[str, Any]], str]:
-    return lambda _: text
-
-
-_WHOLE, _NUMBER, _SWITCH = map(
-    _constantly, ("must be a whole number", "must be a number", "must be true or false")
-)
-
-# Pydantic's error types in the words of this project; what it calls the bounds is in the context.
-_WORDING: dict[str, Callable[[dict[str, Any]], str]] = {
-    "int_parsing": _WHOLE,
-    "int_parsing_size": _WHOLE,
-    "int_type": _WHOLE,
-    "int_from_float": _WHOLE,
-    "float_parsing": _NUMBER,
-    "float_type": _NUMBER,
-    "finite_number": _constantly("must be a finite number"),
-    "bool_parsing": _SWITCH,
-    "bool_type": _SWITCH,
-    "string_type": _constantly("must be text"),
-    "path_type": _constantly("must be a path"),
-    "list_type": _constantly("must be a list"),
-    "dict_type": _constantly("must be a mapping of names to values"),
-    "model_type": _constantly("must be a section with keys"),
-    "invalid_key": _constantly("keys must be text"),
-    "greater_than": lambda ctx: f"must be greater than {ctx['gt']:g}",
-    "greater_than_equal": lambda ctx: f"must be at least {ctx['ge']:g}",
-    "less_than": lambda ctx: f"must be less than {ctx['lt']:g}",
-    "less_than_equal": lambda ctx: f"must be at most {ctx['le']:g}",
-    "too_short": lambda ctx: f"needs at least {ctx['min_length']} value(s)",
-    "too_long": lambda ctx: f"takes at most {ctx['max_length']} value(s)",
-}
+    return worded(detail)
 
 
 def _choice_message(model: type[Section], path: KeyPath, value: Any) -> str:
@@ -294,7 +251,7 @@ def _choice_message(model: type[Section], path: KeyPath, value: Any) -> str:
     choices = [str(choice) for choice in choices_of(annotation)]
     near = difflib.get_close_matches(str(value), choices, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"must be one of {', '.join(choices)} (got {_short(value)}){hint}"
+    return f"must be one of {', '.join(choices)} (got {short(value)}){hint}"
 
 
 def _key_hint(model: type[Section], path: KeyPath) -> str:
@@ -317,23 +274,3 @@ def _section_hint(name: Any) -> str:
     if near:
         return f"; did you mean '{near[0]}'?"
     return _home_hint(name) or f"; known are {', '.join(SECTIONS)}"
-
-
-def _dotted(path: KeyPath) -> str:
-    """`bench.threads[1]` for ("bench", "threads", 1)."""
-    text = ""
-    for part in path:
-        if isinstance(part, int) and not isinstance(part, bool):
-            text += f"[{part}]"
-        else:
-            text += f".{part}" if text else str(part)
-    return text
-
-
-def _short(value: Any) -> str:
-    """The value as an error shows it: never long, never deep, numbers without quotes."""
-    if isinstance(value, str) and _NUMBER_TEXT.match(value):
-        return value
-    if isinstance(value, str):
-        return repr(value if len(value) <= 60 else value[:57] + "...")
-    return reprlib.repr(value)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
 from .base import Section, setting
+
+# What each optimizer reads besides learning rates and the largest norm.
+_RULES: dict[str, tuple[str, ...]] = {
+    "sgd": ("momentum", "dampening", "nesterov", "weight_decay"),
+    "adam": ("beta1", "beta2", "eps", "weight_decay"),
+    "adamw": ("beta1", "beta2", "eps", "weight_decay"),
+}
 
 
 class OptimizerConfig(Section):
@@ -30,6 +37,12 @@ class OptimizerConfig(Section):
     clip_norm: float | None = setting(
         None, "largest norm of all gradients together; default: no limit", gt=0, flag="--clip-norm"
     )
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """How a gradient becomes an update: the name, and the settings that this optimizer reads, apart from
+        learning rates and the largest norm."""
+        return {"name": self.name, **{name: getattr(self, name) for name in _RULES[self.name]}}
 
     @field_validator("groups")
     @classmethod

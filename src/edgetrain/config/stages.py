@@ -16,8 +16,19 @@ from .optimizer import OptimizerConfig, ScheduleConfig
 # Far above any machine; more only start threads until the system refuses.
 MOST_THREADS = 1024
 MOST_STEPS = 1_000_000_000
+_BYTES = r"\d+(\.\d+)?(B|kB|KB|MB|GB|KiB|MiB|GiB)?"
+_UPDATE = re.compile(rf"full|head|bias|last:[1-9]\d{{0,5}}|rules:.+|budget:{_BYTES}")
+_RECOMPUTE = re.compile(rf"none|cheap|blocks|budget(:{_BYTES})?")
+_UNITS = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 10**6, "GB": 10**9}
+_UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 # At most eight lengths of at most seven digits.
 _SHAPE = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6}){0,7}(:(float32|int64))?")
+
+
+def parse_bytes(text: str) -> int:
+    """A size such as `512`, `1.5MB` or `300KiB` [bytes]."""
+    number = text.rstrip("kKMGiB")
+    return int(float(number) * _UNITS[text[len(number) :]])
 
 
 class TrainConfig(Section):
@@ -64,12 +75,94 @@ class ExportConfig(Section):
         "direct: convolution operators, for edgetrain's runner; im2col: matrix products over patches, faster "
         "in a stock build of ExecuTorch, in more memory",
     )
+    update: str = setting(
+        "full",
+        "which parameters are trained: full, all; head, the last layer; last:K, the last K layers; bias, "
+        "biases and the last layer; rules:FILE, by name as a file says; budget:BYTES, the best set that fits "
+        "into so much memory, as in budget:2MB",
+    )
+    update_in_graph: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "whether a step's update of the weights is part of the program, so that no gradients pile up; auto: "
+        "yes, with a second method for runs that the program's own optimizer doesn't fit; on: without it; "
+        "off: gradients are returned for an optimizer outside",
+    )
+    recompute: str = setting(
+        "none",
+        "what backward makes again rather than have it kept: none; cheap, element by element functions; "
+        "blocks, all between checkpoints; budget, as much as saves memory, or budget:BYTES, no more than "
+        "that takes",
+    )
+    micro_batch: int | None = setting(
+        None,
+        "plan memory for so many samples; larger batches are run in parts that add up to one step",
+        ge=1,
+    )
+    backbone: Literal["none", "xnnpack", "xnnpack-int8"] = setting(
+        "none",
+        "run the frozen layers before the first trained one as a method of their own on XNNPACK, in float32 "
+        "or int8",
+    )
+    calibration: Path | None = setting(
+        None,
+        "samples for int8, comparisons and budgets: a file of 'edgetrain pack', or a .npz or .safetensors "
+        "with inputs and targets by name",
+    )
+    sensitivity: Literal["gradient", "accuracy"] = setting(
+        "gradient",
+        "how a budget's search measures what a part of the model gains: gradient, by the norm of its "
+        "gradient; accuracy, by a short fine-tuning of it alone on calibration samples",
+    )
     tolerance: float = setting(
         1e-4,
         "largest relative error against PyTorch that verification accepts (loss, gradients, weights)",
         ge=1e-6,
     )
-    seed: int = setting(0, "seed of the samples used for verification", ge=0)
+    seed: int = setting(0, "seed of the samples used for verification, and of new parameters", ge=0)
+
+    @model_validator(mode="after")
+    def _backbone_fits(self) -> ExportConfig:
+        if self.backbone == "xnnpack-int8" and self.calibration is None:
+            raise ValueError(
+                "backbone xnnpack-int8 needs calibration, a file of samples that tell the ranges of numbers"
+            )
+        if self.backbone != "none" and self.batch_norm == "train":
+            raise ValueError("a backbone keeps the statistics of its layers; it needs batch_norm: frozen")
+        return self
+
+    @model_validator(mode="after")
+    def _sensitivity_fits(self) -> ExportConfig:
+        if self.sensitivity == "accuracy" and self.calibration is None:
+            raise ValueError("sensitivity accuracy needs calibration, a file of samples to tune and judge by")
+        return self
+
+    @property
+    def budget(self) -> int | None:
+        """Bytes that training may take; None where no budget is given."""
+        kind, _, size = self.update.partition(":")
+        return parse_bytes(size) if kind == "budget" else None
+
+    @property
+    def planned_batch_size(self) -> int:
+        """Samples that the program takes at once."""
+        return self.micro_batch or self.max_batch_size
+
+    @field_validator("update")
+    @classmethod
+    def _known_update(cls, value: str) -> str:
+        if not _UPDATE.fullmatch(value):
+            raise ValueError(
+                "must be full, head, last:K, bias, rules:FILE or budget:BYTES, as in budget:2MB "
+                f"(got {value!r})"
+            )
+        return value
+
+    @field_validator("recompute")
+    @classmethod
+    def _known_recompute(cls, value: str) -> str:
+        if not _RECOMPUTE.fullmatch(value):
+            raise ValueError(f"must be none, cheap, blocks, budget or budget:BYTES (got {value!r})")
+        return value
 
 
 class FinetuneConfig(Section):
@@ -214,8 +307,9 @@ class TrainCommand(Section):
 
 
 class ExportCommand(Section):
-    """What `edgetrain export` reads."""
+    """What `edgetrain export` reads. The optimizer becomes part of the program."""
 
+    optimizer: OptimizerConfig = OptimizerConfig()
     export: ExportConfig = ExportConfig()
 
 
@@ -225,6 +319,7 @@ class ConvertCommand(Section):
     convert: ConvertConfig = ConvertConfig()
     task: TaskConfig = TaskConfig()
     loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
     export: ExportConfig = ExportConfig()
 
 

@@ -48,20 +48,22 @@ def parse_value(text: str) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def read_yaml(file: Path) -> Any:
+def read_yaml(file: Path, named_by: str = "--config") -> Any:
     """What a file holds; None for an empty one.
 
+    Args:
+        named_by: the flag that named it, for messages.
     Raises:
         ConfigError: it can't be read, or is not valid; says where.
     """
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError([f"{file}: the file does not exist [--config]"]) from None
+        raise ConfigError([f"{file}: the file does not exist [{named_by}]"]) from None
     except UnicodeDecodeError:
-        raise ConfigError([f"{file}: the file is not UTF-8 text [--config]"]) from None
+        raise ConfigError([f"{file}: the file is not UTF-8 text [{named_by}]"]) from None
     except OSError as error:
-        raise ConfigError([f"{file}: {error.strerror or error} [--config]"]) from None
+        raise ConfigError([f"{file}: {error.strerror or error} [{named_by}]"]) from None
     try:
         return yaml.load(text, Loader=_StrictLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -81,6 +81,27 @@ def _rate(config: OptimizerConfig, name: str) -> float:
     return next(fitting, config.lr)
 
 
+def rate_share(config: OptimizerConfig, name: str) -> float:
+    """The learning rate of a parameter as a share of the optimizer's."""
+    return _rate(config, name) / config.lr
+
+
+def hyperparameters(config: OptimizerConfig, step: int, lr: float) -> dict[str, float]:
+    """What changes from step to step in an optimizer's arithmetic, by the names that a program's contract has
+    for it.
+
+    Args:
+        step: counts from 1.
+        lr: of this step; the rates of groups are shares of it.
+    """
+    if config.name != "sgd":
+        corrections = {"bias_correction1": 1 - config.beta1**step, "bias_correction2": 1 - config.beta2**step}
+        return {"learning_rate": lr, **corrections}
+    if not (config.momentum and config.dampening):
+        return {"learning_rate": lr}
+    return {"learning_rate": lr, "gradient_share": 1.0 if step == 1 else 1 - config.dampening}
+
+
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Sets the learning rate of the next step; those of groups change by the same factor."""
     for group in optimizer.param_groups:
