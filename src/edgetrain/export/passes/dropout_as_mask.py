@@ -1,4 +1,4 @@
-"""dropout(x) → x * mask, with a mask that is scaled in the graph and used by both directions."""
+"""dropout(x) → x * mask, with a mask that is scaled in the graph, and kept for backward as booleans."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
-from .rewriting import call
+from .rewriting import call, computed
 
 aten = torch.ops.aten
 _SAME_VALUE = {aten.alias.default, aten.detach.default}
@@ -33,7 +33,9 @@ def dropout_as_mask(joint: ExportedProgram) -> int:
         kept = _outputs(node, 0)
         masks = _outputs(node, 1)
         with graph.inserting_before(node):
-            mask = _scaled_mask(graph, x, p, node)
+            scale, keep = _scale_and_mask(graph, x, p, node)
+            one = _first(scale)
+            mask = call(graph, aten.mul.Tensor, (scale, keep), x.meta["val"], node)
             product = call(graph, aten.mul.Tensor, (x, mask), x.meta["val"], node)
         for output in kept:
             output.replace_all_uses_with(product)
@@ -41,6 +43,7 @@ def dropout_as_mask(joint: ExportedProgram) -> int:
             if _source(backward.args[1]) in masks:
                 grad = backward.args[0]
                 with graph.inserting_before(backward):
+                    mask = call(graph, aten.mul.Tensor, (keep, one), backward.meta["val"], backward)
                     masked = call(graph, aten.mul.Tensor, (grad, mask), backward.meta["val"], backward)
                 backward.replace_all_uses_with(masked)
                 graph.erase_node(backward)
@@ -57,14 +60,19 @@ def has_dropout(joint: ExportedProgram) -> bool:
     return any(node.target is aten.native_dropout.default for node in joint.graph.nodes)
 
 
-def _scaled_mask(graph: Graph, x: Node, p: float, place: Node) -> Node:
-    """0 where dropped, 1/(1-p) where kept; float, of x's shape."""
+def _scale_and_mask(graph: Graph, x: Node, p: float, place: Node) -> tuple[Node, Node]:
+    """1/(1-p) in x's shape, and whether an element is kept."""
     value = x.meta["val"].detach()
     scale = call(graph, aten.full_like.default, (x, 1.0 / (1.0 - p) if p < 1 else 0.0), value, place)
     pair = (value, value.to(torch.bool))
     dropped = call(graph, aten.native_dropout.default, (scale, p, True), pair, place)
-    keep = call(graph, operator.getitem, (dropped, 1), pair[1], place)
-    return call(graph, aten.mul.Tensor, (scale, keep), value, place)
+    return scale, call(graph, operator.getitem, (dropped, 1), pair[1], place)
+
+
+def _first(scale: Node) -> Node:
+    """The scale as one element: all that backward needs of it beside the booleans."""
+    flat = computed(scale.graph, aten.reshape.default, (scale, [-1]), scale)
+    return computed(scale.graph, aten.slice.Tensor, (flat, 0, 0, 1), scale)
 
 
 def _outputs(node: Node, index: int) -> list[Node]:

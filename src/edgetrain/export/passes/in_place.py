@@ -8,13 +8,14 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from ...upstream import IN_PLACE_OF, edge_operators
+from .onto import target_of
 from .rewriting import same_shape
 
 edge = edge_operators().aten
 _VIEWS = (edge.view_copy.default,)
 #: Element i of the result depends on element i of the argument at this place (and on other tensors), or, for
 #: scatter_add, the result starts as a copy of it. ExecuTorch's kernels and ours allow the two to be one.
-_PLACES: dict[Any, tuple[int, ...]] = {
+PLACES: dict[Any, tuple[int, ...]] = {
     edge.relu.default: (0,),
     edge.hardtanh.default: (0,),
     edge.exp.default: (0,),
@@ -28,6 +29,8 @@ _PLACES: dict[Any, tuple[int, ...]] = {
     edge.div.Tensor: (0, 1),
     edge.div.Scalar: (0,),
     edge.scatter_add.default: (0,),
+    edge.sqrt.default: (0,),
+    edge.add.Scalar: (0,),
 }
 
 
@@ -37,7 +40,8 @@ def in_place(program: ExportedProgram) -> int:
     The graph is in edge dialect.
 
     This is about memory that is read and written once, and so about speed as much as about the arena's size.
-    Arguments that are inputs, weights or constants, views, or needed later (through a view, too) stay whole.
+    Arguments that are inputs, weights (also with new contents) or constants, views, or needed later
+    (through a view, too) stay whole.
     """
     nodes = list(program.graph.nodes)
     order = {node: i for i, node in enumerate(nodes)}
@@ -47,7 +51,9 @@ def in_place(program: ExportedProgram) -> int:
             last_use[_root(used)] = order[node]
     count = 0
     for node in nodes:
-        for place in _PLACES.get(node.target, ()):
+        if target_of(node) is not None:
+            continue
+        for place in PLACES.get(node.target, ()):
             given = node.args[place]
             if isinstance(given, Node) and _can_hold(given, node) and last_use[given] == order[node]:
                 node.meta[IN_PLACE_OF] = place
@@ -64,6 +70,6 @@ def _root(node: Any) -> Node:
 
 
 def _can_hold(given: Node, result: Node) -> bool:
-    if given.op != "call_function" or given.target in _VIEWS:
+    if given.op != "call_function" or given.target in _VIEWS or target_of(given) is not None:
         return False
     return given.meta["val"].dtype == result.meta["val"].dtype and same_shape(given, result)

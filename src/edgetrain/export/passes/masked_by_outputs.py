@@ -1,6 +1,6 @@
-"""Masks of gradients taken from what relu, hardtanh and max-pool returned, not from what they were given.
+"""Masks of gradients taken from what relu, hardtanh, max-pool and dropout returned, not from what they got.
 
-What they were given then needn't be kept until the backward graph. These are the largest activations of a
+What they got then needn't be kept until the backward graph. These are the largest activations of a
 convolutional network.
 """
 
@@ -20,8 +20,8 @@ aten = torch.ops.aten
 
 
 def masked_by_outputs(program: ExportedProgram) -> int:
-    """Rewrites the backward graphs of relu before max-pool, and of hardtanh; returns how many there were."""
-    count = _before_unpooling(program) + _hardtanh(program)
+    """Rewrites gradients of relu before max-pool or dropout, and of hardtanh; returns how many there were."""
+    count = _before_unpooling(program) + _before_dropout(program) + _hardtanh(program)
     finish(program)
     _relu_after_pooling(program)
     finish(program)
@@ -57,6 +57,40 @@ def _before_unpooling(program: ExportedProgram) -> int:
         scattered.update_arg(3, masked)
         count += replace(program, node, gradient)
     return count
+
+
+def _before_dropout(program: ExportedProgram) -> int:
+    """relu <= 0 → dropped <= 0
+
+    These differ where a value was dropped, where the gradient is 0 already.
+    """
+    count = 0
+    for activation in calls(program, aten.relu.default):
+        products = [user for user in activation.users if _is_dropped(user, activation)]
+        masks = [u for u in activation.users if u.target is aten.le.Scalar and u.args[1] == 0]
+        others = [u for u in activation.users if u not in (*products, *masks)]
+        # The dropout asks for its shape.
+        if (
+            len(products) != 1
+            or len(masks) != 1
+            or any(u.target is not aten.full_like.default for u in others)
+        ):
+            continue
+        masks[0].update_arg(0, products[0])
+        count += 1
+    return count
+
+
+def _is_dropped(product: Node, activation: Node) -> bool:
+    """Whether a node is an activation times the mask of a dropout (`dropout_as_mask`)."""
+    if product.target is not aten.mul.Tensor or product.args[0] is not activation:
+        return False
+    mask = arguments(product)[1]
+    parts = [part for part in arguments(mask) if isinstance(part, Node)]
+    return mask.target is aten.mul.Tensor and any(
+        part.target is operator.getitem and arguments(part)[0].target is aten.native_dropout.default
+        for part in parts
+    )
 
 
 def _relu_after_pooling(program: ExportedProgram) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
@@ -25,6 +26,20 @@ def call(graph: Graph, target: Any, args: tuple[Any, ...], value: object, place:
     node = graph.call_function(target, args)
     node.meta["val"] = value
     keep_path(node, place)
+    return node
+
+
+def computed(graph: Graph, target: Any, args: tuple[Any, ...], place: Node, **kwargs: Any) -> Node:
+    """As `call`, for a value that the operator itself tells.
+
+    Args:
+        place: as for `call`; its value is a tensor.
+    """
+    value: Any = place.meta["val"]
+    with value.fake_mode, torch.no_grad():
+        result = target(*(arg.meta["val"] if isinstance(arg, Node) else arg for arg in args), **kwargs)
+    node = call(graph, target, args, result, place)
+    node.kwargs = kwargs
     return node
 
 
