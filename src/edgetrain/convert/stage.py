@@ -51,6 +51,8 @@ def output_files(config: ConvertCommand, stem: Path) -> list[Path]:
     suffixes = _SUFFIXES[config.convert.to]
     if config.convert.to == "train" and config.export.weights == "inline":
         suffixes = tuple(suffix for suffix in suffixes if suffix != ".ptd")
+    if config.convert.to == "train" and config.export.budget is not None:
+        suffixes = (*suffixes, ".update.yaml")
     return [stem.with_name(stem.name + suffix) for suffix in suffixes]
 
 

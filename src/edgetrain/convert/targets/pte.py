@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ...export.capture import export_graph
 from ...export.pipeline import Captured
+from ...export.quantization import quantize
 from ...export.recipes import inference_recipe
 from ...export.stage import lower_captured
 from ...runtimes.inference import InferenceProgram
-from ..quantization import quantize
 from ..verification import Comparison, check_error, check_sqnr, compare, median_ms, run_batches
 from .job import Job, Written
 

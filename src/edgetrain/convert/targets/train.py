@@ -53,7 +53,12 @@ def write_train(job: Job) -> Written:
         config=source.config,
     )
     subject = Subject(
-        captured.module, task, checkpoint, ExportCommand(export=settings), job.origin, source.checkpoint
+        captured.module,
+        task,
+        checkpoint,
+        ExportCommand(optimizer=job.config.optimizer, export=settings),
+        job.origin,
+        source.checkpoint,
     )
     result = export_subject(subject, job.stem)
     started = time.perf_counter()
@@ -67,7 +72,9 @@ def write_train(job: Job) -> Written:
         notes.append("it was captured for single samples, so that it trains with batches of 1 only")
     return Written(
         target="train",
-        outputs=[path for path in (result.program, result.weights, result.manifest_path) if path],
+        outputs=[
+            path for path in (result.program, result.weights, result.manifest_path, result.rules) if path
+        ],
         batch=settings.max_batch_size,
         fixed_batch=settings.max_batch_size == 1,
         load_ms=load_ms,
