@@ -95,6 +95,22 @@ class Attention(nn.Module):
         return self.head(self.layer(x).mean(1))
 
 
+class Trained(nn.Module):
+    """What optimizers meet: weights of convolutions, of linear layers, biases, one parameter used twice;
+    [B, 2, 6, 6] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3)
+        self.hidden = nn.Linear(48, 8)
+        self.twice = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.hidden(torch.relu(self.conv(x)).flatten(1)))
+        return self.head(torch.tanh(self.twice(torch.tanh(self.twice(x)))))
+
+
 class Dropped(nn.Module):
     """The mean of weighted and dropped-out inputs, [B, 4000] → [B, 1]."""
 
@@ -152,6 +168,7 @@ SHAPES = {
     Normalised: (3, 8, 8),
     Sequences: (6, 5),
     Attention: (6, 8),
+    Trained: (2, 6, 6),
     Dropped: (4000,),
     CeilPool: (3, 9, 9),
     Unused: (5,),
@@ -167,10 +184,21 @@ def factory_name(kind: type[nn.Module]) -> str:
 CLASSES = TaskSpec(name="classification", loss="cross_entropy", classes=tuple("abcd"))
 
 
-def subject(model: nn.Module, shape: tuple[int, ...], task: TaskSpec = CLASSES, **settings: Any) -> Subject:
+def command(optimizer: dict[str, Any] | None = None, **settings: Any) -> ExportCommand:
+    """The configuration of an export."""
+    return ExportCommand.model_validate({"optimizer": optimizer or {}, "export": settings})
+
+
+def subject(
+    model: nn.Module,
+    shape: tuple[int, ...],
+    task: TaskSpec = CLASSES,
+    optimizer: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Subject:
     """A model as it is exported, without a file."""
     source = Checkpoint(ModelConfig(name="test"), {}, {INPUTS: InputSpec(shape=shape)}, task)
-    config = ExportCommand.model_validate({"export": settings})
+    config = command(optimizer, **settings)
     return Subject(model, make_task(task, Trusted(loss=task.loss)), source, config, origin="test")
 
 

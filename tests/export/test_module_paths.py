@@ -8,7 +8,6 @@ import torch
 from torch.export import ExportedProgram
 
 from edgetrain.artifacts.specs import INPUTS, TARGETS
-from edgetrain.config.stages import ExportConfig
 from edgetrain.errors import CheckFailedError
 from edgetrain.export.batches import Batch
 from edgetrain.export.capture import capture
@@ -30,7 +29,7 @@ def paths(program: ExportedProgram, name: str) -> list[str]:
 
 @pytest.fixture(scope="module", params=["direct", "im2col"])
 def recipe(request: pytest.FixtureRequest) -> Recipe:
-    return training_recipe(ExportConfig(convolutions=request.param))
+    return training_recipe(models.command(convolutions=request.param))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def edge(recipe: Recipe) -> Edge:
     batch = Batch({INPUTS: torch.randn(3, *SHAPE)}, {TARGETS: torch.tensor([1, 3, 0])})
     joint = make_joint(capture(subject, batch))
     assert paths(joint.graphs["train"], "convolution_backward") == ["conv (Conv2d)"]
-    for step in recipe.steps:
+    for step in recipe.steps.joint:
         joint = step(joint)
     return to_edge_dialect(joint, recipe, "test")
 

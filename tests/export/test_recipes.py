@@ -9,16 +9,13 @@ import pytest
 import torch
 
 from edgetrain.artifacts.specs import INPUTS, TARGETS
-from edgetrain.config.stages import ExportConfig
+from edgetrain.config.stages import ExportCommand
 from edgetrain.export import steps
 from edgetrain.export.batches import Batch
 from edgetrain.export.capture import capture, export_graph
 from edgetrain.export.pipeline import Captured, Joint, Recipe
 from edgetrain.export.recipes import inference_recipe, training_recipe
 from edgetrain.export.stage import lower_captured
-from edgetrain.export.steps.cheaper import cheaper
-from edgetrain.export.steps.dropout import maskable_dropout
-from edgetrain.export.steps.im2col import without_convolutions
 
 SHAPE = models.SHAPES[models.Signals]
 
@@ -29,16 +26,27 @@ def captured() -> Captured:
     return capture(models.subject(models.Signals(), SHAPE, max_batch_size=4), batch)
 
 
+def named(recipe: Recipe) -> set[str]:
+    """The steps of a recipe, by the names of their functions."""
+    chosen = (*recipe.steps.captured, *recipe.steps.joint, *recipe.steps.edge)
+    return {step.func.__name__ for step in chosen}  # type: ignore[attr-defined]
+
+
 def test_programs_that_train() -> None:
-    recipe = training_recipe(ExportConfig())
-    assert recipe == Recipe(steps=(maskable_dropout, cheaper), external=True, training=True)
-    other = training_recipe(ExportConfig(weights="inline", convolutions="im2col"))
-    assert other.steps == (without_convolutions, maskable_dropout, cheaper)
+    recipe = training_recipe(models.command())
+    assert recipe.external
+    assert recipe.training
+    own = {"optimizer_in_graph", "update_in_graph"}
+    assert named(recipe) >= {"maskable_dropout", "cheaper", "weights_method", "order", "reused_memory", *own}
+    outside = training_recipe(models.command(update_in_graph="off"))
+    assert named(recipe) - named(outside) == own
+    other = training_recipe(models.command(weights="inline", convolutions="im2col"))
+    assert named(other) - named(recipe) == {"without_convolutions"}
     assert not other.external
 
 
 def test_weights_inside_or_outside() -> None:
-    recipe = training_recipe(ExportConfig())
+    recipe = training_recipe(models.command())
     graphs = captured()
     outside, inside = (lower_captured(graphs, replace(recipe, external=e), "test") for e in (True, False))
     weight = outside.edge.tensors["head.weight"].numpy().tobytes()
@@ -61,12 +69,12 @@ def test_programs_for_inference(backend: str, delegated: bool) -> None:
 def test_a_step_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """One function and one line in the list."""
 
-    def without_evaluate(joint: Joint) -> Joint:
+    def without_evaluate(joint: Joint, command: ExportCommand) -> Joint:
         graphs = {name: graph for name, graph in joint.graphs.items() if name != "evaluate"}
         return replace(joint, graphs=graphs)
 
-    choice = steps.Choice(without_evaluate, lambda settings: settings.max_batch_size == 4)
-    monkeypatch.setattr(steps, "STEPS", (*steps.STEPS, choice))
-    assert without_evaluate not in training_recipe(ExportConfig()).steps
-    lowered = lower_captured(captured(), training_recipe(ExportConfig(max_batch_size=4)), "test")
-    assert set(lowered.operators) == {"train", "predict"}
+    choice = steps.Choice(without_evaluate, lambda command: command.export.max_batch_size == 4)
+    monkeypatch.setattr(steps, "ON_JOINT", (*steps.ON_JOINT, choice))
+    assert "without_evaluate" not in named(training_recipe(models.command()))
+    lowered = lower_captured(captured(), training_recipe(models.command(max_batch_size=4)), "test")
+    assert set(lowered.operators) == {"train", "gradients", "predict", "weights"}

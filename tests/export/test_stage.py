@@ -15,8 +15,10 @@ from torch import nn
 from edgetrain.artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgetrain.artifacts.manifest import load_manifest
 from edgetrain.artifacts.program import load_program
+from edgetrain.artifacts.run_state import FIRST
 from edgetrain.artifacts.specs import INPUTS, TARGETS, InputSpec, TaskSpec
 from edgetrain.config.model import ModelConfig
+from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.config.stages import ExportCommand
 from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, UsageError
 from edgetrain.export import ExportResult, decompositions, export
@@ -151,16 +153,27 @@ def test_manifest_describes_the_program(exported: Callable[..., ExportResult]) -
     manifest = load_manifest(result.manifest_path)
     assert manifest == result.manifest
     methods = manifest.contract.methods
-    assert [(a.role, a.name) for a in methods["train"].inputs] == [("input", INPUTS), ("target", TARGETS)]
+    samples = [("input", INPUTS), ("target", TARGETS)]
     names = manifest.contract.trainable
-    assert [(a.role, a.name) for a in methods["train"].outputs] == [
+    figures = [
         ("loss", "loss"),
         ("prediction", "class"),
         *(("metric", name) for name in ("loss_sum", "count", "correct")),
-        *(("gradient", name) for name in names),
-        *(("parameter", name) for name in names),
     ]
-    assert set(methods) == {"train", "evaluate", "predict"}
+    parameters = [("parameter", name) for name in names]
+    states = [("optimizer_state", FIRST + name) for name in names]
+    assert {name: [(a.role, a.name) for a in m.inputs] for name, m in methods.items()} == {
+        "train": [*samples, ("hyperparameter", "learning_rate")],
+        "gradients": samples,
+        "evaluate": samples,
+        "predict": samples[:1],
+        "weights": [],
+    }
+    given = {name: [(a.role, a.name) for a in m.outputs] for name, m in methods.items()}
+    assert given["train"] == [*figures, *parameters, *states]
+    assert given["gradients"] == [*figures, *(("gradient", name) for name in names), *parameters]
+    assert given["weights"] == [*parameters, *states]
+    assert manifest.contract.optimizer == OptimizerConfig()
     assert methods["predict"].inputs[0].shape == ["batch", 2, 32]
     assert [(a.role, a.shape) for a in methods["predict"].outputs] == [
         ("output", ["batch", 4]),
@@ -177,6 +190,21 @@ def test_manifest_describes_the_program(exported: Callable[..., ExportResult]) -
     assert weights >= sum(p.numel() * 4 for p in models.Signals().parameters())
 
 
+def test_memory_is_told(exported: Callable[..., ExportResult]) -> None:
+    result = exported(models.Signals)
+    assert set(result.timelines) == set(result.manifest.contract.methods)
+    for name, method in result.manifest.contract.methods.items():
+        memory = method.memory
+        assert memory is not None
+        assert max((stretch.bytes for stretch in memory.stretches), default=0) == memory.bound
+        assert memory.bound <= method.arena_bytes[0] == result.timelines[name].arena
+    train = result.manifest.contract.methods["train"].memory
+    assert train is not None
+    assert "body" in " ".join(tensor.maker for tensor in train.tensors)
+    inputs = [t.maker.operator for t in result.timelines["train"].tensors if t.kind == "input"]
+    assert {INPUTS, TARGETS} <= set(inputs)
+
+
 def test_dropout_in_the_runtime(tmp_path: Path) -> None:
     """ExecuTorch 1.5's own dropout keeps values unscaled, so that activations shrink in training."""
     task = TaskSpec(name="regression", loss="mse")
@@ -185,7 +213,7 @@ def test_dropout_in_the_runtime(tmp_path: Path) -> None:
     session = open_session("executorch", load_program(result.program))
     seen = []
     for _ in range(2):
-        loss = session.train(inputs, targets).loss
+        loss = session.forward_backward(inputs, targets).loss
         assert abs(loss - 1) < 0.1, "the mean of 4000 values stays where it was"
         # d(mean over batch of m²)/dw = 2/3 Σ m · mask/4000, with masks of 0 and 1/(1 - 0.2)
         gradient = session.gradients["weight"].clone()
@@ -196,7 +224,7 @@ def test_dropout_in_the_runtime(tmp_path: Path) -> None:
         seen.append(gradient)
     assert not torch.equal(*seen), "masks differ from step to step"
     silent = open_session("executorch", load_program(result.program), dropout=False)
-    assert silent.train(inputs, targets).loss == pytest.approx(1.0)
+    assert silent.forward_backward(inputs, targets).loss == pytest.approx(1.0)
 
 
 def assert_nothing_left(folder: Path) -> None:

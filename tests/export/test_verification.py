@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from edgetrain.artifacts.specs import INPUTS, TARGETS, TaskSpec
+from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.errors import CheckFailedError
 from edgetrain.export import verification
 from edgetrain.export.batches import Batch
@@ -53,7 +54,7 @@ def run_gate(
     """
     model = model or deep_model()
     task = make_task(TaskSpec(name="classification", loss="cross_entropy", classes=tuple("abc")))
-    eager = _Eager(model, task, "frozen")
+    eager = _Eager(model, task, "frozen", OptimizerConfig(lr=0.01))
 
     class Device:
         def __init__(self, *_: Any, **__: Any) -> None:
@@ -65,8 +66,10 @@ def run_gate(
         def __exit__(self, *_: Any) -> None:
             pass
 
-        def call(self, method: str, whose: str, inputs: Any, targets: Any, steps: int) -> Steps:
-            assert method == "run"
+        def call(
+            self, method: str, whose: str, inputs: Any, targets: Any, steps: int, optimizer: Any
+        ) -> Steps:
+            assert (method, optimizer) == ("run", eager.optimizer)
             batch = Batch(inputs, targets)
             found = eager.run(batch, steps)
             found.predictions = {m: task.predictions(outputs) for m, outputs in found.outputs.items()}
@@ -79,7 +82,8 @@ def run_gate(
     monkeypatch.setattr(
         verification, "find_kernels", lambda: Path("kernels.so") if kernels == "fast" else None
     )
-    manifest = SimpleNamespace(batch_norm="frozen", contract=SimpleNamespace(max_batch_size=16))
+    contract = SimpleNamespace(max_batch_size=16, optimizer=None, splits_batches=False)
+    manifest = SimpleNamespace(batch_norm="frozen", contract=contract)
     program: Any = SimpleNamespace(manifest=manifest)
     return compare(program, model, task, make_batch, 1e-4)
 

@@ -96,7 +96,7 @@ def capture(subject: Subject, batch: Batch) -> Captured:
         CheckFailedError: torch.export can't capture the model, with its reason.
     """
     model, task = subject.module, subject.task
-    max_batch_size = subject.settings.max_batch_size
+    max_batch_size = subject.settings.planned_batch_size
     step, predict = LossStep(model, task, batch), Predict(model, task, batch)
     inputs = tuple(batch.inputs.values())
     set_training_mode(model, subject.settings.batch_norm)
@@ -122,6 +122,7 @@ def capture(subject: Subject, batch: Batch) -> Captured:
             "evaluate": _signature(evaluate, taken_to_train, losses, bounds),
             "predict": _signature(prediction, taken, predictions, bounds),
         },
+        counted=task.all_metrics[0].bottom,
     )
 
 
@@ -200,12 +201,12 @@ def _signature(
         zip(taken, program.graph_signature.user_inputs, strict=True)
     ):
         least, most, ignored = bounds.get((name, role), (None, None, None))
-        argument = _argument(name, role, index, values[str(node)])
+        argument = tensor_argument(name, role, index, values[str(node)])
         inputs.append(argument.model_copy(update={"least": least, "most": most, "ignored": ignored}))
     for index, ((name, role), node) in enumerate(
         zip(given, program.graph_signature.user_outputs, strict=True)
     ):
-        outputs.append(_argument(name, role, index, values[str(node)]))
+        outputs.append(tensor_argument(name, role, index, values[str(node)]))
     return Signature(inputs, outputs)
 
 
@@ -213,7 +214,12 @@ def _signature(
 _BATCHED: tuple[Role, ...] = ("input", "target", "output", "prediction")
 
 
-def _argument(name: str, role: Role, index: int, value: object) -> Argument:
+def tensor_argument(name: str, role: Role, index: int, value: object) -> Argument:
+    """The argument that a node's fake tensor is.
+
+    Raises:
+        CheckFailedError: a length depends on the batch in another way than by being its size.
+    """
     assert isinstance(value, Tensor)
     shape: list[int | str] = []
     for length in value.shape:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from executorch.exir import EdgeProgramManager, to_edge, to_edge_transform_and_lower
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from ..artifacts.contract import BACKBONE
 from ..errors import CheckFailedError
-from ..upstream import edge_settings, restore_batch_range
+from ..upstream import edge_settings, merged_managers, restore_batch_range
 from .passes.copied_weight_views import copied_weight_views
-from .passes.in_place import in_place
 from .pipeline import Edge, Graphs, Joint, Recipe
 
 _FAILURES = (RuntimeError, AssertionError, KeyError, ValueError, NotImplementedError)
@@ -26,15 +28,25 @@ def to_edge_dialect(joint: Joint, recipe: Recipe, origin: str) -> Edge:
     """
     tensors: dict[str, Tensor] = {}
     for name in ("evaluate", *joint.graphs):
-        tensors.update(named_tensors(joint.graphs[name]) if name in joint.graphs else {})
+        if name in joint.graphs and name != BACKBONE:
+            tensors.update(named_tensors(joint.graphs[name]))
+    delegated = list(joint.graphs) if recipe.delegated is None else recipe.delegated
     try:
-        manager = _delegated(joint.graphs, recipe) if recipe.partitioners else _plain(joint.graphs)
+        manager = _lowered(joint.graphs, recipe, delegated if recipe.partitioners else [])
     except _FAILURES as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise CheckFailedError(
             f"{origin} can't be lowered: {lines[0] if lines else type(error).__name__} (--debug shows all)"
         ) from error
-    return Edge(joint, manager, tensors)
+    return Edge(joint, manager, {n: tensor for n, tensor in tensors.items() if n not in joint.states})
+
+
+def _lowered(graphs: Graphs, recipe: Recipe, delegated: Sequence[str]) -> EdgeProgramManager:
+    taken = {name: program for name, program in graphs.items() if name in delegated}
+    rest = {name: program for name, program in graphs.items() if name not in delegated}
+    if not taken:
+        return _plain(rest)
+    return merged_managers(_plain(rest), _delegated(taken, recipe)) if rest else _delegated(taken, recipe)
 
 
 def _plain(graphs: Graphs) -> EdgeProgramManager:
@@ -44,18 +56,20 @@ def _plain(graphs: Graphs) -> EdgeProgramManager:
         lowered = manager.exported_program(name)
         restore_batch_range(lowered, program)
         copied_weight_views(lowered)
-        in_place(lowered)
     return manager
 
 
 def _delegated(graphs: Graphs, recipe: Recipe) -> EdgeProgramManager:
     assert recipe.partitioners is not None
     partitioners = recipe.partitioners()
-    return to_edge_transform_and_lower(
+    manager = to_edge_transform_and_lower(
         graphs,
         partitioner=dict.fromkeys(graphs, partitioners),
         compile_config=edge_settings(),
     )
+    for name, program in graphs.items():
+        restore_batch_range(manager.exported_program(name), program)
+    return manager
 
 
 def named_tensors(program: ExportedProgram) -> dict[str, Tensor]:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
-from ..artifacts.contract import Argument, Role
-from ..upstream import add_backward_graph, core_decompositions, rename_tensors
+from ..upstream import add_backward_graph, core_decompositions
 from .decompositions import DECOMPOSITIONS
 from .module_paths import complete_paths
 from .pipeline import Captured, Joint, Signature
+from .tensor_methods import tensor_arguments
 
 
 def make_joint(captured: Captured) -> Joint:
-    """Adds the backward graph to `train`, and the method `buffers` where that one writes any.
+    """Adds the backward graph to `train`.
 
     The outputs of `train` become [buffer updates, its own, gradients]; lowering appends the parameters, and
     drops the updates.
@@ -30,11 +30,7 @@ def make_joint(captured: Captured) -> Joint:
     trainable, mutated = gradient_names(joint), mutated_buffers(joint)
     tensors = {**joint.state_dict, **joint.constants}
     signatures["train"] = _with_gradients(signatures["train"], {n: tensors[n] for n in trainable})
-    if mutated:
-        buffers = {name: tensors[name] for name in mutated}
-        graphs["buffers"] = _capture_buffers(buffers)
-        signatures["buffers"] = Signature([], _arguments("buffer", buffers, 0))
-    return Joint(graphs, signatures, trainable, mutated)
+    return Joint(graphs, signatures, trainable, mutated, captured.counted, captured.quantized)
 
 
 def add_backward(program: ExportedProgram) -> ExportedProgram:
@@ -73,44 +69,7 @@ def _with_gradients(train: Signature, parameters: dict[str, Tensor]) -> Signatur
         train.inputs,
         [
             *train.outputs,
-            *_arguments("gradient", parameters, own),
-            *_arguments("parameter", parameters, own + len(parameters)),
+            *tensor_arguments("gradient", parameters, own),
+            *tensor_arguments("parameter", parameters, own + len(parameters)),
         ],
     )
-
-
-def _arguments(role: Role, tensors: dict[str, Tensor], first: int) -> list[Argument]:
-    return [
-        Argument(
-            name=name,
-            role=role,
-            tensor=name,
-            index=first + i,
-            dtype=str(tensor.dtype).removeprefix("torch."),
-            shape=list(tensor.shape),
-        )
-        for i, (name, tensor) in enumerate(tensors.items())
-    ]
-
-
-class _Buffers(nn.Module):
-    """() → buffers."""
-
-    def __init__(self, buffers: Iterable[Tensor]) -> None:
-        super().__init__()
-        for i, tensor in enumerate(buffers):
-            self.register_buffer(f"b{i}", tensor)
-
-    def forward(self) -> tuple[Tensor, ...]:
-        return tuple(self.buffers())
-
-
-def _capture_buffers(buffers: dict[str, Tensor]) -> ExportedProgram:
-    """A method without inputs that returns buffers by their names in the model: what training changes besides
-    parameters (running statistics) can be read back through it, and saved."""
-    program = torch.export.export(_Buffers(buffers.values()), (), strict=True)
-    specs = program.graph_signature.input_specs
-    rename_tensors(
-        program, {s.target: name for name, s in zip(buffers, specs, strict=True) if s.target is not None}
-    )
-    return program

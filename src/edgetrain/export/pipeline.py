@@ -11,8 +11,8 @@ it is given, and nobody uses that record afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,12 @@ from ..artifacts.checkpoint import Checkpoint
 from ..artifacts.contract import Argument
 from ..artifacts.manifest import Verification
 from ..artifacts.program import Program
+from ..artifacts.transforms import Transform
+from ..config.optimizer import OptimizerConfig
 from ..config.stages import ExportCommand, ExportConfig
+from ..config.update_rules import UpdateRule
 from ..tasks import Task
+from .memory.timeline import MemoryTimeline
 
 Graphs = dict[str, ExportedProgram]
 
@@ -39,6 +43,8 @@ class Subject:
         source: what is known about it; its state is not used.
         path: the checkpoint's file, where it is one of edgetrain's.
         origin: where the model comes from, for messages.
+        transforms: what was done to the model's layers since it was built.
+        rules: by which parameters were chosen for training.
     """
 
     module: nn.Module
@@ -47,6 +53,8 @@ class Subject:
     config: ExportCommand
     origin: str
     path: Path | None = None
+    transforms: Sequence[Transform] = ()
+    rules: Sequence[UpdateRule] = ()
 
     @property
     def settings(self) -> ExportConfig:
@@ -63,15 +71,39 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Quantized:
+    """What an int8 backbone is held against.
+
+    Attributes:
+        reference: (*inputs) → (*features) in float32.
+        head: (*features) → outputs by name, in evaluation mode.
+        samples: those it was calibrated with, by input.
+        features: their names.
+    """
+
+    reference: nn.Module
+    head: nn.Module
+    samples: dict[str, Tensor]
+    features: list[str]
+
+
+@dataclass(frozen=True)
 class Captured:
-    """Forward graphs by method, over tensors named as in the model's state_dict.
+    """Forward graphs by method, over tensors named as in the model's state_dict. Those of a backbone have
+    names of their own.
 
     Attributes:
         signatures: of the methods that a contract is written for.
+        counted: the metric sum that says what the loss is a mean over.
+        samples: inputs of real samples by name, preprocessed, [N, ...] each; empty where none are given.
+        quantized: set where the backbone is int8.
     """
 
     graphs: Graphs
     signatures: dict[str, Signature]
+    counted: str = ""
+    samples: dict[str, Tensor] = field(default_factory=dict)
+    quantized: Quantized | None = None
 
 
 @dataclass(frozen=True)
@@ -81,16 +113,20 @@ class Joint:
     Attributes:
         trainable: parameters that `train` returns gradients of, in its order.
         mutated: buffers that `train` writes.
+        counted: the metric sum that says what the loss is a mean over.
+        quantized: as for `Captured`.
+        optimizer: whose update becomes part of `train`; None: its gradients are for a runtime's optimizer.
+        states: of that optimizer, zeros, by name.
     """
 
     graphs: Graphs
     signatures: dict[str, Signature]
     trainable: list[str]
     mutated: list[str]
-
-
-# What stands between `Joint` and `Edge`.
-Step = Callable[[Joint], Joint]
+    counted: str = ""
+    quantized: Quantized | None = None
+    optimizer: OptimizerConfig | None = None
+    states: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,12 +134,24 @@ class Edge:
     """The graphs in edge dialect.
 
     Attributes:
-        tensors: parameters and buffers that they read, by name.
+        tensors: parameters and buffers that they read, by name; no optimizer state, and none of a backbone,
+            whose weights lie in the program as its backend wants them.
+        notes: what steps have to say about what they did.
     """
 
     joint: Joint
     manager: EdgeProgramManager
     tensors: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done to each of the first stations, in this order. A step returns a record of the same kind."""
+
+    captured: tuple[Callable[[Captured], Captured], ...] = ()
+    joint: tuple[Callable[[Joint], Joint], ...] = ()
+    edge: tuple[Callable[[Edge], Edge], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +164,7 @@ class Lowered:
         arena_bytes: planned memory by method, one size per arena: activations, weights.
         operators: operators each method calls, as the runtime names them.
         weight_offsets: where each changing tensor lies in the weights' arena [bytes].
+        timelines: what lives when in each method's arena of activations.
     """
 
     edge: Edge
@@ -123,6 +172,7 @@ class Lowered:
     arena_bytes: dict[str, list[int]]
     operators: dict[str, list[str]]
     weight_offsets: dict[str, int]
+    timelines: dict[str, MemoryTimeline]
 
 
 @dataclass(frozen=True)
@@ -145,13 +195,15 @@ class Recipe:
     """What kind of program is made.
 
     Attributes:
-        steps: between `Joint` and `Edge`, in this order.
-        partitioners: makes those of the backends that take over parts of the graphs.
+        steps: between the stations.
+        partitioners: makes those of the backends that take over parts of graphs.
+        delegated: the methods these are from; None: all.
         external: leave weights out of the program, for a .ptd.
         training: it has a method `train`.
     """
 
-    steps: tuple[Step, ...] = ()
+    steps: Steps = Steps()
     partitioners: Callable[[], list[Any]] | None = None
+    delegated: Sequence[str] | None = None
     external: bool = False
     training: bool = False

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 from collections.abc import Iterable
 
 import torch
-from torch import nn
 from torch.export import ExportedProgram
 
 from ..engine.modes import set_training_mode
-from ..errors import CheckFailedError, EdgetrainError, UsageError
+from ..errors import CheckFailedError, EdgetrainError
 from ..models.calling import call_model
 from ..reporting import Reporter
 from ..runtimes.executorch_py import runtime_operators
@@ -29,25 +26,6 @@ _WAYS_OUT = {
     "bernoulli": "remove stochastic depth, or set its probability to 0",
     "upsample": "use nearest-neighbour upsampling by an integer factor, or a transposed convolution",
 }
-
-
-def choose_trainable(model: nn.Module, patterns: list[str]) -> list[str]:
-    """Sets `requires_grad` of every parameter by name patterns (`fnmatch`); returns the trainable names.
-
-    Raises:
-        UsageError: a pattern matches nothing, or nothing stays trainable.
-    """
-    names = [name for name, _ in model.named_parameters()]
-    for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
-            prefixes = sorted({name.rsplit(".", 1)[0] + ".*" for name in names if "." in name} | set(names))
-            near = difflib.get_close_matches(pattern, prefixes, n=1, cutoff=0.4)
-            hint = f"did you mean '{near[0]}'?" if near else f"the first parameter is {names[0]}"
-            raise UsageError(f"--trainable '{pattern}' matches no parameter of the model; {hint}")
-    chosen = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in set(chosen))
-    return chosen
 
 
 def check_gradients_reach(subject: Subject, batch: Batch, reporter: Reporter) -> None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ..config.stages import ExportConfig
+from ..artifacts.contract import BACKBONE
+from ..config.stages import ExportCommand
 from .pipeline import Recipe
 from .steps import chosen_steps
 
 Backend = Literal["portable", "xnnpack"]
 
 
-def training_recipe(settings: ExportConfig) -> Recipe:
+def training_recipe(command: ExportCommand) -> Recipe:
     """A program with `train`, `evaluate` and `predict` over one set of weights."""
-    return Recipe(steps=chosen_steps(settings), external=settings.weights == "external", training=True)
+    return Recipe(
+        steps=chosen_steps(command),
+        partitioners=_PARTITIONERS["portable" if command.export.backbone == "none" else "xnnpack"],
+        delegated=[BACKBONE],
+        external=command.export.weights == "external",
+        training=True,
+    )
 
 
 def inference_recipe(backend: Backend) -> Recipe:

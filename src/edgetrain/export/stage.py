@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
-from ..artifacts.atomic import check_writable, sync_folder
+from ..artifacts.atomic import check_writable, sync_folder, write_text
 from ..artifacts.checkpoint import Checkpoint, load_checkpoint
+from ..artifacts.contract import BACKBONE
 from ..artifacts.manifest import Manifest, Verification
+from ..artifacts.memory import chart
 from ..config.stages import ExportCommand
 from ..errors import InputError
 from ..factories import NOTHING, Trusted
 from ..models.trusted import build_trusted_model
 from ..reporting import SILENT, Reporter
 from ..tasks import make_task
-from .batches import batch_maker
+from .backbone.delegation import describe_delegation
+from .batches import Batch, MakeBatch, batch_maker
+from .budget import Chosen, choose_update
+from .calibration import calibration_samples
 from .capture import capture
 from .contract import make_contract
 from .edge import to_edge_dialect
 from .joint import make_joint
 from .lowering import lower
+from .memory.timeline import MemoryTimeline, describe, record_of
 from .pipeline import Captured, Lowered, Recipe, Subject, Verified
-from .preflight import check_gradients_reach, check_operators, choose_trainable
+from .preflight import check_gradients_reach, check_operators
 from .recipes import training_recipe
+from .updates import prepare_update
+from .updates.scheme import Scheme, read_scheme
 from .verification import verification_sizes, verify
 from .writing import write
 
@@ -35,13 +44,22 @@ _SUFFIXES = {"weights": ".ptd", "program": ".pte", "manifest": ".json"}
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The files written. `weights` is None where they are inside the program."""
+    """What was written, and what was found out on the way.
+
+    Attributes:
+        weights: None where they are inside the program.
+        timelines: what lives when in each method's arena of activations.
+        chosen: what a budget was searched for; its rules lie in `rules`. None where no budget is given.
+    """
 
     program: Path
     weights: Path | None
     manifest_path: Path
     manifest: Manifest
     verification: Verification
+    timelines: dict[str, MemoryTimeline]
+    chosen: Chosen | None = None
+    rules: Path | None = None
 
 
 def export(
@@ -63,13 +81,21 @@ def export(
         CheckFailedError: the model can't be trained on a device, or the program computes something else
             than PyTorch; nothing is written then.
     """
-    for path in _paths(output).values():
+    for path in [*_paths(output).values(), *([] if config.export.budget is None else [rules_path(output)])]:
         check_writable(path)
+    return export_subject(load_subject(config, checkpoint, trusted), output, reporter=reporter)
+
+
+def load_subject(config: ExportCommand, checkpoint: Path, trusted: Trusted) -> Subject:
+    """The model of a checkpoint, built and filled.
+
+    Raises:
+        InputError: the checkpoint is unusable.
+    """
     source = load_checkpoint(checkpoint)
     module = _build(source, trusted, checkpoint)
     task = make_task(source.task, trusted, source=str(checkpoint))
-    subject = Subject(module, task, source, config, origin=str(checkpoint), path=checkpoint)
-    return export_subject(subject, output, reporter=reporter)
+    return Subject(module, task, source, config, origin=str(checkpoint), path=checkpoint)
 
 
 def export_subject(subject: Subject, output: Path, *, reporter: Reporter = SILENT) -> ExportResult:
@@ -79,30 +105,74 @@ def export_subject(subject: Subject, output: Path, *, reporter: Reporter = SILEN
         as `export`.
     """
     settings, paths = subject.settings, _paths(output)
-    recipe, make_batch = training_recipe(settings), batch_maker(subject)
+    recipe, make_batch = training_recipe(subject.config), batch_maker(subject)
+    samples = calibration_samples(subject)
+    few, _ = verification_sizes(settings.batch_norm, settings.planned_batch_size)
+    example = make_batch(0, few[0])
+    chosen = _choose(subject, samples, example, make_batch, reporter)
+    scheme = read_scheme(settings.update) if chosen is None else chosen.scheme
     with (
         reporter.progress("exporting", total=5) as progress,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
     ):
-        few, _ = verification_sizes(settings.batch_norm, settings.max_batch_size)
-        example = make_batch(0, few[0])
-        choose_trainable(subject.module, settings.trainable)
-        check_gradients_reach(subject, example, reporter)
+        subject = _prepared(subject, scheme, example, reporter)
         progress.advance(now="capture")
-        captured = capture(subject, example)
+        captured = replace(capture(subject, example), samples={} if samples is None else samples.inputs)
         progress.advance(now="lowering")
         lowered = lower_captured(captured, recipe, subject.origin)
+        if BACKBONE in lowered.edge.joint.graphs:
+            reporter.detail(describe_delegation(lowered))
+        _report_memory(lowered, reporter)
         progress.advance(now="writing")
         contract = make_contract(lowered, subject, recipe)
         written = write(lowered, contract, subject, recipe, Path(folder) / output.name)
         progress.advance(now="verifying")
-        verified = verify(written, subject, make_batch)
-        _report(verified.verification, settings.max_batch_size, reporter)
+        verified = verify(written, subject, make_batch, lowered.edge.joint.quantized)
+        _report(verified.verification, settings.planned_batch_size, reporter)
+        if chosen is not None:
+            write_text(rules_path(output), chosen.file)
         _move_into_place(verified, paths)
         progress.advance(now="done")
     manifest = verified.program.manifest
     weights = paths["weights"] if manifest.weights else None
-    return ExportResult(paths["program"], weights, paths["manifest"], manifest, verified.verification)
+    return ExportResult(
+        paths["program"],
+        weights,
+        paths["manifest"],
+        manifest,
+        verified.verification,
+        lowered.timelines,
+        chosen,
+        None if chosen is None else rules_path(output),
+    )
+
+
+def rules_path(output: Path) -> Path:
+    """Where the rules that a budget was searched for are written."""
+    return output.with_name(output.name + ".update.yaml")
+
+
+def planned(subject: Subject, example: Batch, samples: Batch | None) -> Lowered:
+    """The program of a model that is ready for its update, as far as the memory of `train` depends on it.
+
+    Raises:
+        CheckFailedError: the runtime can't execute it.
+    """
+    captured = replace(capture(subject, example), samples={} if samples is None else samples.inputs)
+    settings = subject.settings
+    if settings.backbone == "none":  # the other methods say where a backbone ends, and nothing else
+        only = "train"
+        captured = replace(
+            captured,
+            graphs={only: captured.graphs[only]},
+            signatures={only: captured.signatures[only]},
+        )
+    # A method for gradients beside `train` changes nothing about it.
+    in_graph = "off" if settings.update_in_graph == "off" else "on"
+    command = subject.config.model_copy(
+        update={"export": settings.model_copy(update={"update_in_graph": in_graph})}
+    )
+    return lower_captured(captured, training_recipe(command), subject.origin)
 
 
 def lower_captured(captured: Captured, recipe: Recipe, origin: str) -> Lowered:
@@ -111,12 +181,39 @@ def lower_captured(captured: Captured, recipe: Recipe, origin: str) -> Lowered:
     Raises:
         CheckFailedError: the runtime can't execute it; says what and where.
     """
+    for change in recipe.steps.captured:
+        captured = change(captured)
     joint = make_joint(captured)
-    for step in recipe.steps:
+    for step in recipe.steps.joint:
         joint = step(joint)
     edge = to_edge_dialect(joint, recipe, origin)
     check_operators(edge, recipe, origin)
+    for rewrite in recipe.steps.edge:
+        edge = rewrite(edge)
     return lower(edge, recipe)
+
+
+def _choose(
+    subject: Subject, samples: Batch | None, example: Batch, make_batch: MakeBatch, reporter: Reporter
+) -> Chosen | None:
+    """What is trained under the budget, where one is given."""
+    if subject.settings.budget is None:
+        return None
+
+    def plan(scheme: Scheme) -> int:
+        fresh = replace(subject, module=copy.deepcopy(subject.module))
+        ready = _prepared(fresh, scheme, example, SILENT)
+        return sum(planned(ready, example, samples).arena_bytes["train"])
+
+    return choose_update(subject, samples, make_batch, plan, reporter)
+
+
+def _prepared(subject: Subject, scheme: Scheme, example: Batch, reporter: Reporter) -> Subject:
+    """A model, which is changed, ready for its update."""
+    transforms = prepare_update(subject.module, example.inputs, subject.settings, reporter, scheme)
+    subject = replace(subject, transforms=transforms, rules=scheme.rules)
+    check_gradients_reach(subject, example, reporter)
+    return subject
 
 
 def _paths(output: Path) -> dict[str, Path]:
@@ -131,6 +228,15 @@ def _build(source: Checkpoint, trusted: Trusted, path: Path) -> nn.Module:
         lines = str(error).splitlines()
         raise InputError(f"{path} does not fit the model {source.model.name}: {lines[-1].strip()}") from error
     return module
+
+
+def _report_memory(lowered: Lowered, reporter: Reporter) -> None:
+    for note in lowered.edge.notes:
+        reporter.detail(note)
+    for timeline in lowered.timelines.values():
+        if timeline.steps:
+            reporter.detail(describe(timeline))
+    reporter.detail("\n".join(chart(record_of(lowered.timelines["train"]).stretches)))
 
 
 def _report(found: Verification, largest: int, reporter: Reporter) -> None:

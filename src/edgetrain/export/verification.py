@@ -1,9 +1,10 @@
 """Verification: the written program, run in the real runtime, against eager PyTorch.
 
-Compared are losses, metric sums, predictions, every gradient, the weights after three SGD steps, and then
-`evaluate` and `predict`, all with dropout off, on a few samples, on a single one, and (one step) on the
-largest batch; in ExecuTorch's own kernels, since a program has to be right wherever it is taken, and in
-edgetrain's where these are installed, since devices will use them.
+Compared are losses, metric sums, predictions, every gradient that is returned, the weights after three steps
+of the program's own optimizer (of SGD, where it has none), and then `evaluate` and `predict`, all with
+dropout off, on a few samples, on a single one, and (one step) on the largest batch; in ExecuTorch's own
+kernels, since a program has to be right wherever it is taken, and in edgetrain's where these are installed,
+since devices will use them.
 
 Two float32 computations of one quantity never agree to the last digit, and at a kink of the model (an input
 of a ReLU near 0, a tie in a max-pool or between two classes) rounding decides which way a result goes. So
@@ -23,8 +24,11 @@ from torch import Tensor, nn
 
 from ..artifacts.manifest import Verification, manifest_path, save_manifest
 from ..artifacts.program import Program
+from ..config.optimizer import OptimizerConfig
 from ..engine.comparison import distance, largest, norm, relative_error
 from ..engine.modes import BatchNormMode, set_training_mode
+from ..engine.optimizers import make_optimizer
+from ..engine.program_optimizer import own_optimizer
 from ..errors import CheckFailedError
 from ..models.calling import call_model
 from ..runner import find_kernels
@@ -34,11 +38,11 @@ from ..runtimes.steps import DeviceSteps, Steps
 from ..runtimes.torch_eager import no_dropout
 from ..tasks import Task
 from ..tasks.outputs import named_outputs
+from .backbone.fidelity import check_features
 from .batches import Batch, MakeBatch
-from .pipeline import Subject, Verified, Written
+from .pipeline import Quantized, Subject, Verified, Written
 
 STEPS = 3
-# Of the SGD steps (momentum 0.9).
 LEARNING_RATE = 0.01
 _ROUNDING = 1e-7
 _TRIES = 6
@@ -50,19 +54,40 @@ Tensors = Mapping[str, Tensor]
 Errors = dict[str, float]
 
 
-def verify(written: Written, subject: Subject, make_batch: MakeBatch) -> Verified:
+def verify(
+    written: Written, subject: Subject, make_batch: MakeBatch, quantized: Quantized | None = None
+) -> Verified:
     """Verifies a program, and notes in its manifest what was found.
 
     Args:
         subject: its model has the same weights and the same parameters requiring gradients; unchanged.
+        quantized: set where the backbone is int8. What lies behind it is then compared on the features that
+            it gives, and these with what they would be in float32.
     Raises:
         CheckFailedError: a mismatch, naming what differs, or a crash of the runtime.
     """
     program = written.program
-    found = compare(program, subject.module, subject.task, make_batch, subject.settings.tolerance)
+    task, tolerance = subject.task, subject.settings.tolerance
+    if quantized is None:
+        found = compare(program, subject.module, task, make_batch, tolerance)
+    else:
+        with Child(DeviceSteps, program, what="running the new backbone") as device:
+            sqnr = check_features(device, quantized, program.manifest.contract.max_batch_size)
+            found = compare(program, quantized.head, task, _behind(device, make_batch), tolerance)
+        found = found.model_copy(update={"features_sqnr": sqnr})
     manifest = program.manifest.model_copy(update={"verification": found})
     save_manifest(manifest_path(program.path), manifest)
     return Verified(replace(program, manifest=manifest), found)
+
+
+def _behind(device: Child, make_batch: MakeBatch) -> MakeBatch:
+    """What makes batches of features of the batches that `make_batch` makes."""
+
+    def make(draw: int, size: int) -> Batch:
+        batch = make_batch(draw, size)
+        return Batch(device.call("features", "stock", batch.inputs), batch.targets)
+
+    return make
 
 
 def compare(
@@ -76,13 +101,17 @@ def compare(
         CheckFailedError: as `verify`.
     """
     manifest = program.manifest
-    eager = _Eager(model, task, manifest.batch_norm)
-    few, most = verification_sizes(manifest.batch_norm, manifest.contract.max_batch_size)
+    contract = manifest.contract
+    optimizer = own_optimizer(contract, LEARNING_RATE)
+    eager = _Eager(model, task, manifest.batch_norm, optimizer)
+    few, most = verification_sizes(manifest.batch_norm, contract.max_batch_size)
+    if contract.splits_batches:
+        most += 1  # in two parts
     kernels: list[Kernels] = ["stock", "fast"] if find_kernels() is not None else ["stock"]
     runs: list[Errors] = []
     sizes = dict.fromkeys(few)
     sensitivities = []
-    with Child(DeviceSteps, program, LEARNING_RATE, what="running the new program") as device:
+    with Child(DeviceSteps, program, what="running the new program") as device:
         for whose in kernels:
             check = _Check(device, whose, eager, make_batch, tolerance)
             runs += [check.run(size, STEPS) for size in few]
@@ -101,12 +130,12 @@ def compare(
         batch_sizes=list(sizes),
         kernels=kernels,
         loss=worst("loss"),
-        gradients=worst("gradient"),
+        gradients=worst("gradient") if gradients else None,
         weights_after_steps=worst("change"),
         predict_after_steps=worst("predict"),
         predictions=worst("predictions"),
         metrics=worst("sum"),
-        worst_gradient=max(gradients, key=gradients.__getitem__),
+        worst_gradient=max(gradients, key=gradients.__getitem__, default=None),
         tolerance=tolerance,
         sensitivity=max(sensitivities, default=None),
     )
@@ -149,7 +178,9 @@ class _Check:
         for draw in range(_TRIES):
             batch = self.make_batch(draw, size)
             reference = self.eager.reference(draw, batch, steps)
-            found: Steps = self.device.call("run", self.kernels, batch.inputs, batch.targets, steps)
+            found: Steps = self.device.call(
+                "run", self.kernels, batch.inputs, batch.targets, steps, self.eager.optimizer
+            )
             self.seconds_per_sample = found.seconds / size
             errors = _errors(self.eager.task, found, reference)
             if largest(errors.values()) <= self.tolerance:
@@ -178,6 +209,7 @@ class _Eager:
     model: nn.Module
     task: Task
     batch_norm: BatchNormMode
+    optimizer: OptimizerConfig
     _known: dict[tuple[int, int, int], Steps] = field(default_factory=dict)
 
     def reference(self, draw: int, batch: Batch, steps: int) -> Steps:
@@ -195,7 +227,7 @@ class _Eager:
         buffers = {name: b for name, b in model.named_buffers() if b.dtype != torch.bool}
         changing = {**parameters, **buffers}
         before = {name: tensor.detach().clone() for name, tensor in changing.items()}
-        optimizer = torch.optim.SGD(parameters.values(), lr=LEARNING_RATE, momentum=0.9)
+        optimizer = make_optimizer(self.optimizer, parameters.items())
         found = Steps()
         for step in range(1, steps + 1):
             set_training_mode(model, self.batch_norm)

@@ -1,35 +1,72 @@
-"""Steps between `Joint` and `Edge`, one file each: what they make of a program's graphs.
+"""Steps between the stations of an export, one file each.
 
-To add one: write `steps/NAME.py` with a function `Joint → Joint` and a line in `STEPS`, where its turn is.
+To add one: write `steps/NAME.py` with a function from one of the records of `pipeline` and the command's
+settings to a record of the same kind, and a line in the list of that record, where its turn is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
 
-from ...config.stages import ExportConfig
-from ..pipeline import Step
+from ...config.stages import ExportCommand
+from ..pipeline import Captured, Edge, Joint, Steps
+from .backbone import backbone
 from .cheaper import cheaper
 from .dropout import maskable_dropout
+from .folded_batch_norm import folded_batch_norm
 from .im2col import without_convolutions
+from .optimizer_in_graph import optimizer_in_graph
+from .order import order
+from .recompute import recompute
+from .reused_memory import reused_memory
+from .update_in_graph import update_in_graph
+from .weights import weights_method
+
+Record = TypeVar("Record", Captured, Joint, Edge)
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Generic[Record]):
     """A step, and who wants it; without `wanted` everybody does."""
 
-    step: Step
-    wanted: Callable[[ExportConfig], bool] = lambda settings: True
+    step: Callable[[Record, ExportCommand], Record]
+    wanted: Callable[[ExportCommand], bool] = lambda command: True
 
 
-STEPS = (
-    Choice(without_convolutions, lambda settings: settings.convolutions == "im2col"),
+ON_CAPTURED: tuple[Choice[Captured], ...] = (
+    Choice(backbone, lambda command: command.export.backbone != "none"),
+    Choice(folded_batch_norm),
+)
+ON_JOINT: tuple[Choice[Joint], ...] = (
+    Choice(without_convolutions, lambda command: command.export.convolutions == "im2col"),
     Choice(maskable_dropout),
     Choice(cheaper),
+    Choice(optimizer_in_graph, lambda command: command.export.update_in_graph != "off"),
+    Choice(weights_method),
+)
+ON_EDGE: tuple[Choice[Edge], ...] = (
+    Choice(recompute),
+    Choice(update_in_graph, lambda command: command.export.update_in_graph != "off"),
+    Choice(order),
+    Choice(reused_memory),
 )
 
 
-def chosen_steps(settings: ExportConfig) -> tuple[Step, ...]:
+def chosen_steps(command: ExportCommand) -> Steps:
     """The steps of an export, in their order."""
-    return tuple(choice.step for choice in STEPS if choice.wanted(settings))
+    return Steps(
+        captured=_bound(ON_CAPTURED, command),
+        joint=_bound(ON_JOINT, command),
+        edge=_bound(ON_EDGE, command),
+    )
+
+
+def _bound(choices: Sequence[Choice[Any]], command: ExportCommand) -> tuple[Any, ...]:
+    return tuple(_bind(choice.step, command) for choice in choices if choice.wanted(command))
+
+
+def _bind(step: Callable[..., Any], command: ExportCommand) -> Callable[[Any], Any]:
+    return partial(step, command=command)

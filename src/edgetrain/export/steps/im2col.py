@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...config.stages import ExportCommand
 from .. import decompositions
 from ..joint import joint_decompositions
 from ..module_paths import complete_paths
@@ -177,7 +178,7 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
 }
 
 
-def without_convolutions(joint: Joint) -> Joint:
+def without_convolutions(joint: Joint, command: ExportCommand) -> Joint:
     """All graphs in core ATen operators, with no convolution that isn't transposed."""
     # Results lie in memory otherwise than a convolution's, and views would not fit them.
     reshaped_views(joint.graphs["train"])

@@ -1,0 +1,1 @@
+"""Optimizers as a part of a program's graph."""
