@@ -43,6 +43,9 @@ def test_report(digits_program: Any, tmp_path: Path) -> None:
         assert r["max_gradient_rel_error"] <= 1e-4
     torch, device = report["results"][:2]
     assert (torch["ratio_to_torch"], torch["max_loss_rel_error"]) == (1.0, 0.0)
+    assert [r["update"] for r in report["results"][:3]] == ["outside", "in graph", "in graph"][
+        : len(installed)
+    ]
     assert torch["arena_bytes"] is torch["program_bytes"] is None
     assert device["ratio_to_torch"] == pytest.approx(device["step_ms"]["median"] / torch["step_ms"]["median"])
     assert device["program_bytes"] == sum(
@@ -101,6 +104,7 @@ def test_every_runtime_clips_and_has_groups(digits_program: Any, tmp_path: Path)
     optimizer = {"lr": 0.05, "clip_norm": 0.1, "groups": {"classifier.*": 0.5}}
     report = bench(_config(optimizer=optimizer), digits_program.program, tmp_path / "b.json").report
     for result in report.results:
+        assert result.update == "outside"
         assert result.max_loss_rel_error <= 1e-4, result.runtime
         assert result.max_gradient_rel_error <= 1e-4, result.runtime
 

@@ -73,8 +73,12 @@ class Tied(nn.Module):
         return self.out(torch.tanh(self.mix(self.words(ids).mean(1))))
 
 
-def export_model(kind: type[nn.Module], folder: Path) -> tuple[Path, Trusted]:
-    """A checkpoint model.pth and the program made of it, with random weights."""
+def export_model(kind: type[nn.Module], folder: Path, **settings: Any) -> tuple[Path, Trusted]:
+    """A checkpoint model.pth and the program made of it, with random weights.
+
+    Args:
+        settings: of the export.
+    """
     torch.manual_seed(5)
     name = f"{MODULE}:{kind.__name__}"
     ids = kind is Tied
@@ -92,7 +96,7 @@ def export_model(kind: type[nn.Module], folder: Path) -> tuple[Path, Trusted]:
         counter.fill_(1234)
     save_checkpoint(folder / "model.pth", checkpoint)
     trusted = Trusted(model=name)
-    config = ExportCommand.model_validate({"export": {"max_batch_size": 8}})
+    config = ExportCommand.model_validate({"export": {"max_batch_size": 8, **settings}})
     return export(config, folder / "model.pth", folder / "model", trusted=trusted).program, trusted
 
 

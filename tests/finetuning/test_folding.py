@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from edgetrain.export import export
 from edgetrain.factories import NOTHING
 from edgetrain.finetuning import finetune, source_beside
 from edgetrain.runner import find_runner
+from edgetrain.runtimes import open_session
 
 RUNTIMES = [
     "executorch",
@@ -67,6 +69,53 @@ def test_the_checkpoint_of_tuned_weights(tmp_path: Path, kind: type[nn.Module], 
     )
     assert again.weights is not None
     assert again.weights.read_bytes() == tuned.read_bytes()
+
+
+def _rules(folder: Path, *rules: dict[str, Any]) -> str:
+    """A value of `export.update` with these rules."""
+    (folder / "rules.json").write_text(json.dumps({"rules": rules}))
+    return f"rules:{folder / 'rules.json'}"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_parts_and_adapters_are_merged(tmp_path: Path, runtime: str) -> None:
+    """The checkpoint is one of the original model, and computes what the tuned program does."""
+    update = _rules(
+        tmp_path, {"pattern": "body.1", "train": 0.25}, {"pattern": "head", "train": {"lora": {"rank": 2}}}
+    )
+    program, trusted = export_model(UnusedHead, tmp_path, update=update)
+    tuned, folded = tmp_path / "tuned.ptd", tmp_path / "tuned.pth"
+    finetune(_config(UnusedHead, tmp_path, runtime), program, tuned, to_pth=folded, trusted=trusted)
+    before, after = load_checkpoint(tmp_path / "model.pth").state, load_checkpoint(folded).state
+    assert list(after) == list(before)
+    moved = {name: after[name] - tensor for name, tensor in before.items()}
+    assert {name for name, change in moved.items() if change.any()} == {
+        *("body.1.weight", "body.1.bias", "head.weight"),
+    }
+    trained, frozen = moved["body.1.weight"][:4], moved["body.1.weight"][4:]
+    assert trained.any(1).all()
+    assert not frozen.any()
+    assert torch.linalg.matrix_rank(moved["head.weight"], rtol=1e-3) == 2
+    model = UnusedHead()
+    model.load_state_dict(after)
+    inputs = torch.randn(4, 1, 8, 8)
+    session = open_session("executorch", load_program(program, tuned))
+    outputs = session.predict({"inputs": inputs})["output"]
+    torch.testing.assert_close(outputs, model(inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_adapters_are_merged_without_the_checkpoint(tmp_path: Path) -> None:
+    update = _rules(tmp_path, {"pattern": "head", "train": {"lora": {}}})
+    program, trusted = export_model(Constants, tmp_path, update=update)
+    before = load_checkpoint(tmp_path / "model.pth").state
+    (tmp_path / "model.pth").unlink()
+    config = _config(Constants, tmp_path, "executorch")
+    finetune(config, program, tmp_path / "t.ptd", to_pth=tmp_path / "t.pth", trusted=trusted)
+    after = load_checkpoint(tmp_path / "t.pth").state
+    assert list(after) == list(before)
+    assert {name for name, tensor in after.items() if not torch.equal(tensor, before[name])} == {
+        "head.weight"
+    }
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_they_agree(digits_program: Any, batch: Any, size: int) -> None:
     device, eager = _pair(digits_program)
     inputs, targets = _named(batch(size, seed=size))
     for step in range(3):
-        found, expected = device.train(inputs, targets), eager.train(inputs, targets)
+        found, expected = device.forward_backward(inputs, targets), eager.forward_backward(inputs, targets)
         _check_alike(found, expected)
         assert found.sums["count"] == size
         names = load_program(digits_program.program).manifest.contract.trainable
@@ -65,7 +65,7 @@ def test_regression_agrees(regression_program: Any) -> None:
     device, eager = _pair(regression_program)
     torch.manual_seed(0)
     inputs, targets = _named((torch.randn(5, 6), torch.randn(5, 2)))
-    results = [session.train(inputs, targets) for session in (device, eager)]
+    results = [session.forward_backward(inputs, targets) for session in (device, eager)]
     assert results[0].loss == pytest.approx(results[1].loss, rel=1e-5)
     assert results[0].predictions == results[1].predictions == {}
     assert list(results[0].sums) == list(results[1].sums) == ["loss_sum", "count"]
@@ -79,7 +79,7 @@ def test_parameters_are_live(digits_program: Any, batch: Any, runtime: Any) -> N
     session = open_session(runtime, load_program(digits_program.program))
     inputs, targets = _named(batch(4))
     before = session.predict(inputs)["output"]
-    session.train(inputs, targets)
+    session.forward_backward(inputs, targets)
     bias = session.parameters["classifier.2.bias"]
     bias[3] += 100
     assert torch.allclose(session.predict(inputs)["output"][:, 3], before[:, 3] + 100, atol=1e-4)
@@ -97,7 +97,7 @@ def test_parameters_are_live(digits_program: Any, batch: Any, runtime: Any) -> N
 
 def test_only_the_trainable_part_changes(inline_program: Any, batch: Any) -> None:
     for session in _pair(inline_program):
-        session.train(*_named(batch(2)))
+        session.forward_backward(*_named(batch(2)))
         assert set(session.gradients) == set(session.parameters) == set(session.changed_tensors())
         assert all(name.startswith("classifier.") for name in session.gradients)
 
@@ -107,7 +107,7 @@ def test_batch_norm_statistics_agree(noisy_program: Any, batch: Any) -> None:
     before = load_program(noisy_program.program).tensors()
     for step in range(3):
         inputs, targets = _named(batch(8, seed=step))
-        losses = [session.train(inputs, targets).loss for session in (device, eager)]
+        losses = [session.forward_backward(inputs, targets).loss for session in (device, eager)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     changed, expected = device.changed_tensors(), eager.changed_tensors()
     assert set(changed) == set(expected)
@@ -131,33 +131,33 @@ def test_wrong_batches(digits_program: Any, batch: Any, runtime: Any) -> None:
     wrong = [
         (batch(33), "1 to 32 samples, not 33"),
         ((inputs[:0], targets[:0]), "1 to 32 samples, not 0"),
-        ((inputs[:, :, :7], targets), r"inputs of method train must be \[4, 1, 8, 8\] float32"),
+        ((inputs[:, :, :7], targets), r"inputs of method gradients must be \[4, 1, 8, 8\] float32"),
         ((inputs[:, 0], targets), r"but are \[4, 8, 8\]"),
         ((torch.zeros(4, 1, 9, 9), targets), r"but are \[4, 1, 9, 9\]"),
         ((inputs.double(), targets), "float64"),
-        ((inputs, targets[:3]), r"targets of method train must be \[4\] int64"),
+        ((inputs, targets[:3]), r"targets of method gradients must be \[4\] int64"),
         ((inputs, targets.float()), "float32"),
     ]
     for (x, y), message in wrong:
         with pytest.raises(InputError, match=message):
-            session.train(*_named((x, y)))
+            session.forward_backward(*_named((x, y)))
     with pytest.raises(InputError, match="predict"):
         session.predict({"inputs": inputs[:, :, :7]})
     with pytest.raises(InputError, match="evaluate"):
         session.evaluate(*_named((inputs, targets[:1])))
-    with pytest.raises(InputError, match="method train takes targets, which the samples don't have"):
-        session.train({"inputs": inputs}, {"labels": targets})
-    with pytest.raises(EdgetrainError, match="failed in method train"):
-        session.train(*_named((inputs, targets + 20)))
-    loss = session.train(*_named((inputs, targets))).loss
+    with pytest.raises(InputError, match="method gradients takes targets, which the samples don't have"):
+        session.forward_backward({"inputs": inputs}, {"labels": targets})
+    with pytest.raises(EdgetrainError, match="failed in method gradients"):
+        session.forward_backward(*_named((inputs, targets + 20)))
+    loss = session.forward_backward(*_named((inputs, targets))).loss
     again = open_session(runtime, load_program(digits_program.program))
-    assert loss == again.train(*_named((inputs, targets))).loss
+    assert loss == again.forward_backward(*_named((inputs, targets))).loss
 
 
 def test_targets_are_not_broadcast(regression_program: Any) -> None:
     for session in _pair(regression_program):
         with pytest.raises(InputError, match=r"targets .* must be \[3, 2\] float32, but are \[3, 1\]"):
-            session.train(*_named((torch.zeros(3, 6), torch.zeros(3, 1))))
+            session.forward_backward(*_named((torch.zeros(3, 6), torch.zeros(3, 1))))
 
 
 def test_somebodys_code_needs_consent(noisy_program: Any) -> None:

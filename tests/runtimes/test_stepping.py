@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +21,8 @@ from edgetrain.engine.optimizers import Moments
 from edgetrain.export import export
 from edgetrain.models import build_model
 from edgetrain.runtimes import open_session
-from edgetrain.runtimes.stepping import Stepper
+from edgetrain.runtimes.base import Outcome
+from edgetrain.runtimes.stepping import Stepper, gradients_of, make_stepper
 
 CONFIG = OptimizerConfig(name="sgd", lr=0.05, momentum=0.9, clip_norm=0.5, groups={"classifier.*": 0.2})
 
@@ -33,7 +36,8 @@ def _batch(batch: Any, size: int, seed: int) -> tuple[dict[str, Any], dict[str, 
 def test_several_batches_make_the_step_of_one_large(digits_program: Any, batch: Any, runtime: Any) -> None:
     """The last one is smaller."""
     program = load_program(digits_program.program)
-    stepper = Stepper(open_session(runtime, program, threads=1), CONFIG)
+    session = open_session(runtime, program, threads=1)
+    stepper = make_stepper(session, CONFIG, 3)
     model = build_model(program.manifest.model)
     model.load_state_dict(program.tensors())
     groups = [
@@ -41,12 +45,10 @@ def test_several_batches_make_the_step_of_one_large(digits_program: Any, batch: 
         for head, lr in ((False, 0.05), (True, 0.2))
     ]
     optimizer = torch.optim.SGD(groups, momentum=0.9)
-    session = stepper._session
     for step in range(3):
         parts = [_batch(batch, size, 10 * step + size) for size in (8, 8, 3)]
-        outcomes = stepper.forward_backward(parts)
+        outcomes = stepper.step(parts, 0.05)
         assert [outcome.sums["count"].item() for outcome in outcomes] == [8, 8, 3]
-        stepper.update(0.05)
         optimizer.zero_grad()
         inputs = torch.cat([inputs["inputs"] for inputs, _ in parts])
         targets = torch.cat([targets["targets"] for _, targets in parts])
@@ -90,13 +92,10 @@ def test_labels_that_are_ignored_make_a_batch_count_less(token_program: Program,
     found = {}
     for size in (12, 4):
         session = open_session(runtime, token_program, threads=1)
-        stepper = Stepper(session, OptimizerConfig(name="sgd", lr=0.1, momentum=0))
-        cuts = range(0, 12, size)
-        outcomes = stepper.forward_backward(
-            [({"ids": ids[i : i + size]}, {"labels": labels[i : i + size]}) for i in cuts]
-        )
+        stepper = make_stepper(session, OptimizerConfig(name="sgd", lr=0.1, momentum=0), 3)
+        batches = [({"ids": ids[i : i + size]}, {"labels": labels[i : i + size]}) for i in range(0, 12, size)]
+        outcomes = stepper.step(batches, 0.1)
         gradients = {name: gradient.clone() for name, gradient in stepper.gradients.items()}
-        stepper.update(0.1)
         found[size] = (gradients, session.changed_tensors())
     assert [outcome.sums["count"].item() for outcome in outcomes] == [24, 1, 0]
     for large, small in zip(found[12], found[4], strict=True):
@@ -107,32 +106,38 @@ def test_labels_that_are_ignored_make_a_batch_count_less(token_program: Program,
 class _OneNumber:
     """Stands for a session with one parameter and the gradients it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, splits: bool = False) -> None:
         self.parameters = {"w": torch.zeros(1)}
         self.gradients: dict[str, torch.Tensor] = {}
-        self.contract = SimpleNamespace(metrics=[SimpleNamespace(bottom="count")])
+        self.contract = SimpleNamespace(
+            metrics=[SimpleNamespace(bottom="count")], optimizer=None, splits_batches=splits, max_batch_size=2
+        )
 
-    def train(self, inputs: Any, targets: Any) -> Any:
+    def forward_backward(self, inputs: Any, targets: Any) -> Outcome:
         self.gradients = {"w": inputs["x"].mean(0, keepdim=True)}
-        return SimpleNamespace(loss=0.0, sums={"count": inputs.get("count", torch.tensor(len(inputs["x"])))})
+        count = inputs["count"].sum() if "count" in inputs else torch.tensor(float(len(inputs["x"])))
+        return Outcome(inputs["x"].mean().item(), {"y": inputs["x"]}, {"count": count})
+
+    @contextlib.contextmanager
+    def statistics_kept(self) -> Iterator[None]:
+        yield
 
 
 def _stepper(moments: Moments | None = None, **settings: Any) -> tuple[Any, Stepper]:
     session: Any = _OneNumber()
-    return session, Stepper(session, OptimizerConfig.model_validate(settings), moments)
+    return session, make_stepper(session, OptimizerConfig.model_validate(settings), 2, moments)
 
 
 def test_each_batch_counts_by_its_size() -> None:
     session, stepper = _stepper(lr=1.0, momentum=0)
-    stepper.forward_backward([({"x": torch.full((3,), 1.0)}, {}), ({"x": torch.full((1,), 9.0)}, {})])
+    stepper.step([({"x": torch.full((3,), 1.0)}, {}), ({"x": torch.full((1,), 9.0)}, {})], 0.5)
     assert stepper.gradients["w"].item() == 3.0
-    stepper.update(0.5)
     assert session.parameters["w"].item() == -1.5
 
 
 def test_where_nothing_counts_gradients_are_zero() -> None:
     _, stepper = _stepper()
-    stepper.forward_backward([({"x": torch.ones(2), "count": torch.tensor(0.0)}, {})] * 2)
+    stepper.step([({"x": torch.ones(2), "count": torch.zeros(2)}, {})] * 2, 0.1)
     assert stepper.gradients["w"].item() == 0.0
 
 
@@ -140,7 +145,22 @@ def test_moments_before_the_first_step_are_those_it_goes_on_from() -> None:
     found = Moments(4, {"w": torch.tensor([2.0])})
     session, stepper = _stepper(found, lr=1.0, momentum=0.5)
     assert stepper.moments() is found
-    stepper.forward_backward([({"x": torch.ones(2)}, {})])
-    stepper.update(1.0)
+    stepper.step([({"x": torch.ones(2)}, {})], 1.0)
     assert session.parameters["w"].item() == -2.0
     assert (stepper.moments().steps, stepper.moments().first["w"].item()) == (5, 2.0)
+
+
+def test_a_batch_in_parts_gives_the_numbers_of_the_whole() -> None:
+    session: Any = _OneNumber(splits=True)
+    stepper = make_stepper(session, OptimizerConfig(momentum=0))
+    (outcome,) = stepper.step([({"x": torch.tensor([1.0, 2.0, 3.0, 4.0, 10.0])}, {})], 1.0)
+    assert stepper.gradients["w"].item() == pytest.approx(4.0)
+    assert (outcome.loss, outcome.sums["count"].item()) == (pytest.approx(4.0), 5.0)
+    assert outcome.predictions["y"].tolist() == [1.0, 2.0, 3.0, 4.0, 10.0]
+    assert session.parameters["w"].item() == pytest.approx(-4.0)
+
+
+def test_gradients_alone_change_nothing() -> None:
+    session: Any = _OneNumber()
+    assert gradients_of(session, ({"x": torch.ones(2)}, {}))["w"].item() == 1.0
+    assert session.parameters["w"].item() == 0.0

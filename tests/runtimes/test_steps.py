@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from edgetrain.artifacts.program import load_program
+from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.runner import KERNELS_OVERRIDE, find_kernels
 from edgetrain.runtimes.child import Child
 from edgetrain.runtimes.steps import DeviceSteps
@@ -24,14 +25,14 @@ def test_stock_kernels_need_no_library(
     broken.write_bytes(b"no library")
     monkeypatch.setenv(KERNELS_OVERRIDE, str(broken))
     program = load_program(digits_program.program)
-    with Child(DeviceSteps, program, 0.01, what="running the program") as device:
-        found = device.call("run", "stock", *BATCH, 1)
+    with Child(DeviceSteps, program, what="running the program") as device:
+        found = device.call("run", "stock", *BATCH, 1, OptimizerConfig())
     assert found.quantities["loss of step 1"].isfinite()
 
 
 def test_what_is_noted(digits_program: Any) -> None:
     program = load_program(digits_program.program)
-    found = DeviceSteps(program, 0.01).run("fast" if find_kernels() else "stock", *BATCH, 2)
+    found = DeviceSteps(program).run("fast" if find_kernels() else "stock", *BATCH, 2, OptimizerConfig())
     names = program.manifest.contract.trainable
     assert {f"gradient of {name}" for name in names} <= found.quantities.keys()
     assert {f"change of {name}" for name in names} <= found.quantities.keys()

@@ -27,7 +27,7 @@ def test_it_trains_our_programs_as_torch_does(digits_program: Any) -> None:
     session = open_session("torch", program, dropout=False)
     expected, reference = [], None
     for inputs, targets in batches:
-        expected.append(session.train({"inputs": inputs}, {"targets": targets}).loss)
+        expected.append(session.forward_backward({"inputs": inputs}, {"targets": targets}).loss)
         if reference is None:
             reference = torch.optim.SGD(
                 [torch.nn.Parameter(p) for p in session.parameters.values()], lr=LR, momentum=MOMENTUM
@@ -41,7 +41,7 @@ def test_it_trains_our_programs_as_torch_does(digits_program: Any) -> None:
     module = TrainingModule(_C._load_for_executorch(str(program.path), str(program.weights_path)))
     found, optimizer = [], None
     for inputs, targets in batches:
-        loss, predictions, *_ = module.forward_backward("train", [inputs, targets])
+        loss, predictions, *_ = module.forward_backward("gradients", [inputs, targets])
         found.append(float(loss))
         assert predictions.shape == (8,)
         if optimizer is None:

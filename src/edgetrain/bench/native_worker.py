@@ -42,7 +42,9 @@ class NativeWorker:
         batches = self._folder / "batches.ptd"
         tensors = {**stored.inputs, **stored.targets}
         write_tensors(batches, {name: tensor.flatten(0, 1) for name, tensor in tensors.items()})
-        files: list[str | Path] = [place, "--data", batches, "--gradients", self._gradients]
+        files: list[str | Path] = [place, "--data", batches]
+        if program.manifest.contract.gradient_method is not None:
+            files += ["--gradients", self._gradients]
         if program.weights_path is not None:
             files += ["--weights", program.weights_path]
         return [*files, "--batch-size", str(stored.batch_size)]
@@ -53,7 +55,7 @@ class NativeWorker:
 
     def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
         steps = self.run(1)
-        return steps, read_tensors(self._gradients).tensors()
+        return steps, read_tensors(self._gradients).tensors() if self._gradients.exists() else {}
 
     def run(self, count: int) -> Steps:
         if count == 0:

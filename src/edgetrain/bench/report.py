@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,6 +29,9 @@ class Measurement(_Record):
 
     runtime: str
     kernels: str | None = Field(description="fast: edgetrain's; stock: ExecuTorch's; null for torch")
+    update: Literal["in graph", "outside"] = Field(
+        description="whether the program updates its weights, or an optimizer outside by its gradients"
+    )
     threads: int
     batch_size: int
     step_ms: StepTimes
@@ -36,11 +39,15 @@ class Measurement(_Record):
     load_ms: float = Field(description="from the files to a program (or model) that can run")
     peak_rss_bytes: int = Field(description="largest resident set of the process that ran it")
     baseline_rss_bytes: int = Field(description="resident set of that process before it loaded the program")
-    arena_bytes: int | None = Field(description="planned memory of `train`; null where there is no plan")
+    arena_bytes: int | None = Field(
+        description="planned memory of what makes a step; null where there is no plan"
+    )
     program_bytes: int | None = Field(description="program and weights on disk; null for torch")
     losses: list[float] = Field(description="of the measured steps")
     max_loss_rel_error: float | None = Field(description="against torch, over all steps; null with dropout")
-    max_gradient_rel_error: float | None = Field(description="against torch, over all gradients of step 1")
+    max_gradient_rel_error: float | None = Field(
+        description="against torch, over all gradients of step 1; null also where the program returns none"
+    )
     ratio_to_torch: float | None = Field(description="median step time over torch's, below 1 is faster")
 
 

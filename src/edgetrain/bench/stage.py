@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from ..artifacts.atomic import check_writable
+from ..artifacts.contract import BACKBONE, Contract
 from ..artifacts.program import Program, load_program
 from ..config.stages import BenchCommand
 from ..data import BatchLoader, Dataset, load_dataset
 from ..engine.comparison import largest, relative_error
 from ..engine.optimizers import check_groups
+from ..engine.program_optimizer import with_own_settings
 from ..errors import CheckFailedError, UsageError
 from ..factories import NOTHING, Trusted
 from ..reporting import SILENT, Progress, Reporter
@@ -27,6 +29,7 @@ from ..runner import find_runner
 from ..runtimes.base import RuntimeName
 from ..runtimes.fitting import check_data
 from ..runtimes.kernels import Kernels, choose_kernels
+from ..runtimes.updates import check_updates
 from .machine import describe_machine
 from .native_worker import NativeWorker
 from .plot import plot_report
@@ -73,7 +76,7 @@ def bench(
         raise UsageError("batch sizes and threads count from 1")
     most = loaded.manifest.contract.max_batch_size
     too_large = [b for b in settings.batch_sizes if b > most]
-    if too_large:
+    if too_large and not loaded.manifest.contract.splits_batches:
         raise UsageError(
             f"the program takes batches of up to {most}, not {too_large[0]}; "
             f"export with --max-batch-size {max(too_large)}"
@@ -81,10 +84,14 @@ def bench(
     plot = output.with_suffix(".png")
     for path in (output, plot):
         check_writable(path)
-    check_groups(config.optimizer, loaded.manifest.contract.trainable)
+    optimizer = with_own_settings(config.optimizer, loaded.manifest.contract)
+    check_groups(optimizer, loaded.manifest.contract.trainable)
+    config = config.model_copy(update={"optimizer": optimizer})
+    runtimes = list(dict.fromkeys(settings.runtimes or _installed()))
+    for runtime in runtimes:
+        check_updates(runtime, loaded, optimizer)
     dataset = load_dataset(config.data, reporter, loaded.manifest.inputs)
     check_data(dataset, loaded.manifest)
-    runtimes = list(dict.fromkeys(settings.runtimes or _installed()))
     cases = [(threads, size) for threads in settings.threads for size in settings.batch_sizes]
     results: list[Measurement] = []
     turns = len(cases) * settings.rounds * len(runtimes)
@@ -138,22 +145,25 @@ def _measure(
                 f"the loss in {runtime} is not finite; lower the learning rate (now {config.optimizer.lr:g})"
             )
     reference = "torch" if "torch" in workers and not settings.dropout else None
-    arena_bytes = sum(program.manifest.contract.methods["train"].arena_bytes)
+    contract = program.manifest.contract
+    gradients = reference is not None and contract.gradient_method is not None
+    in_graph = {name: check_updates(name, program, config.optimizer) is None for name in runtimes}
     torch_median = float(np.median(measured["torch"].seconds)) if "torch" in measured else None
     return [
         Measurement(
             runtime=runtime,
             kernels=_kernels(runtime),
+            update="in graph" if in_graph[runtime] else "outside",
             threads=threads,
             batch_size=batch_size,
             step_ms=_step_times(steps.seconds),
             samples_per_s=batch_size / float(np.median(steps.seconds)),
-            arena_bytes=None if runtime == "torch" else arena_bytes,
+            arena_bytes=None if runtime == "torch" else _arena_bytes(contract, in_graph[runtime]),
             program_bytes=None if runtime == "torch" else _bytes_on_disk(program),
             losses=steps.losses,
             max_loss_rel_error=_loss_error(losses[runtime], losses["torch"]) if reference else None,
             max_gradient_rel_error=_gradient_error(first[runtime][1], first["torch"][1])
-            if reference
+            if gradients
             else None,
             ratio_to_torch=float(np.median(steps.seconds)) / torch_median if torch_median else None,
             **asdict(memory[runtime]),
@@ -212,6 +222,13 @@ def _batches(config: BenchCommand, program: Program, dataset: Dataset, batch_siz
         yield path
 
 
+def _arena_bytes(contract: Contract, in_graph: bool) -> int:
+    """Planned memory of the methods that make a step, which share it."""
+    names = (BACKBONE, "train", "update") if in_graph else (BACKBONE, contract.gradient_method)
+    arenas = [method.arena_bytes for name, method in contract.methods.items() if name in names]
+    return sum(map(max, zip(*arenas, strict=True)))
+
+
 def _step_times(seconds: list[float]) -> StepTimes:
     milliseconds = np.array(seconds) * 1e3
     return StepTimes(
@@ -249,7 +266,7 @@ def _describe_workload(config: BenchCommand, program: Program) -> dict[str, Any]
         "program": program.path.name,
         "trainable_parameters": sum(
             int(np.prod(t.shape))
-            for t in program.manifest.contract.tensors
+            for t in program.manifest.contract.stored
             if t.kind == "parameter" and t.changes
         ),
     }

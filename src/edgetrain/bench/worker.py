@@ -14,7 +14,7 @@ from ..runtimes import open_session
 from ..runtimes.base import RuntimeName
 from ..runtimes.child import Child
 from ..runtimes.kernels import Kernels
-from ..runtimes.stepping import Stepper
+from ..runtimes.stepping import gradients_of, make_stepper
 from .workload import Memory, Steps, Workload, load_batches
 
 
@@ -61,30 +61,24 @@ class Worker:
             trusted=workload.trusted,
             kernels=kernels,
         )
-        self._stepper = Stepper(self._session, workload.optimizer)
+        self._stepper = make_stepper(self._session, workload.optimizer)
         self.load_seconds = time.perf_counter() - started
 
     def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
-        """The first step, with its gradients as the program returned them."""
+        """The first step, with its gradients as the program returns them; empty where it returns none."""
         gradients: dict[str, Tensor] = {}
-        steps = self._run(1, gradients)
-        return steps, gradients
+        if self._session.contract.gradient_method is not None:
+            gradients = gradients_of(self._session, self._batches.batch(self._position))
+        return self.run(1), gradients
 
     def run(self, count: int) -> Steps:
         """The next steps, each timed alone."""
-        return self._run(count)
-
-    def _run(self, count: int, gradients: dict[str, Tensor] | None = None) -> Steps:
-        """Steps whose last gradients are copied into `gradients`; the update may shorten them."""
         seconds, losses = [], []
         for _ in range(count):
             batch = self._batches.batch(self._position)
             self._position += 1
             started = time.perf_counter()
-            (outcome,) = self._stepper.forward_backward([batch])
-            if gradients is not None:
-                gradients.update({name: g.clone() for name, g in self._stepper.gradients.items()})
-            self._stepper.update(self._lr)
+            (outcome,) = self._stepper.step([batch], self._lr)
             seconds.append(time.perf_counter() - started)
             losses.append(outcome.loss)
         return Steps(seconds, losses)

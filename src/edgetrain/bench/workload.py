@@ -84,7 +84,7 @@ class Measured(Protocol):
     """A runtime that takes its steps when told to. Batches are taken in order, one per step."""
 
     def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
-        """The first step, with its gradients by parameter name."""
+        """The first step, with its gradients by parameter name; empty where the program returns none."""
 
     def run(self, count: int) -> Steps:
         """The next steps, each timed alone: forward, backward and optimizer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -12,6 +13,7 @@ from ..artifacts.program import Program
 from ..artifacts.run_state import load_run
 from ..errors import InputError
 from ..factories import Trusted
+from ..models.transforms import merge_transforms
 from ..models.trusted import CONVERTED, build_trusted_model
 from ..runtimes.fitting import targets_of
 from .outputs import state_path
@@ -99,19 +101,22 @@ def _read(path: Path, manifest: Manifest) -> dict[str, Tensor]:
                 "with --from-pth"
             ) from error
     state = load_checkpoint(path).state
-    for tensor in manifest.contract.tensors:
-        found = next((state[name] for name in (tensor.name, *tensor.aliases) if name in state), None)
-        if tensor.kind == "parameter" and (found is None or list(found.shape) != tensor.shape):
-            raise InputError(
-                f"{path} has no {tensor.name} as {manifest.program.name} has; name another checkpoint"
-            )
+    stored = manifest.contract.stored
+    parameters = {t.name: torch.empty(t.shape, device="meta") for t in stored if t.kind == "parameter"}
+    aliases = {tensor.name: tensor.aliases for tensor in stored}
+    for name, tensor in merge_transforms(manifest.transforms, parameters).items():
+        found = next((state[n] for n in (name, *aliases.get(name, ())) if n in state), None)
+        if found is None or found.shape != tensor.shape:
+            raise InputError(f"{path} has no {name} as {manifest.program.name} has; name another checkpoint")
     return state
 
 
 def _by_name(program: Program, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors under all names that the model has for them."""
-    return {
+    """Tensors under all names that the model has for them, as it was before its layers were changed."""
+    manifest = program.manifest
+    named = {
         name: tensors[record.name]
-        for record in program.manifest.contract.tensors
+        for record in manifest.contract.stored
         for name in (record.name, *record.aliases)
     }
+    return merge_transforms(manifest.transforms, named)

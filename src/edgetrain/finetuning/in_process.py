@@ -14,8 +14,10 @@ from torch import Tensor
 
 from ..artifacts.program import Program, load_program
 from ..artifacts.run_state import RunRecord, SavedRun, load_run, save_run
+from ..artifacts.specs import Preprocessing
 from ..config.optimizer import ScheduleConfig
 from ..data import BatchLoader, Dataset, fingerprint
+from ..data.base import Split
 from ..engine.interrupt import catch_interrupts
 from ..engine.memory import peak_rss_bytes
 from ..engine.optimizers import Moments
@@ -23,8 +25,9 @@ from ..engine.schedules import count_steps, depends_on_length, steps_per_epoch
 from ..engine.seeding import seed_everything
 from ..reporting import Reporter
 from ..runtimes import Session, open_session
-from ..runtimes.base import RuntimeName
-from ..runtimes.stepping import Stepper
+from ..runtimes.base import GraphSession, RuntimeName
+from ..runtimes.stepping import make_stepper
+from .features import MOST_BYTES, FeatureSplit, feature_bytes
 from .loop import Finetuner
 from .outputs import state_path
 from .resume import check_same_run
@@ -47,7 +50,7 @@ def run_in_process(run: Run) -> None:
         check_same_run(found.record, source, run.history.config)
     seed_everything(settings.seed)
     session = _open(run, found.weights if found else {})
-    training, validation = _loaders(run)
+    training, validation = _loaders(run, session)
     total_steps = count_steps(
         settings.epochs, steps_per_epoch(len(training), settings.accumulate), settings.max_steps
     )
@@ -62,7 +65,7 @@ def run_in_process(run: Run) -> None:
         _prepare_to_go_on(found, config.schedule, total_steps, run.reporter)
         if not run.output.is_file():
             program.save(run.output, found.weights, settings.save)
-    stepper = Stepper(session, config.optimizer, moments)
+    stepper = make_stepper(session, config.optimizer, settings.accumulate, moments)
 
     def save() -> None:
         tensors = session.changed_tensors()
@@ -109,18 +112,34 @@ def _with_tensors(program: Program, tensors: dict[str, Tensor]) -> Iterator[Prog
             yield load_program(program.path, place)
 
 
-def _loaders(run: Run) -> tuple[BatchLoader, BatchLoader]:
+def _loaders(run: Run, session: Session) -> tuple[BatchLoader, BatchLoader]:
     """Batches prepared as the model was trained with, not as the new data set usually is."""
-    manifest, settings, dataset = run.program.manifest, run.config.finetune, run.dataset
+    settings, dataset = run.config.finetune, run.dataset
+    train, prepared = _with_features(run, session, dataset.train, augmented=bool(dataset.augmentation))
     training = BatchLoader(
-        dataset.train,
-        manifest.preprocessing,
+        train,
+        prepared,
         run.batch_size,
         shuffle=settings.shuffle,
         seed=settings.seed,
         augmentation=dataset.augmentation,
     )
-    return training, BatchLoader(dataset.test, manifest.preprocessing, manifest.contract.max_batch_size)
+    test, prepared = _with_features(run, session, dataset.test, augmented=False)
+    return training, BatchLoader(test, prepared, session.contract.max_batch_size)
+
+
+def _with_features(
+    run: Run, session: Session, split: Split, *, augmented: bool
+) -> tuple[Split, dict[str, Preprocessing]]:
+    """A split with features in place of inputs, where these stay the same and don't take too much memory; and
+    the preprocessing of what it then has."""
+    preprocessing = run.program.manifest.preprocessing
+    size = feature_bytes(session.contract, len(split))
+    if augmented or not 0 < size <= MOST_BYTES or not isinstance(session, GraphSession):
+        return split, preprocessing
+    run.reporter.detail(f"the backbone's features of {len(split)} samples are kept ({size / 1e6:.1f} MB)")
+    features = FeatureSplit(split, preprocessing, session)
+    return features, dict.fromkeys(session.contract.features, Preprocessing())
 
 
 def _source(program: Program, dataset: Dataset) -> dict[str, str]:

@@ -119,9 +119,8 @@ class Finetuner:
     def _step(self, batches: list[Batch], lr: float) -> None:
         run = self.run_record
         started = time.perf_counter()
-        outcomes = self.stepper.forward_backward([(batch.inputs, batch.targets) for batch in batches])
+        outcomes = self.stepper.step([(batch.inputs, batch.targets) for batch in batches], lr)
         self._check_finite([outcome.loss for outcome in outcomes])
-        self.stepper.update(lr)
         run.train_time_s += time.perf_counter() - started
         for batch, outcome in zip(batches, outcomes, strict=True):
             self._meter.add(outcome.sums, len(batch))

@@ -8,16 +8,19 @@ from pathlib import Path
 import torch
 
 from ..artifacts.atomic import check_writable
+from ..artifacts.contract import Contract
 from ..artifacts.history import EpochRecord, History
 from ..artifacts.program import Program, load_program
 from ..artifacts.run_state import load_run
 from ..config.stages import FinetuneCommand
 from ..data import load_dataset
 from ..engine.optimizers import check_groups
+from ..engine.program_optimizer import with_own_settings
 from ..errors import UsageError
 from ..factories import NOTHING, Trusted
 from ..reporting import SILENT, Reporter
 from ..runtimes.fitting import check_data
+from ..runtimes.updates import check_updates
 from .folding import find_source, fold_back
 from .in_process import run_in_process
 from .native import run_natively
@@ -99,6 +102,7 @@ def finetune(
     manifest = loaded.manifest
     config = _resolve(with_runtime(config, output if resume else None), loaded, output)
     runtime = config.finetune.runtime
+    outside = check_updates(runtime, loaded, config.optimizer, config.finetune.accumulate)
     if from_pth is not None and to_pth is None:
         raise UsageError("--from-pth is what --to-pth takes from; give --to-pth as well, or leave it out")
     source = find_source(loaded, from_pth, trusted) if to_pth is not None else None
@@ -110,7 +114,7 @@ def finetune(
     if resume:
         state = state_path(output)
         check_runtime(load_run(state).record, runtime, state.name)
-    history = _new_history(config, loaded, reporter)
+    history = _new_history(config, loaded, outside, reporter)
     run = Run(config, loaded, dataset, output, resume, trusted, history, reporter)
     if runtime == "native":
         run_natively(run)
@@ -131,25 +135,35 @@ def finetune(
 
 
 def _resolve(config: FinetuneCommand, program: Program, output: Path) -> FinetuneCommand:
-    """The configuration with a batch size, once it is known to fit the program."""
+    """The configuration with a batch size and the whole optimizer, once it is known to fit the program."""
     settings, contract = config.finetune, program.manifest.contract
-    most = contract.max_batch_size
-    size = settings.batch_size or min(_USUAL_BATCH_SIZE, most)
-    if size > most:
-        raise UsageError(
-            f"the program takes batches of up to {most}, not {size}; use --batch-size {most} or export with "
-            f"--max-batch-size {size}"
-        )
     wanted = ".pte" if program.weights is None else ".ptd"
     if output.suffix != wanted:
         where = "inside the program" if wanted == ".pte" else "outside the program"
         raise UsageError(f"{program.path} keeps its weights {where}; name an output that ends in {wanted}")
+    size = _batch_size(settings.batch_size, contract)
     program.check_savable(settings.save)
-    check_groups(config.optimizer, contract.trainable)
-    return config.model_copy(update={"finetune": settings.model_copy(update={"batch_size": size})})
+    optimizer = with_own_settings(config.optimizer, contract)
+    check_groups(optimizer, contract.trainable)
+    chosen = settings.model_copy(update={"batch_size": size})
+    return config.model_copy(update={"finetune": chosen, "optimizer": optimizer})
 
 
-def _new_history(config: FinetuneCommand, program: Program, reporter: Reporter) -> History:
+def _batch_size(wanted: int | None, contract: Contract) -> int:
+    if contract.splits_batches:
+        return wanted or _USUAL_BATCH_SIZE
+    most = contract.max_batch_size
+    if wanted is not None and wanted > most:
+        raise UsageError(
+            f"the program takes batches of up to {most}, not {wanted}; use --batch-size {most} or export "
+            f"with --max-batch-size {wanted}"
+        )
+    return wanted or min(_USUAL_BATCH_SIZE, most)
+
+
+def _new_history(
+    config: FinetuneCommand, program: Program, outside: str | None, reporter: Reporter
+) -> History:
     settings = config.finetune
     history = History(
         runtime=settings.runtime,
@@ -159,6 +173,9 @@ def _new_history(config: FinetuneCommand, program: Program, reporter: Reporter) 
         metrics=program.manifest.contract.metrics,
         config=config.model_dump(mode="json"),
     )
+    where = "in the graph" if outside is None else f"outside of the graph: {outside}"
+    history.notes.append(f"the weights are updated {where}")
+    reporter.info(history.notes[-1])
     if program.manifest.dropout and settings.runtime == "executorch":
         note = "ExecuTorch's dropout can't be seeded: another run of the same settings gives other weights"
         history.notes.append(note)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ from ..errors import InputError
 RuntimeName = Literal["executorch", "torch"]  # those that run in this process
 
 Tensors = Mapping[str, Tensor]
+Hyperparameters = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Session(ABC):
 
     Attributes:
         name: the runtime's name.
-        gradients: after `train`: gradients by parameter name, valid until the next call.
-        parameters: trainable parameters by name, the live memory the program computes with: changing them in
-            place trains it. Filled by the first `train`.
+        parameters, buffers: what training changes, by name: live memory, which the program computes with.
+        states: of the program's own optimizer, live as well; empty where the runtime doesn't run that.
+        gradients: after `forward_backward`: gradients by parameter name, valid until the next call.
     """
 
     name: str
@@ -49,12 +51,14 @@ class Session(ABC):
     def __init__(self, program: Program) -> None:
         self.manifest = program.manifest
         self.contract = program.manifest.contract
-        self.gradients: dict[str, Tensor] = {}
         self.parameters: dict[str, Tensor] = {}
+        self.buffers: dict[str, Tensor] = {}
+        self.states: dict[str, Tensor] = {}
+        self.gradients: dict[str, Tensor] = {}
 
     @abstractmethod
-    def train(self, inputs: Tensors, targets: Tensors) -> Outcome:
-        """Forward and backward; fills `gradients`."""
+    def forward_backward(self, inputs: Tensors, targets: Tensors) -> Outcome:
+        """Forward and backward without an update; fills `gradients`."""
 
     @abstractmethod
     def evaluate(self, inputs: Tensors, targets: Tensors) -> Outcome:
@@ -64,12 +68,31 @@ class Session(ABC):
     def predict(self, inputs: Tensors) -> dict[str, Tensor]:
         """The model's outputs in evaluation mode, by name."""
 
-    @abstractmethod
     def changed_tensors(self) -> dict[str, Tensor]:
         """Copies of everything training has changed: parameters and running statistics, by name."""
+        live = {**self.parameters, **self.buffers}
+        return {name: tensor.detach().clone() for name, tensor in live.items()}
 
-    def _arranged(self, method: str, inputs: Tensors, targets: Tensors | None = None) -> list[Tensor]:
-        """A method's arguments in order.
+    @contextlib.contextmanager
+    def statistics_kept(self) -> Iterator[None]:
+        """Puts running statistics back afterwards, for a pass that is only looked at."""
+        before = {name: tensor.clone() for name, tensor in self.buffers.items()}
+        yield
+        for name, tensor in before.items():
+            self.buffers[name].copy_(tensor)
+
+    def _arguments(self, method: str) -> list[Argument]:
+        """What a method is given here."""
+        return self.contract.methods[method].inputs
+
+    def _inputs(self, method: str, inputs: Tensors) -> Tensors:
+        """What a method takes in place of a sample's inputs."""
+        return inputs
+
+    def _samples(
+        self, method: str, inputs: Tensors, targets: Tensors | None = None
+    ) -> list[tuple[Argument, Tensor]]:
+        """A method's inputs and targets in order.
 
         Refuses a batch that is not laid out as the method wants it. Runtimes check less: any shape that fits
         the planned memory is computed with, and targets are broadcast.
@@ -77,18 +100,39 @@ class Session(ABC):
         Raises:
             InputError: naming the tensor and what it should be.
         """
+        inputs = self._inputs(method, inputs)
         given = {"input": inputs, "target": targets or {}}
         size, most = len(next(iter(inputs.values()))), self.contract.max_batch_size
         if not 1 <= size <= most:
             raise InputError(f"the program takes batches of 1 to {most} samples, not {size}")
         arranged = []
-        for argument in self.contract.methods[method].inputs:
-            tensor = given.get(argument.role, {}).get(argument.name)
+        for argument in self._arguments(method):
+            if argument.role not in given:
+                continue
+            tensor = given[argument.role].get(argument.name)
             if tensor is None:
                 raise InputError(f"method {method} takes {argument.name}, which the samples don't have")
             _check(method, argument, tensor, size)
-            arranged.append(tensor)
+            arranged.append((argument, tensor))
         return arranged
+
+
+class GraphSession(Session):
+    """A session that runs the update that is part of a program, where one is."""
+
+    @abstractmethod
+    def train(self, inputs: Tensors, targets: Tensors, hyperparameters: Hyperparameters) -> Outcome:
+        """Forward, backward and, unless the program splits batches, the update. Of the hyperparameters it
+        takes those that the method has."""
+
+    @abstractmethod
+    def features(self, inputs: Tensors) -> dict[str, Tensor]:
+        """What all other methods also take in place of the inputs, where the program has a backbone; by name,
+        [B, ...] each, in memory of their own."""
+
+    @abstractmethod
+    def update(self, hyperparameters: Hyperparameters) -> None:
+        """The update by what `train` has added up over the parts of a batch."""
 
 
 def _check(method: str, argument: Argument, tensor: Tensor, size: int) -> None:

@@ -10,16 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ..artifacts.contract import BACKBONE, Role
 from ..artifacts.program import Program, without_dropout
 from ..errors import EdgetrainError, InputError
 from ..upstream import load_runtime_program, runtime_operator_names, set_runtime_threads
-from .base import Outcome, Session, Tensors
+from .base import GraphSession, Hyperparameters, Outcome, Tensors
 from .kernels import Kernels, check_unregistered, choose_kernels, register_kernels
 
+# Roles of what the method `weights` returns.
+_CHANGING: tuple[Role, ...] = ("parameter", "buffer", "optimizer_state")
 
-class ExecutorchSession(Session):
+
+class ExecutorchSession(GraphSession):
     """A program in ExecuTorch.
 
     All methods are loaded before anything runs: loading one resets the weights they share.
@@ -56,6 +61,7 @@ class ExecutorchSession(Session):
                 raise InputError(
                     f"ExecuTorch refuses {program.path}: {refusal_reason(error, log)}"
                 ) from error
+        self._find_weights()
 
     @staticmethod
     def _load(program: Program, dropout: bool) -> Any:
@@ -69,29 +75,51 @@ class ExecutorchSession(Session):
             silent.write_bytes(without_dropout(program.path.read_bytes()))
             return load_runtime_program(str(silent), data)
 
-    def train(self, inputs: Tensors, targets: Tensors) -> Outcome:
-        outputs = self._call("train", self._arranged("train", inputs, targets))
-        method = self.contract.methods["train"]
-        # Views of planned memory: gradients of this call, and the live parameters.
-        self.gradients = {str(a.tensor): outputs[a.index] for a in method.given("gradient")}
-        if not self.parameters:
-            self.parameters = {str(a.tensor): outputs[a.index] for a in method.given("parameter")}
-        return self._outcome("train", outputs)
+    def _find_weights(self) -> None:
+        """Views of the planned memory of all that training changes."""
+        outputs, method = self._call("weights", []), self.contract.methods["weights"]
+        found = {role: {str(a.tensor): outputs[a.index] for a in method.given(role)} for role in _CHANGING}
+        self.parameters, self.buffers, self.states = (found[role] for role in _CHANGING)
+
+    def forward_backward(self, inputs: Tensors, targets: Tensors) -> Outcome:
+        name = self.contract.gradient_method
+        assert name is not None
+        outputs = self._call(name, [tensor for _, tensor in self._samples(name, inputs, targets)])
+        # Views of planned memory.
+        self.gradients = {
+            str(a.tensor): outputs[a.index] for a in self.contract.methods[name].given("gradient")
+        }
+        return self._outcome(name, outputs)
+
+    def train(self, inputs: Tensors, targets: Tensors, hyperparameters: Hyperparameters) -> Outcome:
+        arguments = {a.index: tensor for a, tensor in self._samples("train", inputs, targets)}
+        arguments |= self._scalars("train", hyperparameters)
+        return self._outcome("train", self._call("train", [arguments[i] for i in sorted(arguments)]))
+
+    def features(self, inputs: Tensors) -> dict[str, Tensor]:
+        outputs = self._call(BACKBONE, [tensor for _, tensor in self._samples(BACKBONE, inputs)])
+        return {a.name: outputs[a.index].clone() for a in self.contract.methods[BACKBONE].outputs}
+
+    def _inputs(self, method: str, inputs: Tensors) -> Tensors:
+        names = self.contract.features
+        known = method == BACKBONE or all(name in inputs for name in names)
+        return inputs if known else self.features(inputs)
+
+    def update(self, hyperparameters: Hyperparameters) -> None:
+        self._call("update", list(self._scalars("update", hyperparameters).values()))
 
     def evaluate(self, inputs: Tensors, targets: Tensors) -> Outcome:
-        return self._outcome("evaluate", self._call("evaluate", self._arranged("evaluate", inputs, targets)))
+        samples = self._samples("evaluate", inputs, targets)
+        return self._outcome("evaluate", self._call("evaluate", [tensor for _, tensor in samples]))
 
     def predict(self, inputs: Tensors) -> dict[str, Tensor]:
-        outputs = self._call("predict", self._arranged("predict", inputs))
+        outputs = self._call("predict", [tensor for _, tensor in self._samples("predict", inputs)])
         return {a.name: outputs[a.index].clone() for a in self.contract.methods["predict"].given("output")}
 
-    def changed_tensors(self) -> dict[str, Tensor]:
-        tensors = {name: tensor.detach().clone() for name, tensor in self.parameters.items()}
-        if "buffers" in self.contract.methods:
-            outputs = self._call("buffers", [])
-            given = self.contract.methods["buffers"].given("buffer")
-            tensors.update({str(a.tensor): outputs[a.index].clone() for a in given})
-        return tensors
+    def _scalars(self, name: str, hyperparameters: Hyperparameters) -> dict[int, Tensor]:
+        """What a method takes of the hyperparameters, by index."""
+        taken = self.contract.methods[name].taken("hyperparameter")
+        return {a.index: torch.tensor(hyperparameters[a.name], dtype=torch.float32) for a in taken}
 
     def _outcome(self, name: str, outputs: list[Tensor]) -> Outcome:
         method = self.contract.methods[name]

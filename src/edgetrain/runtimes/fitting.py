@@ -17,7 +17,7 @@ def check_data(dataset: Dataset, manifest: Manifest) -> None:
     """
     task = make_task_for_checks(manifest.task, source=manifest.program.name)
     check_fits(dataset, manifest.inputs, task.check_targets, task.spec.classes, targets_of(manifest))
-    inputs = manifest.contract.methods["train"].taken("input")
+    inputs = manifest.contract.sample_inputs
     check_ids(
         dataset,
         {a.name: (int(a.least), int(a.most)) for a in inputs if a.least is not None and a.most is not None},

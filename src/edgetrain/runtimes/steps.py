@@ -1,4 +1,4 @@
-"""A few SGD steps of a program, for comparison with eager PyTorch.
+"""A few steps of a program, for comparison with eager PyTorch.
 
 This runs in a child process, and so lies apart from what it is compared with: importing that would import
 the compiler as well, which takes seconds.
@@ -14,10 +14,11 @@ from torch import Tensor
 
 from ..artifacts.program import Program
 from ..config.optimizer import OptimizerConfig
-from .base import Outcome, Tensors
+from .base import GraphSession, Outcome, Tensors
 from .kernels import Kernels
+from .parts import evaluate_in_parts, predict_in_parts
 from .sessions import open_session
-from .stepping import Stepper
+from .stepping import gradients_of, make_stepper
 
 
 @dataclass
@@ -42,36 +43,48 @@ class Steps:
 class DeviceSteps:
     """Runs a program in ExecuTorch, without dropout, from its own weights each time."""
 
-    def __init__(self, program: Program, learning_rate: float) -> None:
+    def __init__(self, program: Program) -> None:
         self.program = program
-        self.learning_rate = learning_rate
         self.before = program.tensors()
 
-    def run(self, kernels: Kernels, inputs: Tensors, targets: Tensors, steps: int) -> Steps:
-        """`steps` steps of SGD with momentum 0.9 on one batch.
+    def features(self, kernels: Kernels, inputs: Tensors) -> dict[str, Tensor]:
+        """The features of a batch, of any size."""
+        session = open_session("executorch", self.program, dropout=False, kernels=kernels)
+        assert isinstance(session, GraphSession)
+        size, count = session.contract.max_batch_size, len(next(iter(inputs.values())))
+        parts = [
+            session.features({name: tensor[start : start + size] for name, tensor in inputs.items()})
+            for start in range(0, count, size)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def run(
+        self, kernels: Kernels, inputs: Tensors, targets: Tensors, steps: int, optimizer: OptimizerConfig
+    ) -> Steps:
+        """`steps` steps on one batch, by the program's own optimizer where that is the one asked for.
 
         Args:
             kernels: whose; after the first run in edgetrain's there is none in the stock ones.
         """
         session = open_session("executorch", self.program, dropout=False, kernels=kernels)
         found = Steps()
-        stepper = Stepper(session, OptimizerConfig(lr=self.learning_rate, momentum=0.9))
+        if session.contract.gradient_method is not None:
+            for name, gradient in gradients_of(session, (inputs, targets)).items():
+                found.quantities[f"gradient of {name}"] = gradient
+        stepper = make_stepper(session, optimizer)
         for step in range(1, steps + 1):
             started = time.perf_counter()
-            (outcome,) = stepper.forward_backward([(inputs, targets)])
+            (outcome,) = stepper.step([(inputs, targets)], optimizer.lr)
             found.quantities[f"loss of step {step}"] = torch.tensor(outcome.loss)
             if step == 1:
                 found.seconds = time.perf_counter() - started
                 _note(found, "train", outcome)
-                for name, gradient in stepper.gradients.items():
-                    found.quantities[f"gradient of {name}"] = gradient.clone()
-            stepper.update(self.learning_rate)
         for name, tensor in session.changed_tensors().items():
             found.quantities[f"change of {name}"] = tensor - self.before[name]
-        outcome = session.evaluate(inputs, targets)
+        outcome = evaluate_in_parts(session, inputs, targets)
         found.quantities["loss of evaluate"] = torch.tensor(outcome.loss)
         _note(found, "evaluate", outcome)
-        for name, tensor in session.predict(inputs).items():
+        for name, tensor in predict_in_parts(session, inputs).items():
             found.quantities[f"predict of {name}"] = tensor
         return found
 

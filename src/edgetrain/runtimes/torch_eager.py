@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..artifacts.contract import TensorRecord
+from ..artifacts.checkpoint import load_checkpoint
+from ..artifacts.contract import BACKBONE, Argument, TensorRecord
+from ..artifacts.manifest import file_record
 from ..artifacts.program import Program
 from ..engine.modes import BatchNormMode, set_training_mode
 from ..errors import EdgetrainError, InputError
 from ..factories import NOTHING, Trusted
 from ..models.calling import call_model
+from ..models.transforms import apply_transforms
 from ..models.trusted import build_trusted_model
 from ..tasks import make_task
 from ..tasks.outputs import named_outputs
@@ -45,30 +48,36 @@ class TorchSession(Session):
             torch.set_num_threads(threads)
         manifest = program.manifest
         self.model = build_trusted_model(manifest.model, trusted, source=str(program.path))
+        if BACKBONE in self.contract.methods:
+            self._load_backbone(program)
+        apply_transforms(self.model, manifest.transforms)
         self.task = make_task(manifest.task, trusted, source=str(program.path))
         self.batch_norm: BatchNormMode = manifest.batch_norm
         self.dropout = dropout
         self._path = program.path
         parameters = dict(self.model.named_parameters(remove_duplicate=False))
         self._buffers = dict(self.model.named_buffers(remove_duplicate=False))
-        places = {t.name: self._place(t, {**parameters, **self._buffers}) for t in self.contract.tensors}
+        places = {t.name: self._place(t, {**parameters, **self._buffers}) for t in self.contract.stored}
         with torch.no_grad():
             for name, tensor in program.tensors().items():
                 places[name].copy_(tensor)
         self._trained = {name: parameters[self._name(name, parameters)] for name in self.contract.trainable}
         held = {id(tensor) for tensor in places.values()}
-        self._strangers = {name: p for name, p in parameters.items() if id(p) not in held}
+        known = BACKBONE in self.contract.methods
+        self._strangers = {name: p for name, p in parameters.items() if not known and id(p) not in held}
         wanted = {id(p) for p in (*self._trained.values(), *self._strangers.values())}
         for parameter in parameters.values():
             parameter.requires_grad_(id(parameter) in wanted)
-        self._changing_buffers = [t.name for t in self.contract.changing if t.kind == "buffer"]
         self.parameters = {name: p.data for name, p in self._trained.items()}
+        changing = [t.name for t in self.contract.changing if t.kind == "buffer"]
+        self.buffers = {name: self._buffers[self._name(name, self._buffers)] for name in changing}
 
-    def train(self, inputs: Tensors, targets: Tensors) -> Outcome:
-        inputs, targets = self._named("train", inputs, targets)
+    def forward_backward(self, inputs: Tensors, targets: Tensors) -> Outcome:
+        method = self.contract.gradient_method or "train"
+        inputs, targets = self._named(method, inputs, targets)
         set_training_mode(self.model, self.batch_norm)
         self.model.zero_grad(set_to_none=True)
-        with _failures_named("train"), contextlib.nullcontext() if self.dropout else no_dropout(self.model):
+        with _failures_named(method), contextlib.nullcontext() if self.dropout else no_dropout(self.model):
             outputs = named_outputs(call_model(self.model, inputs))
             loss = self.task.loss(outputs, targets)
             loss.backward()
@@ -93,14 +102,22 @@ class TorchSession(Session):
         outputs = self._run(inputs, "predict")
         return {a.name: outputs[a.name] for a in self.contract.methods["predict"].given("output")}
 
-    def changed_tensors(self) -> dict[str, Tensor]:
-        return {
-            **{name: tensor.detach().clone() for name, tensor in self.parameters.items()},
-            **{
-                name: self._buffers[self._name(name, self._buffers)].detach().clone()
-                for name in self._changing_buffers
-            },
-        }
+    def _load_backbone(self, program: Program) -> None:
+        """Fills the model with the checkpoint that the program was exported from: the program has its frozen
+        layers only as a backend wants them, in int8 perhaps."""
+        record = program.manifest.checkpoint
+        path = program.path.with_name(record.name) if record is not None else None
+        if path is None or not path.is_file() or file_record(path) != record:
+            wanted = f" ({record.name})" if record is not None else ""
+            raise InputError(
+                f"torch needs the layers of {program.path} that XNNPACK runs as they were; put the "
+                f"checkpoint it was exported from{wanted} beside it, or use another runtime"
+            )
+        self.model.load_state_dict(load_checkpoint(path).state)
+
+    def _arguments(self, method: str) -> list[Argument]:
+        """Those of a sample: the whole model is run."""
+        return [*self.contract.sample_inputs, *self.contract.methods[method].taken("target")]
 
     def _run(self, inputs: Tensors, method: str) -> dict[str, Tensor]:
         self.model.eval()
@@ -114,9 +131,8 @@ class TorchSession(Session):
 
     def _named(self, name: str, inputs: Tensors, targets: Tensors | None = None) -> tuple[Tensors, Tensors]:
         """Inputs and targets in the order of a method's arguments, checked."""
-        arranged = zip(self.contract.methods[name].inputs, self._arranged(name, inputs, targets), strict=True)
         by_role: dict[str, dict[str, Tensor]] = {"input": {}, "target": {}}
-        for argument, tensor in arranged:
+        for argument, tensor in self._samples(name, inputs, targets):
             by_role[argument.role][argument.name] = tensor
         return by_role["input"], by_role["target"]
 
