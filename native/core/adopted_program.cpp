@@ -1,5 +1,7 @@
 #include "adopted_program.h"
 
+#include <edgetrain_build/programs.h>
+
 #include "edgetrain/flat_tensor.h"
 #include "edgetrain/manifest.h"
 #include "runtime_failure.h"
@@ -42,6 +44,10 @@ Status refuse_buffers(Module& module, const std::string& path, size_t gradients)
 }  // namespace
 
 Result<Contract> adopt_program(Module& module, const std::string& path) {
+  if constexpr (!kAdoptsPrograms) {
+    return bad_input({path, " has no manifest ", file_name(manifest_path(path)),
+                      " beside it, which every program that this runner was built for has; copy it along"});
+  }
   const auto names = module.method_names();
   if (!names.ok() || names->count(kForward) == 0 || names->count(kGradients) == 0) {
     const bool ours = names.ok() && names->count("train") > 0 && names->count("evaluate") > 0;

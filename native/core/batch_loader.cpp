@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "feature_cache.h"
 #include "shuffle.h"
 
 namespace edgetrain {
@@ -62,8 +63,14 @@ BatchLoader::BatchLoader(const Dataset& dataset, const Contract& contract, Prepr
   begin_epoch(0);
 }
 
+BatchLoader::~BatchLoader() = default;
+
 size_t BatchLoader::count() const {
   return (dataset_.size() + (drop_last_ ? 0 : batch_size_ - 1)) / batch_size_;
+}
+
+size_t BatchLoader::size(size_t index) const {
+  return std::min(batch_size_, dataset_.size() - index * batch_size_);
 }
 
 Status BatchLoader::augment(const Augmentation& augmentation) {
@@ -113,12 +120,28 @@ void BatchLoader::begin_epoch(uint64_t epoch) {
   }
 }
 
-Batch BatchLoader::batch(size_t index) {
+void BatchLoader::keep_features(Program& program) {
+  features_ = std::make_unique<FeatureCache>(program, dataset_.size());
+}
+
+Result<Batch> BatchLoader::batch(size_t index) {
+  if (!features_) return read(index, true);
+  const auto first = order_.begin() + static_cast<std::ptrdiff_t>(index * batch_size_);
+  const std::vector<uint32_t> rows(first, first + static_cast<std::ptrdiff_t>(size(index)));
+  const bool known = features_->knows(rows);
+  Batch batch = read(index, !known);
+  if (!known) EDGETRAIN_CHECK(features_->learn(batch, rows));
+  batch.features = features_->features(rows);
+  return batch;
+}
+
+Batch BatchLoader::read(size_t index, bool with_inputs) {
   Batch batch;
-  batch.size = std::min(batch_size_, dataset_.size() - index * batch_size_);
+  batch.size = size(index);
   std::vector<Placement> places;
   if (augmentation_.any()) places = draw_placements(augmentation_, batch.size, seed_, epoch_, index);
   for (Slot& slot : slots_) {
+    if (!with_inputs && slot.argument->role == Role::kInput) continue;
     for (size_t i = 0; i < batch.size; ++i)
       copy(slot, row(index, i), slot.is_moved ? &places[i] : nullptr, i);
     auto& list = slot.argument->role == Role::kInput ? batch.inputs : batch.targets;

@@ -16,6 +16,7 @@ constexpr char kBatch[] = "batch";
 constexpr const char* kRoles[] = {"input",      "target", "hyperparameter", "loss",
                                   "prediction", "output", "metric",         "gradient",
                                   "parameter",  "buffer", "optimizer_state"};
+constexpr const char* kKinds[] = {"parameter", "buffer", "optimizer_state"};
 constexpr const char* kUpdates[] = {"optimizer", "graph", "none"};
 constexpr const char* kMetricKinds[] = {"mean", "exp_mean", "mean_of_ratios"};
 
@@ -71,10 +72,10 @@ std::vector<Argument> read_arguments(JsonFields& fields, const Json& list) {
 TensorRecord read_tensor(JsonFields& fields, const Json& json) {
   TensorRecord record;
   record.name = fields.text(json, "name");
+  record.kind = one_of<TensorRecord::Kind>(fields, fields.text(json, "kind"), kKinds);
   record.shape = fields.wholes(fields.at(json, "shape", Kind::kArray));
   record.dtype = read_dtype(fields, json);
   record.update = one_of<TensorRecord::Update>(fields, fields.text(json, "update"), kUpdates);
-  record.is_part = fields.find(json, "of", Kind::kObject) != nullptr;
   if (const Json* offset = fields.find(json, "arena_offset", Kind::kNumber)) {
     record.arena_offset = static_cast<uint64_t>(fields.whole(*offset));
   }
@@ -101,6 +102,12 @@ ArgumentList Method::taken(Role role) const { return of_role(inputs, role); }
 
 ArgumentList Method::given(Role role) const { return of_role(outputs, role); }
 
+const Argument* Method::output(const std::string& name) const {
+  const auto found =
+      std::find_if(outputs.begin(), outputs.end(), [&name](const auto& o) { return o.name == name; });
+  return found == outputs.end() ? nullptr : &*found;
+}
+
 const Method* Contract::method(const std::string& name) const {
   const auto found = methods.find(name);
   return found == methods.end() ? nullptr : &found->second;
@@ -112,13 +119,32 @@ const TensorRecord* Contract::tensor(const std::string& name) const {
   return found == tensors.end() ? nullptr : &*found;
 }
 
+const Method* Contract::gradient_method() const {
+  for (const char* name : {"gradients", "train"}) {
+    const Method* found = method(name);
+    if (found != nullptr && !found->given(Role::kGradient).empty()) return found;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> Contract::trainable() const {
+  std::vector<std::string> names;
+  for (const Argument* value : method("train")->given(Role::kParameter)) names.push_back(value->tensor);
+  for (const auto& tensor : tensors) {
+    const bool trained = tensor.kind == TensorRecord::Kind::kParameter && tensor.changes();
+    if (trained && std::find(names.begin(), names.end(), tensor.name) == names.end())
+      names.push_back(tensor.name);
+  }
+  return names;
+}
+
 namespace {
 
 /// The loss comes first, and all metrics are made of sums that the methods give.
 void check_metrics(JsonFields& fields, const Contract& contract) {
   if (contract.metrics.empty() || contract.metrics[0].name != "loss")
     fields.wrong("its first metric is no loss");
-  for (const char* name : {"train", "evaluate"}) {
+  for (const char* name : {"train", "gradients", "evaluate"}) {
     const Method* method = contract.method(name);
     if (method == nullptr) continue;
     const auto sums = method->given(Role::kMetric);
@@ -152,6 +178,11 @@ Contract read_contract(JsonFields& fields, const Json& json) {
   for (const Json& metric : fields.at(json, "metrics", Kind::kArray).array) {
     contract.metrics.push_back(read_metric(fields, metric));
   }
+  if (const Json* optimizer = fields.find(json, "optimizer", Kind::kObject)) {
+    const Status taken = contract.optimizer.emplace().read("optimizer", *optimizer);
+    if (!taken.ok()) fields.wrong(taken.failure().message);
+  }
+  contract.splits_batches = fields.at(json, "splits_batches", Kind::kBool).boolean;
   for (const char* name : {"train", "evaluate", "predict"}) {
     if (contract.method(name) == nullptr) fields.wrong(std::string("it has no method ") + name);
   }

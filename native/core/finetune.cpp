@@ -4,6 +4,7 @@
 #include "edgetrain/hashing.h"
 #include "edgetrain/samples.h"
 #include "edgetrain/trainer.h"
+#include "feature_cache.h"
 
 namespace edgetrain {
 namespace {
@@ -27,18 +28,38 @@ std::map<std::string, std::string> source_of(const Program& program, const Datas
           {"data", data.fingerprint()}};
 }
 
+// Of the features of one data set [bytes].
+constexpr size_t kMostFeatures = 256'000'000;
+
+/// Has a backbone run once on each sample, where that stays the same and what it makes fits into memory.
+void keep_features(Program& program, const Samples& samples, bool constant) {
+  const size_t bytes = FeatureCache::bytes(program.contract(), samples.dataset->size());
+  if (constant && bytes > 0 && bytes <= kMostFeatures) samples.loader->keep_features(program);
+}
+
 }  // namespace
 
 std::string state_path(const std::string& output) { return with_suffix(output, ".state.ptd"); }
 
-Result<std::unique_ptr<Program>> open_program(const Job& job, std::unique_ptr<Profiler> profiler) {
+Result<std::unique_ptr<Program>> open_program(const Job& job, std::unique_ptr<Profiler> profiler,
+                                              unsigned more) {
   EDGETRAIN_TAKE(ProgramFiles files, ProgramFiles::open(job.program, job.weights));
-  return Program::load(std::move(files), std::move(profiler));
+  unsigned update = use::kGradients;
+  if (files.manifest) {
+    Settings settings = job.settings;
+    take_program_optimizer(settings, files.manifest->contract);
+    EDGETRAIN_TAKE(const UpdateChoice choice, choose_update(files.manifest->contract, settings));
+    if (choice.in_graph) update = use::kUpdates;
+  }
+  const unsigned validation = job.validation.empty() ? 0 : use::kEvaluation;
+  return Program::load(std::move(files), update | validation | more, std::move(profiler));
 }
 
 Result<FinetuneResult> finetune(Program& program, Job job, Observer& observer, const Stop* stop) {
   Settings& settings = job.settings;
+  take_program_optimizer(settings, program.contract());
   EDGETRAIN_CHECK(settings.check());
+  EDGETRAIN_TAKE(const UpdateChoice choice, choose_update(program.contract(), settings));
   EDGETRAIN_CHECK(check_suffix(job, program));
   EDGETRAIN_CHECK(program.prepare_save(holds_of(settings.text("finetune", "save"))));
   EDGETRAIN_TAKE(const size_t batch_size, choose_batch_size(program, settings));
@@ -47,15 +68,18 @@ Result<FinetuneResult> finetune(Program& program, Job job, Observer& observer, c
                        settings.whole("finetune", "seed")};
   EDGETRAIN_TAKE(const Samples training, open_samples(program, job.data, taken, observer));
   EDGETRAIN_CHECK(training.loader->augment(job.augmentation()));
+  keep_features(program, training, !job.augmentation().any());
   Samples validation;
   if (!job.validation.empty()) {
     taken.batch_size = program.contract().most_batch;
     taken.shuffle = false;
     EDGETRAIN_TAKE(validation, open_samples(program, job.validation, taken, observer));
+    keep_features(program, validation, true);
   }
-  EDGETRAIN_CHECK(check_groups(settings.rates(), program.parameters()));
-  Trainer trainer(program, *training.loader, validation.loader.get(), job,
+  EDGETRAIN_CHECK(check_groups(settings.rates(), program.contract().trainable()));
+  Trainer trainer(program, *training.loader, validation.loader.get(), job, choice,
                   source_of(program, *training.dataset), observer, stop);
+  observer.on_progress(choice.sentence());
   if (job.resume) EDGETRAIN_CHECK(trainer.resume());
   EDGETRAIN_CHECK(trainer.run());
   return FinetuneResult{trainer.steps(), trainer.last(), state_path(job.output)};

@@ -1,9 +1,12 @@
 #include "kernel_table.h"
 
+#include <edgetrain_build/operators.h>
+
 #include <algorithm>
 #include <cstring>
 
 #include "../kernels/fast_kernels.h"
+#include "../kernels/isa.h"
 #include "../kernels/stock.h"
 
 namespace edgetrain {
@@ -47,11 +50,22 @@ std::string joined(const std::vector<std::string>& names) {
 }  // namespace
 
 Result<KernelTable> kernel_table(const std::vector<OperatorCall>& calls) {
+  if (kernels::isa_names().empty()) {
+    return failed({"this runner was built for processors with ", kernels::isa_name(),
+                   ", which this one does not have; build it for this one, or for all"});
+  }
   KernelTable table = {known_kernels(), {}};
   table.stock = missing_operators(calls, table.kernels);
   if (table.stock.empty()) return table;
+  const std::string reason =
+      kernels::kAllOperators
+          ? "the program needs ExecuTorch's own kernels of " + joined(table.stock)
+          : "this runner was built for other programs, without kernels of " + joined(table.stock);
+  const bool has_substitutes = std::none_of(table.stock.begin(), table.stock.end(), kernels::is_corrected);
+  if (!has_substitutes) return bad_input({reason, "; build one for this program"});
   if (std::string problem; !kernels::load_stock_kernels(problem)) {
-    return bad_input({"the program needs ExecuTorch's own kernels of ", joined(table.stock), ": ", problem});
+    const char* way_out = kernels::kAllOperators ? ": " : "; build one for this program, or ";
+    return bad_input({reason, way_out, problem});
   }
   table.kernels = known_kernels();
   const auto missing = missing_operators(calls, table.kernels);

@@ -89,7 +89,7 @@ Result<Manifest> load_manifest(const std::string& path) {
   if (!parsed.ok()) return no_manifest(path, parsed.failure().message);
   const Json& root = *parsed;
   Fields fields;
-  if (fields.whole(root, "schema_version") != 2) return no_manifest(path, "another schema");
+  if (fields.whole(root, "schema_version") != 3) return no_manifest(path, "another schema");
   Manifest manifest;
   manifest.program = read_file(fields, fields.at(root, "program", Kind::kObject));
   manifest.previous_program = maybe_file(fields, root, "previous_program");
@@ -99,13 +99,6 @@ Result<Manifest> load_manifest(const std::string& path) {
   manifest.classes = read_classes(fields, fields.at(root, "task", Kind::kObject));
   manifest.contract = read_contract(fields, fields.at(root, "contract", Kind::kObject));
   if (!fields.ok()) return no_manifest(path, fields.problem());
-  for (const auto& tensor : manifest.contract.tensors) {
-    if (tensor.is_part) {
-      return bad_input({path, " has ", tensor.name,
-                        ", a part of a parameter; this edgetrain can't train parts of parameters; use a "
-                        "newer one"});
-    }
-  }
   return manifest;
 }
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../kernels/isa.h"
+#include "../kernels/compute.h"
 
 namespace edgetrain {
 
@@ -31,11 +31,11 @@ double gradient_norm(const std::vector<Parameter>& parameters) {
   return std::sqrt(squares);
 }
 
-Status check_groups(const Settings::Rates& groups, const std::vector<Parameter>& parameters) {
+Status check_groups(const Settings::Rates& groups, const std::vector<std::string>& parameters) {
   for (const auto& [pattern, lr] : groups) {
     const bool fits =
-        std::any_of(parameters.begin(), parameters.end(), [&pattern = pattern](const Parameter& p) {
-          return ::fnmatch(pattern.c_str(), p.name.c_str(), 0) == 0;
+        std::any_of(parameters.begin(), parameters.end(), [&pattern = pattern](const std::string& name) {
+          return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
         });
     if (!fits) return bad_usage({"--group ", pattern, " fits no trainable parameter; info lists them"});
   }
@@ -96,7 +96,7 @@ void Optimizer::sgd(const Parameter& parameter, size_t index, double lr, float s
     velocity = buffer.data();
   }
   const auto count = static_cast<int64_t>(parameter.count);
-  kernels::compute().sgd(step, parameter.gradient, count, parameter.value, velocity);
+  kernels::compute::sgd(step, parameter.gradient, count, parameter.value, velocity);
 }
 
 void Optimizer::adam(const Parameter& parameter, size_t index, double lr, float scale) {
@@ -120,7 +120,7 @@ void Optimizer::adam(const Parameter& parameter, size_t index, double lr, float 
   step.root = static_cast<float>(std::sqrt(correction2));
   step.eps = static_cast<float>(settings_.eps);
   const auto count = static_cast<int64_t>(parameter.count);
-  kernels::compute().adam(step, parameter.gradient, count, parameter.value, first.data(), second.data());
+  kernels::compute::adam(step, parameter.gradient, count, parameter.value, first.data(), second.data());
 }
 
 }  // namespace edgetrain

@@ -1,5 +1,7 @@
 #include "edgetrain/profiler.h"
 
+#include <edgetrain_build/programs.h>
+
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
@@ -25,6 +27,7 @@ bool starts_with(const std::string& text, const char* prefix) { return text.rfin
 }  // namespace
 
 Result<std::unique_ptr<Profiler>> Profiler::make(uint64_t most, bool training) {
+  if constexpr (!kProfiles) return bad_usage("this runner was built without --profile; take one that has it");
   EDGETRAIN_TAKE(auto etdump, Etdump::load());
   return std::unique_ptr<Profiler>(new Profiler(std::move(etdump), most, training));
 }
@@ -110,6 +113,7 @@ void Profiler::set_delegation_intermediate_output_filter(executorch::runtime::Ev
 }
 
 Status Profiler::write(const std::string& path) {
+  if constexpr (!kProfiles) return {};
   const auto dump = etdump_->data();
   if (dump.buf == nullptr) return failed("ExecuTorch could not put its profile together");
   const auto save = [&]() -> Status {
@@ -123,6 +127,7 @@ Status Profiler::write(const std::string& path) {
 }
 
 std::string Profiler::table() const {
+  if constexpr (!kProfiles) return {};
   using Row = std::pair<std::pair<std::string, bool>, Sum>;
   std::vector<Row> rows(sums_.begin(), sums_.end());
   std::stable_sort(rows.begin(), rows.end(),

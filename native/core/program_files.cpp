@@ -29,9 +29,13 @@ Status check_bounds(const MappedFile& file) {
   return {};
 }
 
-std::vector<TensorEntry> as_entries(const std::vector<TensorRecord>& records) {
+/// The tensors that a file of all weights, or of those that training changes, holds.
+std::vector<TensorEntry> entries_of(const Contract& contract, bool changing_only) {
   std::vector<TensorEntry> entries;
-  for (const auto& record : records) entries.push_back({record.name, record.shape, record.dtype, 0, 0});
+  for (const auto& record : contract.tensors) {
+    if (record.is_stored() && (record.changes() || !changing_only))
+      entries.push_back({record.name, record.shape, record.dtype, 0, 0});
+  }
   return entries;
 }
 
@@ -61,7 +65,7 @@ Failure foreign(const TensorFile& weights, const Manifest& manifest, const std::
 }
 
 Status check_pairing(const TensorFile& weights, const Manifest& manifest) {
-  const auto wanted = as_entries(manifest.contract.tensors);
+  const auto wanted = entries_of(manifest.contract, false);
   if (weights.pairing() == manifest.pairing && pairing_hash(wanted) == manifest.pairing) return {};
   const std::string why = difference(weights, wanted);
   return foreign(weights, manifest, why.empty() ? "its manifest was changed" : why);
@@ -75,11 +79,7 @@ Status check_change(const TensorFile& change, const Contents& contents, const Ma
     return bad_input({change.file().path(), " holds changes of other weights than ", manifest.weights->name,
                       "; put the weights it was made from beside the program, or use full weights"});
   }
-  std::vector<TensorRecord> changing;
-  for (const auto& tensor : manifest.contract.tensors) {
-    if (tensor.update != TensorRecord::Update::kNone) changing.push_back(tensor);
-  }
-  const std::string why = difference(change, as_entries(changing));
+  const std::string why = difference(change, entries_of(manifest.contract, true));
   return why.empty() ? Status() : Status(foreign(change, manifest, why));
 }
 

@@ -12,7 +12,7 @@ namespace {
 using Kind = Json::Kind;
 
 constexpr char kRuntime[] = "native";
-constexpr char kWeights[] = "weights/", kFirst[] = "optimizer.first/", kSecond[] = "optimizer.second/";
+constexpr char kWeights[] = "weights/";
 
 /// The whole numbers of a record, by their names.
 template <typename Record>
@@ -76,13 +76,6 @@ RunRecord read_record(JsonFields& fields, const Json& json, const std::string& t
   return record;
 }
 
-std::vector<float> floats(const TensorFile& file, const std::string& name) {
-  const TensorEntry* entry = file.find(name);
-  if (entry == nullptr || entry->dtype != dtype::kFloat32) return {};
-  const auto* values = reinterpret_cast<const float*>(file.data(*entry));
-  return {values, values + entry->size / sizeof(float)};
-}
-
 }  // namespace
 
 Failure RunState::unusable() const {
@@ -91,21 +84,13 @@ Failure RunState::unusable() const {
 }
 
 Status RunState::save(const std::string& path, const RunRecord& record, const Program& program,
-                      const Optimizer& optimizer) {
+                      const Stepper& stepper) {
   std::vector<NamedTensor> tensors;
   for (const auto& tensor : program.changed()) {
     tensors.push_back({kWeights + tensor.name, tensor.shape, tensor.dtype, tensor.data, tensor.bytes});
   }
-  const auto& parameters = program.parameters();
-  for (size_t i = 0; i < optimizer.first().size(); ++i) {
-    const auto add = [&](const char* prefix, const std::vector<float>& values) {
-      if (values.empty()) return;
-      tensors.push_back({prefix + parameters[i].name, parameters[i].shape, dtype::kFloat32, values.data(),
-                         values.size() * sizeof(float)});
-    };
-    add(kFirst, optimizer.first()[i]);
-    add(kSecond, optimizer.second()[i]);
-  }
+  const auto memory = stepper.memory();
+  tensors.insert(tensors.end(), memory.begin(), memory.end());
   return write_tensors(path, tensors, {{kStateKey, record_json(record)}});
 }
 
@@ -132,22 +117,13 @@ Result<RunState> RunState::open(const std::string& path) {
   return state;
 }
 
-Status RunState::restore(const Program& program, Optimizer& optimizer) const {
+Status RunState::restore(const Program& program, Stepper& stepper) const {
   for (const auto& tensor : program.changed()) {
     const TensorEntry* entry = file_.find(kWeights + tensor.name);
     if (entry == nullptr || entry->size != tensor.bytes || entry->dtype != tensor.dtype) return unusable();
     std::memcpy(tensor.data, file_.data(*entry), tensor.bytes);
   }
-  std::vector<std::vector<float>> first, second;
-  for (const auto& parameter : program.parameters()) {
-    first.push_back(floats(file_, kFirst + parameter.name));
-    second.push_back(floats(file_, kSecond + parameter.name));
-    for (const auto* buffer : {&first.back(), &second.back()}) {
-      if (!buffer->empty() && buffer->size() != parameter.count) return unusable();
-    }
-  }
-  optimizer.restore(record.optimizer_steps, std::move(first), std::move(second));
-  return {};
+  return stepper.restore(record.optimizer_steps, file_) ? Status() : Status(unusable());
 }
 
 }  // namespace edgetrain

@@ -7,9 +7,9 @@
 
 #include "edgetrain/flat_tensor.h"
 #include "edgetrain/metrics.h"
-#include "edgetrain/optimizer.h"
 #include "edgetrain/program.h"
 #include "edgetrain/result.h"
+#include "edgetrain/stepper.h"
 
 namespace edgetrain {
 
@@ -34,11 +34,11 @@ class RunState {
  public:
   static Result<RunState> open(const std::string& path);
   static Status save(const std::string& path, const RunRecord& record, const Program& program,
-                     const Optimizer& optimizer);
+                     const Stepper& stepper);
 
   RunRecord record;
-  /// Writes the weights into the program's live memory, and the optimizer's buffers into it.
-  Status restore(const Program& program, Optimizer& optimizer) const;
+  /// Writes the weights into the program's live memory, and the optimizer's memory into the stepper.
+  Status restore(const Program& program, Stepper& stepper) const;
 
  private:
   explicit RunState(TensorFile file) : file_(std::move(file)) {}

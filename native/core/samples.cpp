@@ -56,14 +56,15 @@ Status check_classes(const std::string& path, const Program& program, const Data
 Result<size_t> choose_batch_size(const Program& program, const Settings& settings) {
   const size_t most = program.contract().most_batch;
   const bool chosen = settings.has("finetune", "batch_size");
-  const uint64_t wanted = chosen ? settings.whole("finetune", "batch_size") : std::min(kUsualBatch, most);
+  const size_t usual = program.contract().splits_batches ? kUsualBatch : std::min(kUsualBatch, most);
+  const uint64_t wanted = chosen ? settings.whole("finetune", "batch_size") : usual;
   if (program.contract().fixed_batch()) {
     if (chosen && wanted != most) {
       return bad_usage({"the program takes batches of ", most, " samples only"});
     }
     return most;
   }
-  if (wanted > most) {
+  if (wanted > most && !program.contract().splits_batches) {
     return bad_usage({"the program takes batches of up to ", most, ", not ", wanted, "; use --batch-size ",
                       most, " or export it for larger ones"});
   }

@@ -83,11 +83,13 @@ Settings::Settings() {
     // In the form that a value given gets, so that they can be compared.
     values_.push_back(is_real ? json_number(std::strtod(text.c_str(), nullptr)) : text);
   }
+  given_.resize(values_.size());
 }
 
 Status Settings::set(const Setting& setting, const std::string& text) {
   const double number = std::strtod(text.c_str(), nullptr);
   bool fits = false;
+  given_[place(setting)] = true;
   if (setting.kind == Setting::kRates) {
     const size_t equals = text.rfind('=');
     if (equals != std::string::npos && equals > 0 && is_real(text.substr(equals + 1))) {
@@ -131,6 +133,7 @@ Status Settings::read(const std::string& section, const Json& object,
       if (std::find(others.begin(), others.end(), key) != others.end()) continue;
       return bad_input({"there is no setting ", name});
     }
+    given_[place(*known)] = true;
     if (value.is(Json::Kind::kNull) && *known->default_text == '\0') {
       values_[place(*known)].clear();
       continue;
@@ -153,6 +156,11 @@ Status Settings::read(const std::string& section, const Json& object,
     if (!taken.ok()) return bad_input({name, " ", taken.failure().message});
   }
   return {};
+}
+
+void Settings::default_to(const char* section, const char* key, const Settings& others) {
+  const size_t i = find(section, key);
+  if (!given_[i]) values_[i] = others.values_[i];
 }
 
 Status Settings::check() const {

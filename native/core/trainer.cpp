@@ -5,6 +5,7 @@
 
 #include "edgetrain/finetune.h"
 #include "edgetrain/stopwatch.h"
+#include "parts.h"
 #include "preprocessing_json.h"
 #include "run_state.h"
 
@@ -33,15 +34,19 @@ Result<Meter> evaluate(Program& program, BatchLoader& loader, const Stop* stop) 
   Meter meter;
   for (size_t i = 0; i < loader.count(); ++i) {
     EDGETRAIN_CHECK(check_stop(stop));
-    const Batch batch = loader.batch(i);
-    EDGETRAIN_TAKE(const Outcome outcome, program.evaluate(batch));
-    meter.add(outcome.sums, batch.size);
+    EDGETRAIN_TAKE(const Batch batch, loader.batch(i));
+    EDGETRAIN_CHECK(for_each_part(program.contract(), batch, [&](const Batch& part) -> Status {
+      EDGETRAIN_TAKE(const Outcome outcome, program.evaluate(part));
+      meter.add(outcome.sums, part.size);
+      return {};
+    }));
   }
   return meter;
 }
 
 Trainer::Trainer(Program& program, BatchLoader& training, BatchLoader* validation, const Job& job,
-                 std::map<std::string, std::string> source, Observer& observer, const Stop* stop)
+                 const UpdateChoice& choice, std::map<std::string, std::string> source, Observer& observer,
+                 const Stop* stop)
     : program_(program),
       training_(training),
       validation_(validation),
@@ -50,7 +55,7 @@ Trainer::Trainer(Program& program, BatchLoader& training, BatchLoader* validatio
       stop_(stop),
       schedule_(job.settings),
       lr_(job.settings.real("optimizer", "lr")),
-      stepper_(program, training, OptimizerSettings(job.settings)),
+      stepper_(Stepper::make(program, training, job.settings, choice)),
       accumulate_(job.settings.whole(kFinetune, "accumulate")),
       total_steps_(job.settings.whole(kFinetune, "epochs") * steps_per_epoch()),
       run_(std::make_unique<RunRecord>()),
@@ -144,11 +149,9 @@ Status Trainer::train_step() {
   const Stopwatch watch;
   program_.begin_step(job_.settings.whole(kFinetune, "seed"), run_->step);
   const size_t end = std::min<uint64_t>(training_.count(), run_->batch + accumulate_);
-  EDGETRAIN_TAKE(const StepResult step, stepper_.forward_backward(run_->batch, end));
-  if (!std::isfinite(step.loss) || !stepper_.gradients_finite())
-    return not_finite("loss or gradients are not finite");
   const double lr = rate(run_->step);
-  stepper_.update(lr);
+  EDGETRAIN_TAKE(const StepResult step, stepper_->step(run_->batch, end, lr));
+  if (!step.finite) return not_finite("loss or gradients are not finite");
   run_->batch = end;
   run_->train_time_s += watch.seconds();
   run_->meter.add(step.meter.sums, step.meter.samples);
@@ -196,8 +199,8 @@ Status Trainer::save() {
   EDGETRAIN_CHECK(program_.save(job_.output));
   saved_ = true;
   run_->total_steps = total_steps_;
-  run_->optimizer_steps = stepper_.optimizer().steps();
-  return RunState::save(state_path(job_.output), *run_, program_, stepper_.optimizer());
+  run_->optimizer_steps = stepper_->steps();
+  return RunState::save(state_path(job_.output), *run_, program_, *stepper_);
 }
 
 Status Trainer::check_same_run(const RunRecord& saved) const {
@@ -230,7 +233,7 @@ Status Trainer::check_same_run(const RunRecord& saved) const {
 Status Trainer::resume() {
   EDGETRAIN_TAKE(const RunState state, RunState::open(state_path(job_.output)));
   EDGETRAIN_CHECK(check_same_run(state.record));
-  EDGETRAIN_CHECK(state.restore(program_, stepper_.optimizer()));
+  EDGETRAIN_CHECK(state.restore(program_, *stepper_));
   const uint64_t planned = state.record.total_steps;
   const auto config = run_->config;
   *run_ = state.record;

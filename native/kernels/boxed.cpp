@@ -12,13 +12,26 @@ void Call::begin() {
   scope_.emplace(tracer, event_.c_str());
 }
 
+namespace {
+
+bool run_ours(KernelRuntimeContext& context, Stack stack, const char* name, bool (*run)(Stack, Call&)) {
+  Call call(context, name);
+  return run(stack, call);
+}
+
+}  // namespace
+
 void run_call(KernelRuntimeContext& context, Stack stack, const char* name, bool (*run)(Stack, Call&)) {
+#ifdef __cpp_exceptions
   try {
-    Call call(context, name);
-    if (run(stack, call)) return;
+    if (run_ours(context, stack, name, run)) return;
   } catch (const std::bad_alloc&) {
     return context.fail(Error::MemoryAllocationFailed);
   }
+#else
+  // An allocation that fails ends the process, as everywhere in the runner.
+  if (run_ours(context, stack, name, run)) return;
+#endif
   const auto stock = stock_kernel(name);
   if (stock == nullptr) return context.fail(Error::NotSupported);
   stock(context, stack);

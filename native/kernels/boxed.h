@@ -1,6 +1,7 @@
 // How a kernel of ours stands in for a stock one.
 #pragma once
 
+#include <edgetrain_build/operators.h>
 #include <executorch/runtime/core/event_tracer_hooks.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_runtime_context.h>
@@ -62,8 +63,16 @@ void run_boxed(KernelRuntimeContext& context, Stack stack) {
 }
 
 template <class Operator>
-Kernel boxed() {
-  return Kernel(Operator::kName, run_boxed<Operator>);
+void add_kernel(std::vector<Kernel>& kernels) {
+  if constexpr (is_chosen(Operator::kName)) kernels.emplace_back(Operator::kName, run_boxed<Operator>);
+}
+
+/// The kernels of those operators that this build has.
+template <class... Operators>
+std::vector<Kernel> kernels_of() {
+  std::vector<Kernel> kernels;
+  (add_kernel<Operators>(kernels), ...);
+  return kernels;
 }
 
 /// Whether elements of that type lie in the order of the dimensions.

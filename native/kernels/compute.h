@@ -1,10 +1,13 @@
 #pragma once
 
+#include <edgetrain_build/isas.h>
+
+#include <cstddef>
 #include <cstdint>
 
 namespace edgetrain::kernels {
 
-/// c = alpha * a b (+ bias of each column) (+ c), float32. Strides count elements.
+/// c = alpha * a b (+ bias of each column) + kept * c, float32. Strides count elements.
 struct Gemm {
   int64_t m, n, k;
   const float* a;
@@ -15,7 +18,7 @@ struct Gemm {
   int64_t c_row;
   const float* bias;  // [n], or null
   float alpha;
-  bool accumulate;
+  float kept;  // with 0, NaN in c does not count
 };
 
 /// A convolution of [batch, channels, height, width] with [out_channels, channels / groups, kernel_height,
@@ -27,7 +30,7 @@ struct Convolution {
   int64_t stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x;
   int64_t groups;
 
-  bool depthwise() const { return groups == channels && groups == out_channels; }
+  constexpr bool depthwise() const { return groups == channels && groups == out_channels; }
 };
 
 /// Windows over planes.
@@ -44,28 +47,7 @@ struct Loop {
   int64_t step[kOperands];
 };
 
-/// Functions of one number. Some have parameters p and q.
-enum class Unary {
-  kAbsolute,
-  kClamp,  // to at least p, at most q
-  kErf,
-  kExp,
-  kGelu,
-  kGeluTanh,
-  kLeakyRelu,  // p: the slope below zero
-  kLog,
-  kNegative,
-  kReciprocal,
-  kRelu,
-  kRsqrt,
-  kSigmoid,
-  kSqrt,
-  kSquare,
-  kTanh
-};
-enum class Binary { kAdd, kSubtract, kMultiply, kDivide, kMaximum, kMinimum };
 enum class Bits { kAnd, kOr, kXor };
-enum class Comparison { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
 
 /// Rows of channels x plane elements with mean 0 and variance 1, scaled and shifted per channel. The channels
 /// of row r are those of group r % groups.
@@ -96,57 +78,106 @@ struct Adam {
   float beta2, fresh1, fresh2, size, root, eps;
 };
 
-/// The arithmetic of all kernels, compiled once per instruction set.
-struct Compute {
-  void (*gemm)(const Gemm& gemm);
-  /// @param bias may be null
-  void (*convolution)(const Convolution& convolution, const float* input, const float* weight,
-                      const float* bias, float* output);
-  void (*convolution_grad_input)(const Convolution& convolution, const float* grad_output,
-                                 const float* weight, float* grad_input);
-  /// @param grad_bias may be null
-  void (*convolution_grad_weight)(const Convolution& convolution, const float* grad_output,
-                                  const float* input, float* grad_weight, float* grad_bias);
-  /// Sums of [batch, channels, plane] over batch and plane.
-  void (*sum_channels)(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to);
-  /// Indices count within a plane.
-  void (*max_pool)(const Pool& pool, const float* input, float* output, int64_t* indices);
-  /// Without dilation.
-  /// @param divisor of the sums, or 0 for the number of elements
-  void (*mean_pool)(const Pool& pool, bool count_padding, int64_t divisor, const float* input, float* output);
-  /// to[row][index[row][i]] += from[row][i]
-  void (*scatter_add)(const float* from, const int64_t* index, int64_t rows, int64_t count, float* to,
-                      int64_t to_row);
-  /// to[c * to_row + r] = from[r * from_row + c]
-  void (*transpose)(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
-                    int64_t columns);
-  void (*unary)(Unary operation, const float* from, int64_t count, float p, float q, float* to);
-  // In the innermost loop, operands that are broadcast have step 0, others step 1.
-  /// @param alpha factor of b, for kAdd and kSubtract
-  void (*binary)(Binary operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
-                 float alpha, float* to);
-  void (*compare)(Comparison operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
-                  bool* to);
-  /// Elements of any type, as bytes.
-  void (*combine_bits)(Bits operation, const uint8_t* a, const uint8_t* b, int64_t count, uint8_t* to);
-  void (*select)(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes,
-                 const float* no, float* to);
-  /// to[o][i] = factor * sum over r of from[o][r][i]
-  void (*sum_middle)(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor,
-                     float* to);
-  /// Of the middle one of three dimensions.
-  void (*softmax)(bool log, const float* from, int64_t outer, int64_t count, int64_t inner, float* to);
-  /// @param weight, bias per channel, or null
-  void (*normalize)(const Normalization& norm, const float* input, const float* weight, const float* bias,
-                    float* output, float* mean, float* rstd);
-  /// to = from * scale + shift of each channel.
-  void (*scale_channels)(const float* from, int64_t batch, int64_t channels, int64_t plane,
-                         const float* scale, const float* shift, float* to);
-  /// @param velocity the momentum, or null
-  void (*sgd)(const Sgd& step, const float* gradient, int64_t count, float* value, float* velocity);
-  void (*adam)(const Adam& step, const float* gradient, int64_t count, float* value, float* mean,
-               float* square);
-  void (*dropout)(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept);
+#define EDGETRAIN_ONE(isa, _) +1
+/// Instruction sets of this build.
+constexpr size_t kIsaCount = 0 EDGETRAIN_FOR_EACH_ISA(EDGETRAIN_ONE, );
+#undef EDGETRAIN_ONE
+
+/// The one of them whose functions are called.
+size_t chosen_isa();
+
+/// A function that is compiled once per instruction set. A call goes to the chosen one's. Each has a table of
+/// its own, so that the linker leaves out those that no kernel of a build calls.
+template <class Function>
+struct PerIsa;
+template <class... Arguments>
+struct PerIsa<void(Arguments...)> {
+  using Function = void(Arguments...);
+  Function* of[kIsaCount];
+  void operator()(Arguments... arguments) const { of[chosen_isa()](arguments...); }
 };
+
+/// Of each number. Some have parameters p and q.
+using UnaryFunction = void(const float* from, int64_t count, float p, float q, float* to);
+/// Of two numbers. In the innermost loop, operands that are broadcast have step 0, others step 1.
+/// @param alpha factor of b in sums and differences
+using BinaryFunction = void(const Loop<3>* loops, int64_t depth, const float* a, const float* b, float alpha,
+                            float* to);
+using ComparisonFunction = void(const Loop<3>* loops, int64_t depth, const float* a, const float* b,
+                                bool* to);
+
+/// The arithmetic of all kernels, which lies in simd/.
+namespace compute {
+
+extern const PerIsa<void(const Gemm& gemm)> gemm;
+/// @param bias may be null
+extern const PerIsa<void(const Convolution& convolution, const float* input, const float* weight,
+                         const float* bias, float* output)>
+    convolution;
+extern const PerIsa<void(const Convolution& convolution, const float* grad_output, const float* weight,
+                         float* grad_input)>
+    convolution_grad_input;
+/// @param grad_bias may be null
+extern const PerIsa<void(const Convolution& convolution, const float* grad_output, const float* input,
+                         float* grad_weight, float* grad_bias)>
+    convolution_grad_weight;
+/// Sums of [batch, channels, plane] over batch and plane.
+extern const PerIsa<void(const float* from, int64_t batch, int64_t channels, int64_t plane, float* to)>
+    sum_channels;
+/// Indices count within a plane.
+extern const PerIsa<void(const Pool& pool, const float* input, float* output, int64_t* indices)> max_pool;
+/// Without dilation.
+/// @param divisor of the sums, or 0 for the number of elements
+extern const PerIsa<void(const Pool& pool, bool count_padding, int64_t divisor, const float* input,
+                         float* output)>
+    mean_pool;
+/// to[row][index[row][i]] += from[row][i]
+extern const PerIsa<void(const float* from, const int64_t* index, int64_t rows, int64_t count, float* to,
+                         int64_t to_row)>
+    scatter_add;
+/// to[c * to_row + r] = from[r * from_row + c]
+extern const PerIsa<void(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
+                         int64_t columns)>
+    transpose_matrix;
+extern const PerIsa<UnaryFunction> absolute, error_function, exponential, gelu, gelu_tanh, hyperbolic_tangent,
+    logarithm, negative, reciprocal, reciprocal_root, relu, sigmoid, square, square_root;
+/// To at least p, at most q.
+extern const PerIsa<UnaryFunction> clamp;
+/// p is the slope below zero.
+extern const PerIsa<UnaryFunction> leaky_relu;
+extern const PerIsa<BinaryFunction> add, subtract, multiply, divide, maximum, minimum;
+extern const PerIsa<ComparisonFunction> equal, not_equal, less, less_equal, greater, greater_equal;
+/// Elements of any type, as bytes.
+extern const PerIsa<void(Bits operation, const uint8_t* a, const uint8_t* b, int64_t count, uint8_t* to)>
+    combine_bits;
+extern const PerIsa<void(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes,
+                         const float* no, float* to)>
+    select;
+/// to[o][i] = factor * sum over r of from[o][r][i]
+extern const PerIsa<void(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor,
+                         float* to)>
+    sum_middle;
+/// Of the middle one of three dimensions.
+extern const PerIsa<void(bool log, const float* from, int64_t outer, int64_t count, int64_t inner, float* to)>
+    softmax;
+/// @param weight, bias per channel, or null
+extern const PerIsa<void(const Normalization& norm, const float* input, const float* weight,
+                         const float* bias, float* output, float* mean, float* rstd)>
+    normalize;
+/// to = from * scale + shift of each channel.
+extern const PerIsa<void(const float* from, int64_t batch, int64_t channels, int64_t plane,
+                         const float* scale, const float* shift, float* to)>
+    scale_channels;
+/// @param velocity the momentum, or null
+extern const PerIsa<void(const Sgd& step, const float* gradient, int64_t count, float* value,
+                         float* velocity)>
+    sgd;
+extern const PerIsa<void(const Adam& step, const float* gradient, int64_t count, float* value, float* mean,
+                         float* square)>
+    adam;
+extern const PerIsa<void(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept)>
+    dropout;
+
+}  // namespace compute
 
 }  // namespace edgetrain::kernels

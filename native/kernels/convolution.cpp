@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "isa.h"
+#include "compute.h"
 
 namespace edgetrain::kernels {
 namespace {
@@ -20,23 +20,23 @@ std::optional<Pair> pair_of(const EValue& value, bool one_dimensional, int64_t m
   return {};
 }
 
-/// Both operators have stride, padding, dilation, transposed, output padding and groups in a row.
-std::optional<Convolution> describe(const Tensor& input, const Tensor& weight, Stack stack,
+/// One that isn't transposed, of an input of those sizes. Both operators have stride, padding, dilation,
+/// transposed, output padding and groups in a row.
+std::optional<Convolution> describe(const std::vector<int64_t>& input, const Tensor& weight, Stack stack,
                                     size_t stride_at) {
-  const bool one_dimensional = input.dim() == 3;
-  if (!are_dense(input, weight) || input.dim() != weight.dim()) return {};
-  if (!one_dimensional && input.dim() != 4) return {};
+  const bool one_dimensional = input.size() == 3;
+  if (static_cast<ssize_t>(input.size()) != weight.dim()) return {};
+  if (!one_dimensional && input.size() != 4) return {};
   const auto stride = pair_of(*stack[stride_at], one_dimensional, 1);
   const auto padding = pair_of(*stack[stride_at + 1], one_dimensional, 0);
   const auto dilation = pair_of(*stack[stride_at + 2], one_dimensional, 1);
-  const bool transposed = stack[stride_at + 3]->toBool();
   const int64_t groups = stack[stride_at + 5]->toInt();
-  if (!stride || !padding || !dilation || transposed || groups < 1) return {};
+  if (!stride || !padding || !dilation || groups < 1) return {};
   Convolution c = {};
-  c.batch = input.size(0);
-  c.channels = input.size(1);
-  c.height = one_dimensional ? 1 : input.size(2);
-  c.width = input.size(input.dim() - 1);
+  c.batch = input[0];
+  c.channels = input[1];
+  c.height = one_dimensional ? 1 : input[2];
+  c.width = input.back();
   c.out_channels = weight.size(0);
   c.kernel_height = one_dimensional ? 1 : weight.size(2);
   c.kernel_width = weight.size(weight.dim() - 1);
@@ -65,31 +65,76 @@ std::vector<int64_t> output_sizes(const Convolution& c, int64_t dims) {
   if (dims == 3) return {c.batch, c.out_channels, c.out_width};
   return {c.batch, c.out_channels, c.out_height, c.out_width};
 }
+std::vector<int64_t> input_sizes(const Convolution& c, int64_t dims) {
+  if (dims == 3) return {c.batch, c.channels, c.width};
+  return {c.batch, c.channels, c.height, c.width};
+}
+
+/// The convolution whose input's gradient a transposed one is: from images as that returns to such as it
+/// takes.
+std::optional<Convolution> describe_transposed(const Tensor& images, const Tensor& weight, Stack stack) {
+  const int64_t dims = images.dim();
+  if (dims != weight.dim() || dims < 3 || dims > 4) return {};
+  std::vector<int64_t> sizes = {images.size(0), weight.size(1) * stack[8]->toInt()};
+  for (int64_t i = 2; i < dims; ++i) {
+    const auto setting = [&](size_t at) {
+      const auto list = stack[at]->toIntList();
+      return list.empty() ? 0 : list[std::min<size_t>(list.size() - 1, static_cast<size_t>(i - 2))];
+    };
+    const int64_t windows = (images.size(i) - 1) * setting(3) + setting(5) * (weight.size(i) - 1) + 1;
+    sizes.push_back(windows - 2 * setting(4) + setting(7));
+    if (sizes.back() <= 0) return {};
+  }
+  const auto convolution = describe(sizes, weight, stack, 3);
+  if (!convolution || output_sizes(*convolution, dims) != sizes_of(images)) return {};
+  return convolution;
+}
+
+/// Adds a number to each channel of [batch, channels, plane].
+void add_bias(const float* bias, int64_t batch, int64_t channels, int64_t plane, float* to) {
+  for (int64_t i = 0; i < batch * channels; ++i, to += plane) {
+    for (int64_t j = 0; j < plane; ++j) to[j] += bias[i % channels];
+  }
+}
 
 /// (input, weight, bias?, stride, padding, dilation, transposed, output_padding, groups) → out
 struct Forward {
   struct Plan {
     Convolution convolution;
+    bool transposed;
     const float *input, *weight, *bias;
     float* output;
   };
   static constexpr char kName[] = "aten::convolution.out";
   static std::optional<Plan> plan(Stack stack) {
     const auto &input = stack[0]->toTensor(), &weight = stack[1]->toTensor(), &out = stack[9]->toTensor();
-    const auto convolution = describe(input, weight, stack, 3);
-    if (!convolution || !is_dense(out)) return {};
+    const bool transposed = stack[6]->toBool();
+    if (!are_dense(input, weight, out)) return {};
+    const auto convolution =
+        transposed ? describe_transposed(input, weight, stack) : describe(sizes_of(input), weight, stack, 3);
+    if (!convolution) return {};
     const float* bias = nullptr;
     if (!stack[2]->isNone()) {
       const auto& tensor = stack[2]->toTensor();
-      if (!is_dense(tensor) || tensor.numel() != convolution->out_channels) return {};
+      const int64_t channels = transposed ? convolution->channels : convolution->out_channels;
+      if (!is_dense(tensor) || tensor.numel() != channels) return {};
       bias = tensor.const_data_ptr<float>();
     }
-    if (!resize(out, output_sizes(*convolution, input.dim()))) return {};
-    return Plan{*convolution, input.const_data_ptr<float>(), weight.const_data_ptr<float>(), bias,
+    const auto sizes =
+        transposed ? input_sizes(*convolution, input.dim()) : output_sizes(*convolution, input.dim());
+    if (!resize(out, sizes)) return {};
+    return Plan{*convolution,
+                transposed,
+                input.const_data_ptr<float>(),
+                weight.const_data_ptr<float>(),
+                bias,
                 out.mutable_data_ptr<float>()};
   }
   static void run(const Plan& p) {
-    compute().convolution(p.convolution, p.input, p.weight, p.bias, p.output);
+    const Convolution& c = p.convolution;
+    if (!p.transposed) return compute::convolution(c, p.input, p.weight, p.bias, p.output);
+    compute::convolution_grad_input(c, p.input, p.weight, p.output);
+    if (p.bias) add_bias(p.bias, c.batch, c.channels, c.height * c.width, p.output);
   }
 };
 
@@ -104,8 +149,9 @@ struct Backward {
   static constexpr char kName[] = "aten::convolution_backward.out";
   static std::optional<Plan> plan(Stack stack) {
     const auto &grad = stack[0]->toTensor(), &input = stack[1]->toTensor(), &weight = stack[2]->toTensor();
-    const auto convolution = describe(input, weight, stack, 4);
-    if (!convolution || !is_dense(grad)) return {};
+    if (!are_dense(grad, input, weight) || stack[7]->toBool()) return {};
+    const auto convolution = describe(sizes_of(input), weight, stack, 4);
+    if (!convolution) return {};
     if (sizes_of(grad) != output_sizes(*convolution, input.dim())) return {};
     Plan plan = {*convolution,
                  grad.const_data_ptr<float>(),
@@ -127,17 +173,17 @@ struct Backward {
   }
   static void run(const Plan& p) {
     const Convolution& c = p.convolution;
-    if (p.grad_input) compute().convolution_grad_input(c, p.grad_output, p.weight, p.grad_input);
+    if (p.grad_input) compute::convolution_grad_input(c, p.grad_output, p.weight, p.grad_input);
     if (p.grad_weight) {
-      compute().convolution_grad_weight(c, p.grad_output, p.input, p.grad_weight, p.grad_bias);
+      compute::convolution_grad_weight(c, p.grad_output, p.input, p.grad_weight, p.grad_bias);
     } else if (p.grad_bias) {
-      compute().sum_channels(p.grad_output, c.batch, c.out_channels, c.out_height * c.out_width, p.grad_bias);
+      compute::sum_channels(p.grad_output, c.batch, c.out_channels, c.out_height * c.out_width, p.grad_bias);
     }
   }
 };
 
 }  // namespace
 
-std::vector<Kernel> convolution_kernels() { return {boxed<Forward>(), boxed<Backward>()}; }
+std::vector<Kernel> convolution_kernels() { return kernels_of<Forward, Backward>(); }
 
 }  // namespace edgetrain::kernels

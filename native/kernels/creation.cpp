@@ -199,19 +199,9 @@ struct Convert {
 }  // namespace
 
 std::vector<Kernel> creation_kernels() {
-  return {boxed<Full>(),
-          boxed<FullLike>(),
-          boxed<FillScalar>(),
-          boxed<ScalarTensor>(),
-          boxed<Constant<kZeros, 0, 1>>(),
-          boxed<Constant<kOnes, 1, 1>>(),
-          boxed<Constant<kEmpty, 0, 2>>(),
-          boxed<ConstantLike<kZerosLike, 0>>(),
-          boxed<ConstantLike<kOnesLike, 1>>(),
-          boxed<Arange>(),
-          boxed<ArangeEnd>(),
-          boxed<Convert<kToCopy>>(),
-          boxed<Convert<kToDimOrder>>()};
+  return kernels_of<Full, FullLike, FillScalar, ScalarTensor, Constant<kZeros, 0, 1>, Constant<kOnes, 1, 1>,
+                    Constant<kEmpty, 0, 2>, ConstantLike<kZerosLike, 0>, ConstantLike<kOnesLike, 1>, Arange,
+                    ArangeEnd, Convert<kToCopy>, Convert<kToDimOrder>>();
 }
 
 }  // namespace edgetrain::kernels

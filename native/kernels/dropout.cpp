@@ -2,18 +2,16 @@
 
 #include <algorithm>
 
-#include "isa.h"
+#include "compute.h"
 
 namespace edgetrain::kernels {
 namespace {
-
-constexpr char kName[] = "aten::native_dropout.out";
 
 thread_local Draws own;
 thread_local Draws* current = &own;
 
 void run(KernelRuntimeContext& context, Stack stack) {
-  Call call(context, kName);
+  Call call(context, kDropout);
   call.begin();
   const auto& input = stack[0]->toTensor();
   const double p = stack[1]->to<double>();
@@ -36,7 +34,7 @@ void run(KernelRuntimeContext& context, Stack stack) {
   }
   const auto chance = static_cast<float>(p);
   const float scale = p == 1 ? 0.0F : static_cast<float>(1.0 / (1.0 - p));
-  compute().dropout({current->seed, current->step, current->call++, chance, scale}, x, count, y, kept);
+  compute::dropout({current->seed, current->step, current->call++, chance, scale}, x, count, y, kept);
 }
 
 }  // namespace
@@ -45,6 +43,9 @@ DropoutScope::DropoutScope(Draws& draws) : before_(current) { current = &draws; 
 
 DropoutScope::~DropoutScope() { current = before_; }
 
-Kernel dropout_kernel() { return Kernel(kName, run); }
+std::vector<Kernel> dropout_kernels() {
+  if constexpr (is_chosen(kDropout)) return {Kernel(kDropout, run)};
+  return {};
+}
 
 }  // namespace edgetrain::kernels

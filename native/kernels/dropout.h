@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "boxed.h"
 
@@ -26,9 +27,11 @@ class DropoutScope {
   Draws* before_;
 };
 
+constexpr char kDropout[] = "aten::native_dropout.out";
+
 /// native_dropout: (input, p, train?) → (out, mask). Masks are a function of (seed, step, order of the
 /// dropouts in the program), so that a resumed run draws what an uninterrupted one would have drawn; the
 /// stock kernel is seeded at random on every call.
-Kernel dropout_kernel();
+std::vector<Kernel> dropout_kernels();
 
 }  // namespace edgetrain::kernels

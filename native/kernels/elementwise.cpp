@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "blocking.h"
-#include "isa.h"
+#include "compute.h"
 #include "loops.h"
 #include "scratch.h"
 #include "types.h"
@@ -76,7 +76,31 @@ void spread(Loops<3>& loops, int operand, const float*& data) {
   loops = merge(loops);
 }
 
-void run_arithmetic(Binary operation, const BinaryPlan& plan) {
+enum class Binary { kAdd, kSubtract, kMultiply, kDivide, kMaximum, kMinimum };
+
+/// @param floats the same operation of float32
+/// Sums and differences of indices, as the places of max-pools are: neighbours lie beside each other, which
+/// the compiler makes vectors of.
+bool run_indices(const BinaryPlan& plan, int64_t sign) {
+  const auto& inner = plan.loops.back();
+  const bool dense = inner.step[0] == 1 && inner.step[1] == 1 && inner.step[2] == 1;
+  if (plan.type != ScalarType::Long || plan.b == nullptr || plan.alpha != 1 || !dense) return false;
+  for_each_row(plan.loops, [&](const auto& at) {
+    auto* out = static_cast<uint64_t*>(plan.out) + at[0];
+    const auto *a = static_cast<const uint64_t*>(plan.a) + at[1],
+               *b = static_cast<const uint64_t*>(plan.b) + at[2];
+    if (sign > 0) {
+      for (int64_t i = 0; i < inner.size; ++i) out[i] = a[i] + b[i];
+    } else {
+      for (int64_t i = 0; i < inner.size; ++i) out[i] = a[i] - b[i];
+    }
+  });
+  return true;
+}
+
+void run_arithmetic(Binary operation, const PerIsa<BinaryFunction>& floats, const BinaryPlan& plan) {
+  if (operation == Binary::kAdd && run_indices(plan, 1)) return;
+  if (operation == Binary::kSubtract && run_indices(plan, -1)) return;
   with_other(plan, [&](auto zero, const auto* b) {
     using T = decltype(zero);
     const auto* a = static_cast<const T*>(plan.a);
@@ -87,7 +111,7 @@ void run_arithmetic(Binary operation, const BinaryPlan& plan) {
       spread(loops, 1, a);
       spread(loops, 2, b);
       const auto depth = static_cast<int64_t>(loops.size());
-      return compute().binary(operation, loops.data(), depth, a, b, alpha, out);
+      return floats(loops.data(), depth, a, b, alpha, out);
     }
     switch (operation) {
       case Binary::kAdd:
@@ -125,12 +149,14 @@ std::optional<BinaryPlan> plan_arithmetic(Binary operation, bool has_alpha, Stac
   return plan_binary(self, *stack[1], has_alpha ? scalar(*stack[2]) : 1.0, out, type);
 }
 
-template <const char* kOperator, Binary kOperation, bool kAlpha>
+template <const char* kOperator, Binary kOperation, const PerIsa<BinaryFunction>& kFloats, bool kAlpha>
 struct Arithmetic {
   static constexpr const char* kName = kOperator;
   static std::optional<BinaryPlan> plan(Stack stack) { return plan_arithmetic(kOperation, kAlpha, stack); }
-  static void run(const BinaryPlan& plan) { run_arithmetic(kOperation, plan); }
+  static void run(const BinaryPlan& plan) { run_arithmetic(kOperation, kFloats, plan); }
 };
+
+enum class Comparison { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
 
 template <class T>
 bool holds(Comparison operation, T x, T y) {
@@ -150,14 +176,14 @@ bool holds(Comparison operation, T x, T y) {
   }
 }
 
-void run_comparison(Comparison operation, const BinaryPlan& plan) {
+void run_comparison(Comparison operation, const PerIsa<ComparisonFunction>& floats, const BinaryPlan& plan) {
   with_other(plan, [&](auto zero, const auto* b) {
     using T = decltype(zero);
     const auto* a = static_cast<const T*>(plan.a);
     auto* out = static_cast<bool*>(plan.out);
     if constexpr (std::is_same_v<T, float>) {
       const auto depth = static_cast<int64_t>(plan.loops.size());
-      compute().compare(operation, plan.loops.data(), depth, a, b, out);
+      floats(plan.loops.data(), depth, a, b, out);
     } else {
       map(plan.loops, [operation](T x, T y) { return holds(operation, x, y); }, out, a, b);
     }
@@ -193,11 +219,11 @@ std::optional<BinaryPlan> plan_comparison(Stack stack) {
   return plan_binary(self, *stack[1], 1.0, stack[2]->toTensor(), ScalarType::Bool);
 }
 
-template <const char* kOperator, Comparison kOperation>
+template <const char* kOperator, Comparison kOperation, const PerIsa<ComparisonFunction>& kFloats>
 struct Compare {
   static constexpr const char* kName = kOperator;
   static std::optional<BinaryPlan> plan(Stack stack) { return plan_comparison(stack); }
-  static void run(const BinaryPlan& plan) { run_comparison(kOperation, plan); }
+  static void run(const BinaryPlan& plan) { run_comparison(kOperation, kFloats, plan); }
 };
 
 /// (condition, self, other) → out
@@ -229,8 +255,8 @@ struct Where {
     if (plan.element == sizeof(float)) {
       // Floats or not: bytes are copied.
       const auto *yes = static_cast<const float*>(plan.yes), *no = static_cast<const float*>(plan.no);
-      return compute().select(plan.loops.data(), static_cast<int64_t>(plan.loops.size()), plan.condition, yes,
-                              no, static_cast<float*>(plan.out));
+      return compute::select(plan.loops.data(), static_cast<int64_t>(plan.loops.size()), plan.condition, yes,
+                             no, static_cast<float*>(plan.out));
     }
     visit_bytes(plan.element, [&](auto zero) {
       using T = decltype(zero);
@@ -245,29 +271,28 @@ struct Where {
 }  // namespace
 
 std::vector<Kernel> elementwise_kernels() {
-  return {boxed<Arithmetic<kAdd, Binary::kAdd, true>>(),
-          boxed<Arithmetic<kAddScalar, Binary::kAdd, true>>(),
-          boxed<Arithmetic<kSub, Binary::kSubtract, true>>(),
-          boxed<Arithmetic<kSubScalar, Binary::kSubtract, true>>(),
-          boxed<Arithmetic<kMul, Binary::kMultiply, false>>(),
-          boxed<Arithmetic<kMulScalar, Binary::kMultiply, false>>(),
-          boxed<Arithmetic<kDiv, Binary::kDivide, false>>(),
-          boxed<Arithmetic<kDivScalar, Binary::kDivide, false>>(),
-          boxed<Arithmetic<kMaximum, Binary::kMaximum, false>>(),
-          boxed<Arithmetic<kMinimum, Binary::kMinimum, false>>(),
-          boxed<Compare<kEq, Comparison::kEqual>>(),
-          boxed<Compare<kEqScalar, Comparison::kEqual>>(),
-          boxed<Compare<kNe, Comparison::kNotEqual>>(),
-          boxed<Compare<kNeScalar, Comparison::kNotEqual>>(),
-          boxed<Compare<kLt, Comparison::kLess>>(),
-          boxed<Compare<kLtScalar, Comparison::kLess>>(),
-          boxed<Compare<kLe, Comparison::kLessEqual>>(),
-          boxed<Compare<kLeScalar, Comparison::kLessEqual>>(),
-          boxed<Compare<kGt, Comparison::kGreater>>(),
-          boxed<Compare<kGtScalar, Comparison::kGreater>>(),
-          boxed<Compare<kGe, Comparison::kGreaterEqual>>(),
-          boxed<Compare<kGeScalar, Comparison::kGreaterEqual>>(),
-          boxed<Where>()};
+  return kernels_of<Arithmetic<kAdd, Binary::kAdd, compute::add, true>,
+                    Arithmetic<kAddScalar, Binary::kAdd, compute::add, true>,
+                    Arithmetic<kSub, Binary::kSubtract, compute::subtract, true>,
+                    Arithmetic<kSubScalar, Binary::kSubtract, compute::subtract, true>,
+                    Arithmetic<kMul, Binary::kMultiply, compute::multiply, false>,
+                    Arithmetic<kMulScalar, Binary::kMultiply, compute::multiply, false>,
+                    Arithmetic<kDiv, Binary::kDivide, compute::divide, false>,
+                    Arithmetic<kDivScalar, Binary::kDivide, compute::divide, false>,
+                    Arithmetic<kMaximum, Binary::kMaximum, compute::maximum, false>,
+                    Arithmetic<kMinimum, Binary::kMinimum, compute::minimum, false>,
+                    Compare<kEq, Comparison::kEqual, compute::equal>,
+                    Compare<kEqScalar, Comparison::kEqual, compute::equal>,
+                    Compare<kNe, Comparison::kNotEqual, compute::not_equal>,
+                    Compare<kNeScalar, Comparison::kNotEqual, compute::not_equal>,
+                    Compare<kLt, Comparison::kLess, compute::less>,
+                    Compare<kLtScalar, Comparison::kLess, compute::less>,
+                    Compare<kLe, Comparison::kLessEqual, compute::less_equal>,
+                    Compare<kLeScalar, Comparison::kLessEqual, compute::less_equal>,
+                    Compare<kGt, Comparison::kGreater, compute::greater>,
+                    Compare<kGtScalar, Comparison::kGreater, compute::greater>,
+                    Compare<kGe, Comparison::kGreaterEqual, compute::greater_equal>,
+                    Compare<kGeScalar, Comparison::kGreaterEqual, compute::greater_equal>, Where>();
 }
 
 }  // namespace edgetrain::kernels

@@ -30,6 +30,12 @@ std::vector<Kernel> fast_kernels() {
   return all;
 }
 
-std::vector<Kernel> corrected_kernels() { return {dropout_kernel(), max_pool_backward_kernel()}; }
+std::vector<Kernel> corrected_kernels() {
+  std::vector<Kernel> all = dropout_kernels();
+  for (const Kernel& kernel : max_pool_backward_kernels()) all.push_back(kernel);
+  return all;
+}
+
+bool is_corrected(std::string_view name) { return name == kDropout || name == kMaxPoolBackward; }
 
 }  // namespace edgetrain::kernels

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string_view>
+#include <vector>
+
 #include "boxed.h"
 
 namespace edgetrain::kernels {
@@ -9,5 +12,8 @@ std::vector<Kernel> fast_kernels();
 
 /// Those that differ from the stock ones on purpose: dropout, and max-pool's backward.
 std::vector<Kernel> corrected_kernels();
+
+/// Whether an operator is one of those, which no stock kernel may stand in for.
+bool is_corrected(std::string_view name);
 
 }  // namespace edgetrain::kernels

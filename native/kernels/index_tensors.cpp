@@ -167,6 +167,6 @@ struct IndexPut {
 
 }  // namespace
 
-std::vector<Kernel> index_tensor_kernels() { return {boxed<Index>(), boxed<IndexPut>()}; }
+std::vector<Kernel> index_tensor_kernels() { return kernels_of<Index, IndexPut>(); }
 
 }  // namespace edgetrain::kernels

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "isa.h"
+#include "compute.h"
 #include "loops.h"
 #include "types.h"
 
@@ -150,8 +150,8 @@ struct ScatterAdd {
     if (plan.type == ScalarType::Float && plan.rows && plan.self->numel() > 0) {
       begin_scatter(plan);
       const int64_t row = plan.self->size(plan.self->dim() - 1), rows = plan.self->numel() / row;
-      return compute().scatter_add(plan.source->const_data_ptr<float>(), plan.places.index, rows,
-                                   plan.source->numel() / rows, static_cast<float*>(plan.to), row);
+      return compute::scatter_add(plan.source->const_data_ptr<float>(), plan.places.index, rows,
+                                  plan.source->numel() / rows, static_cast<float*>(plan.to), row);
     }
     run_scatter(plan, [](auto& element, auto value) {
       element = static_cast<std::decay_t<decltype(element)>>(element + value);
@@ -288,14 +288,8 @@ struct ArgExtreme {
 }  // namespace
 
 std::vector<Kernel> indexing_kernels() {
-  return {boxed<Gather>(),
-          boxed<Scatter<kScatterValue>>(),
-          boxed<Scatter<kScatterSource>>(),
-          boxed<ScatterAdd>(),
-          boxed<IndexSelect>(),
-          boxed<Embedding>(),
-          boxed<ArgExtreme<kArgmax, true>>(),
-          boxed<ArgExtreme<kArgmin, false>>()};
+  return kernels_of<Gather, Scatter<kScatterValue>, Scatter<kScatterSource>, ScatterAdd, IndexSelect,
+                    Embedding, ArgExtreme<kArgmax, true>, ArgExtreme<kArgmin, false>>();
 }
 
 }  // namespace edgetrain::kernels

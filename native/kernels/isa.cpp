@@ -1,68 +1,49 @@
 #include "isa.h"
 
-#include <cstring>
-#include <vector>
+#include <string_view>
+
+#include "compute.h"
 
 namespace edgetrain::kernels {
-
-namespace baseline {
-extern const Compute kCompute;
-}
-#if defined(__x86_64__)
-namespace avx2 {
-extern const Compute kCompute;
-}
-namespace avx512 {
-extern const Compute kCompute;
-}
-#elif defined(__aarch64__)
-namespace neon {
-extern const Compute kCompute;
-}
-#endif
-
 namespace {
 
-struct Isa {
-  const char* name;
-  const Compute* compute;
-};
+#define EDGETRAIN_NAME(isa, _) #isa,
+/// Those of the build, the best last.
+constexpr std::string_view kNames[] = {EDGETRAIN_FOR_EACH_ISA(EDGETRAIN_NAME, )};
+#undef EDGETRAIN_NAME
 
-/// Those this processor has, the best last.
-std::vector<Isa> available() {
-  std::vector<Isa> found = {{"baseline", &baseline::kCompute}};
+bool runs_here([[maybe_unused]] std::string_view isa) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    found.push_back({"avx2", &avx2::kCompute});
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
-      found.push_back({"avx512", &avx512::kCompute});
-    }
+  if (isa == "avx2" || isa == "avx512") {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return false;
   }
-#elif defined(__aarch64__)
-  found.push_back({"neon", &neon::kCompute});
+  if (isa == "avx512") {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+  }
 #endif
-  return found;
+  return true;
 }
 
-Isa chosen = {nullptr, nullptr};
-
-const Isa& current() {
-  if (chosen.compute == nullptr) chosen = available().back();
-  return chosen;
+size_t best_isa() {
+  size_t best = kIsaCount - 1;
+  while (best > 0 && !runs_here(kNames[best])) --best;
+  return best;
 }
+
+constexpr size_t kNone = kIsaCount;
+size_t chosen = kNone;
 
 }  // namespace
 
 bool use_isa(const char* name) {
-  const auto isas = available();
   if (name == nullptr || *name == '\0') {
-    chosen = isas.back();
+    chosen = best_isa();
     return true;
   }
-  for (const Isa& isa : isas) {
-    if (std::strcmp(isa.name, name) != 0) continue;
-    chosen = isa;
+  for (size_t i = 0; i < kIsaCount; ++i) {
+    if (kNames[i] != name || !runs_here(kNames[i])) continue;
+    chosen = i;
     return true;
   }
   return false;
@@ -70,12 +51,17 @@ bool use_isa(const char* name) {
 
 std::string isa_names() {
   std::string names;
-  for (const Isa& isa : available()) names += (names.empty() ? "" : ", ") + std::string(isa.name);
+  for (const std::string_view name : kNames) {
+    if (runs_here(name)) names += (names.empty() ? "" : ", ") + std::string(name);
+  }
   return names;
 }
 
-std::string isa_name() { return current().name; }
+size_t chosen_isa() {
+  if (chosen == kNone) chosen = best_isa();
+  return chosen;
+}
 
-const Compute& compute() { return *current().compute; }
+std::string isa_name() { return std::string(kNames[chosen_isa()]); }
 
 }  // namespace edgetrain::kernels

@@ -2,8 +2,6 @@
 
 #include <string>
 
-#include "compute.h"
-
 namespace edgetrain::kernels {
 
 /// Chooses the instruction set of all kernels: the best of this processor, or the named one.
@@ -11,11 +9,10 @@ namespace edgetrain::kernels {
 /// @returns whether this processor and build have it
 bool use_isa(const char* name);
 
-/// The names of those there are, with commas.
+/// The names of those that both have, with commas; empty where the build is for other processors.
 std::string isa_names();
 
-/// The chosen one's name, and its functions. The best one, if none was chosen.
+/// The chosen one's name. The best one, if none was chosen.
 std::string isa_name();
-const Compute& compute();
 
 }  // namespace edgetrain::kernels

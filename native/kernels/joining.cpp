@@ -172,8 +172,7 @@ struct UnbindCopy {
 }  // namespace
 
 std::vector<Kernel> joining_kernels() {
-  return {boxed<Cat>(), boxed<StackTensors>(), boxed<SplitCopy>(), boxed<SplitWithSizesCopy>(),
-          boxed<UnbindCopy>()};
+  return kernels_of<Cat, StackTensors, SplitCopy, SplitWithSizesCopy, UnbindCopy>();
 }
 
 }  // namespace edgetrain::kernels

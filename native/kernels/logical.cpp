@@ -1,6 +1,6 @@
 #include "logical.h"
 
-#include "isa.h"
+#include "compute.h"
 #include "loops.h"
 #include "types.h"
 
@@ -46,9 +46,8 @@ void run_bits(Bits operation, bool logical, const Plan& plan) {
   if (is_one_row(plan.loops) && (!logical || plan.type == ScalarType::Bool)) {
     const auto bytes =
         plan.loops.back().size * static_cast<int64_t>(executorch::runtime::elementSize(plan.type));
-    return compute().combine_bits(operation, static_cast<const uint8_t*>(plan.a),
-                                  static_cast<const uint8_t*>(plan.b), bytes,
-                                  static_cast<uint8_t*>(plan.out));
+    return compute::combine_bits(operation, static_cast<const uint8_t*>(plan.a),
+                                 static_cast<const uint8_t*>(plan.b), bytes, static_cast<uint8_t*>(plan.out));
   }
   visit(plan.type, [&](auto zero) {
     using T = decltype(zero);
@@ -80,9 +79,9 @@ struct Combine {
 }  // namespace
 
 std::vector<Kernel> logical_kernels() {
-  return {boxed<Combine<kLogicalAnd, Bits::kAnd, true>>(), boxed<Combine<kLogicalOr, Bits::kOr, true>>(),
-          boxed<Combine<kLogicalXor, Bits::kXor, true>>(), boxed<Combine<kBitwiseAnd, Bits::kAnd, false>>(),
-          boxed<Combine<kBitwiseOr, Bits::kOr, false>>(),  boxed<Combine<kBitwiseXor, Bits::kXor, false>>()};
+  return kernels_of<Combine<kLogicalAnd, Bits::kAnd, true>, Combine<kLogicalOr, Bits::kOr, true>,
+                    Combine<kLogicalXor, Bits::kXor, true>, Combine<kBitwiseAnd, Bits::kAnd, false>,
+                    Combine<kBitwiseOr, Bits::kOr, false>, Combine<kBitwiseXor, Bits::kXor, false>>();
 }
 
 }  // namespace edgetrain::kernels

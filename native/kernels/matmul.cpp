@@ -1,6 +1,8 @@
 #include "matmul.h"
 
-#include "isa.h"
+#include <algorithm>
+
+#include "compute.h"
 
 namespace edgetrain::kernels {
 namespace {
@@ -21,7 +23,7 @@ Gemm product(const Tensor& a, const Tensor& b, const Tensor& c) {
           n,
           nullptr,
           1.0F,
-          false};
+          0.0F};
 }
 
 /// (self, mat2) → out
@@ -33,7 +35,7 @@ struct Mm {
     if (!resize(out, {a.size(0), b.size(1)})) return {};
     return product(a, b, out);
   }
-  static void run(const Gemm& gemm) { compute().gemm(gemm); }
+  static void run(const Gemm& gemm) { compute::gemm(gemm); }
 };
 
 /// (self, mat1, mat2, beta, alpha) → out
@@ -63,13 +65,12 @@ struct Addmm {
     if (plan.beta == 1 && plan.self_row == 0) {
       gemm.bias = plan.self;
     } else if (plan.beta != 0) {  // with beta 0, NaN in self does not count
-      gemm.accumulate = true;
-      for (int64_t m = 0; m < gemm.m; ++m) {
-        const float* self = plan.self + m * plan.self_row;
-        for (int64_t n = 0; n < gemm.n; ++n) gemm.c[m * gemm.c_row + n] = plan.beta * self[n];
-      }
+      gemm.kept = plan.beta;
+      // Where the result is written onto self, as an update onto a weight, it is there already.
+      for (int64_t m = 0; m < gemm.m && plan.self != gemm.c; ++m)
+        std::copy_n(plan.self + m * plan.self_row, gemm.n, gemm.c + m * gemm.c_row);
     }
-    compute().gemm(gemm);
+    compute::gemm(gemm);
   }
 };
 
@@ -91,7 +92,7 @@ struct Bmm {
   static void run(const Plan& plan) {
     Gemm gemm = plan.first;
     for (int64_t i = 0; i < plan.batch; ++i) {
-      compute().gemm(gemm);
+      compute::gemm(gemm);
       gemm.a += gemm.m * gemm.k;
       gemm.b += gemm.k * gemm.n;
       gemm.c += gemm.m * gemm.n;
@@ -131,13 +132,13 @@ struct Linear {
                 n,
                 bias,
                 1.0F,
-                false};
+                0.0F};
   }
-  static void run(const Gemm& gemm) { compute().gemm(gemm); }
+  static void run(const Gemm& gemm) { compute::gemm(gemm); }
 };
 
 }  // namespace
 
-std::vector<Kernel> matmul_kernels() { return {boxed<Mm>(), boxed<Addmm>(), boxed<Bmm>(), boxed<Linear>()}; }
+std::vector<Kernel> matmul_kernels() { return kernels_of<Mm, Addmm, Bmm, Linear>(); }
 
 }  // namespace edgetrain::kernels

@@ -5,10 +5,8 @@
 namespace edgetrain::kernels {
 namespace {
 
-constexpr char kName[] = "aten::max_pool2d_with_indices_backward.grad_input";
-
 void run(KernelRuntimeContext& context, Stack stack) {
-  Call call(context, kName);
+  Call call(context, kMaxPoolBackward);
   call.begin();
   const auto& grad_output = stack[0]->toTensor();
   const auto& self = stack[1]->toTensor();
@@ -47,6 +45,9 @@ void run(KernelRuntimeContext& context, Stack stack) {
 
 }  // namespace
 
-Kernel max_pool_backward_kernel() { return Kernel(kName, run); }
+std::vector<Kernel> max_pool_backward_kernels() {
+  if constexpr (is_chosen(kMaxPoolBackward)) return {Kernel(kMaxPoolBackward, run)};
+  return {};
+}
 
 }  // namespace edgetrain::kernels

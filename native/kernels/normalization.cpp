@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "blocking.h"
-#include "isa.h"
+#include "compute.h"
 #include "scratch.h"
 
 namespace edgetrain::kernels {
@@ -24,7 +24,7 @@ struct NormPlan {
 };
 
 void run_norm(const NormPlan& p) {
-  compute().normalize(p.norm, p.from, p.weight, p.bias, p.to, p.mean, p.rstd);
+  compute::normalize(p.norm, p.from, p.weight, p.bias, p.to, p.mean, p.rstd);
 }
 
 /// (input, normalized_shape, weight?, bias?, eps) → (out, mean, rstd)
@@ -137,14 +137,12 @@ struct FixedBatchNorm {
     }
     const auto channels = static_cast<int64_t>(size);
     const int64_t plane = p.plane / static_cast<int64_t>(repeats);
-    compute().scale_channels(p.from, p.batch, channels, plane, scale, shift, p.to);
+    compute::scale_channels(p.from, p.batch, channels, plane, scale, shift, p.to);
   }
 };
 
 }  // namespace
 
-std::vector<Kernel> normalization_kernels() {
-  return {boxed<LayerNorm>(), boxed<GroupNorm>(), boxed<FixedBatchNorm>()};
-}
+std::vector<Kernel> normalization_kernels() { return kernels_of<LayerNorm, GroupNorm, FixedBatchNorm>(); }
 
 }  // namespace edgetrain::kernels

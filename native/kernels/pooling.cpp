@@ -1,6 +1,6 @@
 #include "pooling.h"
 
-#include "isa.h"
+#include "compute.h"
 
 namespace edgetrain::kernels {
 namespace {
@@ -72,7 +72,7 @@ struct MaxPoolWithIndices {
     return Plan{*pool, input.const_data_ptr<float>(), out.mutable_data_ptr<float>(),
                 indices.mutable_data_ptr<int64_t>()};
   }
-  static void run(const Plan& p) { compute().max_pool(p.pool, p.input, p.output, p.indices); }
+  static void run(const Plan& p) { compute::max_pool(p.pool, p.input, p.output, p.indices); }
 };
 
 /// (self, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override?) → out
@@ -95,12 +95,12 @@ struct AvgPool {
                 out.mutable_data_ptr<float>()};
   }
   static void run(const Plan& p) {
-    compute().mean_pool(p.pool, p.count_padding, p.divisor, p.input, p.output);
+    compute::mean_pool(p.pool, p.count_padding, p.divisor, p.input, p.output);
   }
 };
 
 }  // namespace
 
-std::vector<Kernel> pooling_kernels() { return {boxed<MaxPoolWithIndices>(), boxed<AvgPool>()}; }
+std::vector<Kernel> pooling_kernels() { return kernels_of<MaxPoolWithIndices, AvgPool>(); }
 
 }  // namespace edgetrain::kernels

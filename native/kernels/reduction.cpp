@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "isa.h"
+#include "compute.h"
 #include "loops.h"
 #include "types.h"
 
@@ -92,9 +92,9 @@ bool sum_vectors(const Reduction& plan, double factor) {
     if (run == 0) return false;
   }
   if (runs.size() <= 3) {
-    compute().sum_middle(from, size(0), size(1), size(2), static_cast<float>(factor), to);
+    compute::sum_middle(from, size(0), size(1), size(2), static_cast<float>(factor), to);
   } else if (runs.size() == 4 && runs[0] == 1 && factor == 1) {
-    compute().sum_channels(from, runs[1], runs[2], runs[3], to);
+    compute::sum_channels(from, runs[1], runs[2], runs[3], to);
   } else {
     return false;
   }
@@ -234,16 +234,9 @@ struct AnyDims {
 }  // namespace
 
 std::vector<Kernel> reduction_kernels() {
-  return {boxed<Sum<kSum, false>>(),
-          boxed<Sum<kMean, true>>(),
-          boxed<MeanOfAll>(),
-          boxed<Extreme<kAmax, true>>(),
-          boxed<Extreme<kAmin, false>>(),
-          boxed<TruthOfAll<kAnyAll, Truth::kAny>>(),
-          boxed<TruthOfAll<kAllAll, Truth::kAll>>(),
-          boxed<TruthAlong<kAnyDim, Truth::kAny>>(),
-          boxed<TruthAlong<kAllDim, Truth::kAll>>(),
-          boxed<AnyDims>()};
+  return kernels_of<Sum<kSum, false>, Sum<kMean, true>, MeanOfAll, Extreme<kAmax, true>,
+                    Extreme<kAmin, false>, TruthOfAll<kAnyAll, Truth::kAny>, TruthOfAll<kAllAll, Truth::kAll>,
+                    TruthAlong<kAnyDim, Truth::kAny>, TruthAlong<kAllDim, Truth::kAll>, AnyDims>();
 }
 
 }  // namespace edgetrain::kernels

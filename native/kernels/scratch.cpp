@@ -1,15 +1,21 @@
 #include "scratch.h"
 
-#include <cstdlib>
 #include <new>
 
 namespace edgetrain::kernels {
 namespace {
 
+constexpr std::align_val_t kAlignment = std::align_val_t(64);
+
 struct Buffer {
   void* data = nullptr;
   size_t bytes = 0;
-  ~Buffer() { std::free(data); }
+  ~Buffer() { free(); }
+  void free() {
+    ::operator delete(data, kAlignment);
+    data = nullptr;
+    bytes = 0;
+  }
 };
 // Threads of Python may each run a method.
 thread_local Buffer buffers[static_cast<size_t>(Scratch::kCount)];
@@ -17,16 +23,11 @@ thread_local Buffer buffers[static_cast<size_t>(Scratch::kCount)];
 }  // namespace
 
 void* scratch(Scratch purpose, size_t bytes) {
-  constexpr size_t kAlignment = 64;
   Buffer& buffer = buffers[static_cast<size_t>(purpose)];
   if (bytes > buffer.bytes) {
-    std::free(buffer.data);
-    buffer.data = nullptr;
-    buffer.bytes = 0;
-    const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    buffer.data = std::aligned_alloc(kAlignment, rounded);
-    if (buffer.data == nullptr) throw std::bad_alloc();
-    buffer.bytes = rounded;
+    buffer.free();
+    buffer.data = ::operator new(bytes, kAlignment);
+    buffer.bytes = bytes;
   }
   return buffer.data;
 }

@@ -1,6 +1,6 @@
 #include "softmax.h"
 
-#include "isa.h"
+#include "compute.h"
 #include "types.h"
 
 namespace edgetrain::kernels {
@@ -26,13 +26,13 @@ struct SoftmaxOf {
     for (int64_t i = dim + 1; i < self.dim(); ++i) plan.inner *= self.size(i);
     return plan;
   }
-  static void run(const Plan& p) { compute().softmax(kLog, p.from, p.outer, p.count, p.inner, p.to); }
+  static void run(const Plan& p) { compute::softmax(kLog, p.from, p.outer, p.count, p.inner, p.to); }
 };
 
 }  // namespace
 
 std::vector<Kernel> softmax_kernels() {
-  return {boxed<SoftmaxOf<kSoftmax, false>>(), boxed<SoftmaxOf<kLogSoftmax, true>>()};
+  return kernels_of<SoftmaxOf<kSoftmax, false>, SoftmaxOf<kLogSoftmax, true>>();
 }
 
 }  // namespace edgetrain::kernels

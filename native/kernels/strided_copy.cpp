@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "isa.h"
+#include "compute.h"
 #include "types.h"
 
 namespace edgetrain::kernels {
@@ -33,7 +33,7 @@ bool transpose_elements(const StridedCopy& copy) {
   const auto* from = reinterpret_cast<const float*>(copy.from);
   auto* to = reinterpret_cast<float*>(copy.to);
   for_each_row(outer, [&](const auto& at) {
-    compute().transpose(from + at[1], row.step[1], to + at[0], columns.step[0], row.size, columns.size);
+    compute::transpose_matrix(from + at[1], row.step[1], to + at[0], columns.step[0], row.size, columns.size);
   });
   return true;
 }

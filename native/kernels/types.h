@@ -5,28 +5,29 @@
 
 namespace edgetrain::kernels {
 
+/// f(T()), unless this build is for programs without such elements.
+template <class T, bool kChosen, class Function>
+bool visit_as(const Function& f) {
+  if constexpr (kChosen) f(T());
+  return kChosen;
+}
+
 /// f(T()) for the type of elements T. Those of other types have no kernel of ours.
 template <class Function>
 bool visit(ScalarType type, const Function& f) {
   switch (type) {
     case ScalarType::Float:
-      f(float());
-      return true;
+      return visit_as<float, kHasFloat32>(f);
     case ScalarType::Double:
-      f(double());
-      return true;
+      return visit_as<double, kHasFloat64>(f);
     case ScalarType::Long:
-      f(int64_t());
-      return true;
+      return visit_as<int64_t, kHasInt64>(f);
     case ScalarType::Int:
-      f(int32_t());
-      return true;
+      return visit_as<int32_t, kHasInt32>(f);
     case ScalarType::Byte:
-      f(uint8_t());
-      return true;
+      return visit_as<uint8_t, kHasUint8>(f);
     case ScalarType::Bool:
-      f(bool());
-      return true;
+      return visit_as<bool, kHasBool>(f);
     default:
       return false;
   }

@@ -5,7 +5,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "isa.h"
+#include "compute.h"
 #include "loops.h"
 #include "types.h"
 
@@ -14,21 +14,21 @@ namespace {
 
 /// A vectorised function of float32 with its parameters.
 struct UnaryPlan {
-  Unary operation;
+  const PerIsa<UnaryFunction>* function;
   const float* from;
   int64_t count;
   float p, q;
   float* to;
 };
 
-std::optional<UnaryPlan> plan_unary(Unary operation, const Tensor& self, const Tensor& out, float p = 0,
-                                    float q = 0) {
+std::optional<UnaryPlan> plan_unary(const PerIsa<UnaryFunction>& function, const Tensor& self,
+                                    const Tensor& out, float p = 0, float q = 0) {
   if (!are_dense(self, out) || !resize(out, sizes_of(self))) return {};
-  return UnaryPlan{operation, self.const_data_ptr<float>(), self.numel(), p,
+  return UnaryPlan{&function, self.const_data_ptr<float>(), self.numel(), p,
                    q,         out.mutable_data_ptr<float>()};
 }
 
-void run_unary(const UnaryPlan& p) { compute().unary(p.operation, p.from, p.count, p.p, p.q, p.to); }
+void run_unary(const UnaryPlan& p) { (*p.function)(p.from, p.count, p.p, p.q, p.to); }
 
 constexpr char kErf[] = "aten::erf.out", kExp[] = "aten::exp.out", kLog[] = "aten::log.out",
                kReciprocal[] = "aten::reciprocal.out", kRelu[] = "aten::relu.out",
@@ -36,11 +36,11 @@ constexpr char kErf[] = "aten::erf.out", kExp[] = "aten::exp.out", kLog[] = "ate
                kTanh[] = "aten::tanh.out";
 
 /// (self) → out
-template <const char* kOperator, Unary kOperation>
+template <const char* kOperator, const PerIsa<UnaryFunction>& kFunction>
 struct Function {
   static constexpr const char* kName = kOperator;
   static std::optional<UnaryPlan> plan(Stack stack) {
-    return plan_unary(kOperation, stack[0]->toTensor(), stack[1]->toTensor());
+    return plan_unary(kFunction, stack[0]->toTensor(), stack[1]->toTensor());
   }
   static void run(const UnaryPlan& plan) { run_unary(plan); }
 };
@@ -51,7 +51,7 @@ struct Gelu {
   static std::optional<UnaryPlan> plan(Stack stack) {
     const auto text = stack[1]->toString();
     const bool tanh = std::string(text.data(), text.size()) == "tanh";
-    return plan_unary(tanh ? Unary::kGeluTanh : Unary::kGelu, stack[0]->toTensor(), stack[2]->toTensor());
+    return plan_unary(tanh ? compute::gelu_tanh : compute::gelu, stack[0]->toTensor(), stack[2]->toTensor());
   }
   static void run(const UnaryPlan& plan) { run_unary(plan); }
 };
@@ -60,7 +60,7 @@ struct Gelu {
 struct LeakyRelu {
   static constexpr char kName[] = "aten::leaky_relu.out";
   static std::optional<UnaryPlan> plan(Stack stack) {
-    return plan_unary(Unary::kLeakyRelu, stack[0]->toTensor(), stack[2]->toTensor(),
+    return plan_unary(compute::leaky_relu, stack[0]->toTensor(), stack[2]->toTensor(),
                       static_cast<float>(scalar(*stack[1])));
   }
   static void run(const UnaryPlan& plan) { run_unary(plan); }
@@ -123,8 +123,7 @@ struct Clamp {
           plan.map, [&](int64_t x) { return std::min(std::max(x, plan.least), plan.most); });
     }
     const auto* from = static_cast<const float*>(plan.map.from);
-    compute().unary(Unary::kClamp, from, plan.map.count, plan.low, plan.high,
-                    static_cast<float*>(plan.map.to));
+    compute::clamp(from, plan.map.count, plan.low, plan.high, static_cast<float*>(plan.map.to));
   }
 
  private:
@@ -136,7 +135,7 @@ struct Clamp {
 constexpr char kNeg[] = "aten::neg.out", kAbs[] = "aten::abs.out";
 
 /// (self) → out
-template <const char* kOperator, Unary kOperation>
+template <const char* kOperator, const PerIsa<UnaryFunction>& kFunction, bool kNegative>
 struct Sign {
   static constexpr const char* kName = kOperator;
   static std::optional<MapPlan> plan(Stack stack) {
@@ -149,11 +148,9 @@ struct Sign {
       using T = decltype(zero);
       if constexpr (std::is_same_v<T, float>) {
         const auto* from = static_cast<const float*>(plan.from);
-        compute().unary(kOperation, from, plan.count, 0, 0, static_cast<float*>(plan.to));
+        kFunction(from, plan.count, 0, 0, static_cast<float*>(plan.to));
       } else {
-        run_map<T, T>(plan, [](T x) {
-          return static_cast<T>(kOperation == Unary::kNegative ? -x : x <= 0 ? 0 - x : x);
-        });
+        run_map<T, T>(plan, [](T x) { return static_cast<T>(kNegative ? -x : x <= 0 ? 0 - x : x); });
       }
     });
   }
@@ -184,14 +181,14 @@ struct PowScalar {
     return plan_map(self, stack[2]->toTensor(), ScalarType::Float, scalar(*stack[1]));
   }
   static void run(const MapPlan& plan) {
-    const auto vectors = [&](Unary operation) {
+    const auto vectors = [&](const PerIsa<UnaryFunction>& function) {
       const auto* from = static_cast<const float*>(plan.from);
-      compute().unary(operation, from, plan.count, 0, 0, static_cast<float*>(plan.to));
+      function(from, plan.count, 0, 0, static_cast<float*>(plan.to));
     };
-    if (plan.parameter == 2) return vectors(Unary::kSquare);
-    if (plan.parameter == 0.5) return vectors(Unary::kSqrt);
-    if (plan.parameter == -0.5) return vectors(Unary::kRsqrt);
-    if (plan.parameter == -1) return vectors(Unary::kReciprocal);
+    if (plan.parameter == 2) return vectors(compute::square);
+    if (plan.parameter == 0.5) return vectors(compute::square_root);
+    if (plan.parameter == -0.5) return vectors(compute::reciprocal_root);
+    if (plan.parameter == -1) return vectors(compute::reciprocal);
     const auto exponent = static_cast<float>(plan.parameter);
     run_map<float, float>(plan, [exponent](float x) { return std::pow(x, exponent); });
   }
@@ -247,33 +244,16 @@ struct BitwiseNot {
 }  // namespace
 
 std::vector<Kernel> unary_kernels() {
-  return {boxed<Function<kErf, Unary::kErf>>(),
-          boxed<Function<kExp, Unary::kExp>>(),
-          boxed<Function<kLog, Unary::kLog>>(),
-          boxed<Function<kReciprocal, Unary::kReciprocal>>(),
-          boxed<Function<kRelu, Unary::kRelu>>(),
-          boxed<Function<kRsqrt, Unary::kRsqrt>>(),
-          boxed<Function<kSigmoid, Unary::kSigmoid>>(),
-          boxed<Function<kSqrt, Unary::kSqrt>>(),
-          boxed<Function<kTanh, Unary::kTanh>>(),
-          boxed<Gelu>(),
-          boxed<Clamp<kClamp>>(),
-          boxed<Clamp<kHardtanh>>(),
-          boxed<LeakyRelu>(),
-          boxed<Sign<kNeg, Unary::kNegative>>(),
-          boxed<Sign<kAbs, Unary::kAbsolute>>(),
-          boxed<Library<kCeil, std::ceil>>(),
-          boxed<Library<kCos, std::cos>>(),
-          boxed<Library<kExpm1, std::expm1>>(),
-          boxed<Library<kFloor, std::floor>>(),
-          boxed<Library<kLog1p, std::log1p>>(),
-          boxed<Library<kRound, std::nearbyint>>(),
-          boxed<Library<kSin, std::sin>>(),
-          boxed<PowScalar>(),
-          boxed<Test<kIsNan, Truth::kNan>>(),
-          boxed<Test<kIsInf, Truth::kInfinite>>(),
-          boxed<Test<kLogicalNot, Truth::kZero>>(),
-          boxed<BitwiseNot>()};
+  return kernels_of<Function<kErf, compute::error_function>, Function<kExp, compute::exponential>,
+                    Function<kLog, compute::logarithm>, Function<kReciprocal, compute::reciprocal>,
+                    Function<kRelu, compute::relu>, Function<kRsqrt, compute::reciprocal_root>,
+                    Function<kSigmoid, compute::sigmoid>, Function<kSqrt, compute::square_root>,
+                    Function<kTanh, compute::hyperbolic_tangent>, Gelu, Clamp<kClamp>, Clamp<kHardtanh>,
+                    LeakyRelu, Sign<kNeg, compute::negative, true>, Sign<kAbs, compute::absolute, false>,
+                    Library<kCeil, std::ceil>, Library<kCos, std::cos>, Library<kExpm1, std::expm1>,
+                    Library<kFloor, std::floor>, Library<kLog1p, std::log1p>, Library<kRound, std::nearbyint>,
+                    Library<kSin, std::sin>, PowScalar, Test<kIsNan, Truth::kNan>,
+                    Test<kIsInf, Truth::kInfinite>, Test<kLogicalNot, Truth::kZero>, BitwiseNot>();
 }
 
 }  // namespace edgetrain::kernels

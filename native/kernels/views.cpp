@@ -223,22 +223,9 @@ struct SliceCopy : CopyOf<SliceCopy, 5> {
 }  // namespace
 
 std::vector<Kernel> view_kernels() {
-  return {boxed<Copy<kAlias, 1>>(),
-          boxed<Copy<kDetach, 1>>(),
-          boxed<Copy<kLiftFresh, 1>>(),
-          boxed<Copy<kClone, 2>>(),
-          boxed<Copy<kCloneDimOrder, 3>>(),
-          boxed<CopyInPlace>(),
-          boxed<ViewCopy>(),
-          boxed<UnsqueezeCopy>(),
-          boxed<SqueezeDim>(),
-          boxed<SqueezeDims>(),
-          boxed<ExpandCopy>(),
-          boxed<PermuteCopy>(),
-          boxed<TransposeCopy>(),
-          boxed<TCopy>(),
-          boxed<SelectCopy>(),
-          boxed<SliceCopy>()};
+  return kernels_of<Copy<kAlias, 1>, Copy<kDetach, 1>, Copy<kLiftFresh, 1>, Copy<kClone, 2>,
+                    Copy<kCloneDimOrder, 3>, CopyInPlace, ViewCopy, UnsqueezeCopy, SqueezeDim, SqueezeDims,
+                    ExpandCopy, PermuteCopy, TransposeCopy, TCopy, SelectCopy, SliceCopy>();
 }
 
 }  // namespace edgetrain::kernels

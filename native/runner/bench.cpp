@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <optional>
 
 #include "commands.h"
@@ -56,32 +57,47 @@ class Lines {
   bool ended_ = false;
 };
 
-Status write_gradients(const std::string& path, const std::vector<Parameter>& parameters) {
+/// Writes the gradients of the first batch. Nothing that the steps go on with is changed.
+Status write_gradients(const std::string& path, Program& program, BatchLoader& batches) {
+  if (program.contract().gradient_method() == nullptr) {
+    return bad_usage(
+        "the program keeps its gradients to itself; leave --gradients out, or export it with "
+        "--update-in-graph auto");
+  }
+  // Running statistics: a step begins with those before the batch.
+  std::vector<std::vector<uint8_t>> before;
+  for (const LiveTensor& tensor : program.changed())
+    before.emplace_back(tensor.data, tensor.data + tensor.bytes);
+  MeanGradients gradients(program, batches);
+  EDGETRAIN_CHECK(gradients.run(0, 1));
   std::vector<NamedTensor> tensors;
-  for (const auto& p : parameters) {
+  for (const auto& p : gradients.parameters()) {
     tensors.push_back({p.name, p.shape, dtype::kFloat32, p.gradient, p.count * sizeof(float)});
   }
-  return write_tensors(path, tensors);
+  EDGETRAIN_CHECK(write_tensors(path, tensors));
+  for (size_t i = 0; i < before.size(); ++i)
+    std::memcpy(program.changed()[i].data, before[i].data(), before[i].size());
+  return {};
 }
 
 /// Steps over the batches in the file's order, going round at its end.
 class Bench {
  public:
-  Bench(const Arguments& arguments, Program& program, BatchLoader& batches, const Stop& stop)
+  Bench(const Arguments& arguments, Program& program, BatchLoader& batches, const UpdateChoice& choice,
+        const Stop& stop)
       : arguments_(arguments),
         program_(program),
         batches_(batches),
         stop_(stop),
-        stepper_(program, batches, OptimizerSettings(arguments.job.settings)) {}
+        stepper_(Stepper::make(program, batches, arguments.job.settings, choice)) {}
 
   Status run(uint64_t steps) {
     std::vector<std::string> seconds, losses;
     for (uint64_t i = 0; i < steps; ++i) {
       EDGETRAIN_CHECK(check_stop(&stop_));
-      const double before = stepper_.seconds();
-      EDGETRAIN_TAKE(const double loss, step());
-      seconds.push_back(json_number(stepper_.seconds() - before));
-      losses.push_back(json_float(loss));
+      EDGETRAIN_TAKE(const StepResult taken, step());
+      seconds.push_back(json_number(taken.seconds));
+      losses.push_back(json_float(taken.loss));
     }
     return JsonLine("steps")
         .add_raw("seconds", json_list(seconds))
@@ -91,23 +107,23 @@ class Bench {
   }
 
  private:
-  Result<double> step() {
-    const size_t batch = step_ % batches_.count();
-    program_.begin_step(arguments_.job.settings.whole("finetune", "seed"), step_);
-    EDGETRAIN_TAKE(const StepResult result, stepper_.forward_backward(batch, batch + 1));
+  Result<StepResult> step() {
+    const Settings& settings = arguments_.job.settings;
+    const uint64_t seed = settings.whole("finetune", "seed");
     if (step_ == 0 && !arguments_.gradients.empty()) {
-      EDGETRAIN_CHECK(write_gradients(arguments_.gradients, stepper_.parameters()));
+      program_.begin_step(seed, 0);
+      EDGETRAIN_CHECK(write_gradients(arguments_.gradients, program_, batches_));
     }
-    stepper_.update(arguments_.job.settings.real("optimizer", "lr"));
-    ++step_;
-    return result.loss;
+    const size_t batch = step_ % batches_.count();
+    program_.begin_step(seed, step_++);
+    return stepper_->step(batch, batch + 1, settings.real("optimizer", "lr"));
   }
 
   const Arguments& arguments_;
   Program& program_;
   BatchLoader& batches_;
   const Stop& stop_;
-  Stepper stepper_;
+  std::unique_ptr<Stepper> stepper_;
   uint64_t step_ = 0;
 };
 
@@ -128,19 +144,25 @@ Status run_bench(Arguments& arguments, const Stop& stop) {
   const Stopwatch watch;
   EDGETRAIN_TAKE(const auto program, open_program(arguments));
   const double load_ms = 1e3 * watch.seconds();
-  EDGETRAIN_TAKE(const size_t batch_size, choose_batch_size(*program, arguments.job.settings));
+  Settings& settings = arguments.job.settings;
+  take_program_optimizer(settings, program->contract());
+  EDGETRAIN_CHECK(settings.check());
+  EDGETRAIN_TAKE(const UpdateChoice choice, choose_update(program->contract(), settings));
+  EDGETRAIN_TAKE(const size_t batch_size, choose_batch_size(*program, settings));
   EDGETRAIN_TAKE(const Samples samples, open_samples(arguments, *program, batch_size));
   if (samples.dataset->size() % batch_size != 0) {
     return bad_usage({samples.dataset->size(), " samples are no whole batches of ", batch_size,
                       "; choose another --batch-size"});
   }
   EDGETRAIN_CHECK(check_outputs(arguments, *program));
-  EDGETRAIN_CHECK(check_groups(arguments.job.settings.rates(), program->parameters()));
-  Bench bench(arguments, *program, *samples.loader, stop);
+  EDGETRAIN_CHECK(check_groups(settings.rates(), program->contract().trainable()));
+  Bench bench(arguments, *program, *samples.loader, choice, stop);
   EDGETRAIN_CHECK(JsonLine("ready")
                       .add("load_ms", load_ms)
                       .add("rss_bytes", rss_before)
                       .add("threads", uint64_t{thread_count()})
+                      .add("update", choice.in_graph ? "graph" : "outside")
+                      .add("why_outside", choice.why_outside)
                       .print());
   Status done = answer_lines(bench, stop);
   Status profiled = write_profile(arguments, *program);

@@ -69,6 +69,9 @@ Status run_info(Arguments& arguments) {
       .add("weights", weights ? weights->file().path() : std::string())
       .add("max_batch_size", uint64_t{contract.most_batch})
       .add("fixed_batch_size", contract.fixed_batch())
+      .add("splits_batches", contract.splits_batches)
+      .add_raw("optimizer",
+               contract.optimizer ? "{" + contract.optimizer->members("optimizer") + "}" : "null")
       .add_raw("inputs", samples_json(contract.inputs()))
       .add_raw("targets", samples_json(contract.targets()))
       .add_raw("arena_bytes", object_json(arenas,

@@ -61,12 +61,14 @@ const Output* find_class(const std::vector<Output>& outputs) {
 Status run_predict(Arguments& arguments, const Stop& stop) {
   EDGETRAIN_TAKE(const auto program, open_program(arguments));
   EDGETRAIN_CHECK(check_outputs(arguments, *program));
-  EDGETRAIN_TAKE(const size_t batch_size, choose_batch_size(*program, arguments.job.settings));
+  EDGETRAIN_TAKE(size_t batch_size, choose_batch_size(*program, arguments.job.settings));
+  // Each sample's outputs are its own: parts need not be put together.
+  batch_size = std::min(batch_size, program->contract().most_batch);
   EDGETRAIN_TAKE(const Samples samples, open_samples(arguments, *program, batch_size));
   const auto classes = program->manifest() ? program->manifest()->classes : std::vector<std::string>();
   for (size_t b = 0; b < samples.loader->count(); ++b) {
     EDGETRAIN_CHECK(check_stop(&stop));
-    const Batch batch = samples.loader->batch(b);
+    EDGETRAIN_TAKE(const Batch batch, samples.loader->batch(b));
     EDGETRAIN_TAKE(const auto outputs, program->predict(batch));
     const Output* predicted = find_class(outputs);
     for (size_t i = 0; i < batch.size; ++i) {

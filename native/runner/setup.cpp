@@ -5,6 +5,25 @@
 #include "progress.h"
 
 namespace edgetrain {
+namespace {
+
+bool trains(const Arguments& arguments) {
+  return arguments.command == "train" || arguments.command == "bench";
+}
+
+/// Training takes what its settings ask for, other commands always the same.
+Result<std::unique_ptr<Program>> load(const Arguments& arguments, std::unique_ptr<Profiler> profiler) {
+  const Job& job = arguments.job;
+  if (trains(arguments))
+    return open_program(job, std::move(profiler), arguments.gradients.empty() ? 0 : use::kGradients);
+  EDGETRAIN_TAKE(ProgramFiles files, ProgramFiles::open(job.program, job.weights));
+  const unsigned uses = arguments.command == "evaluate"  ? use::kEvaluation
+                        : arguments.command == "predict" ? use::kPrediction
+                                                         : use::kAll;
+  return Program::load(std::move(files), uses, std::move(profiler));
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Program>> open_program(Arguments& arguments) {
   const Settings& settings = arguments.job.settings;
@@ -13,10 +32,9 @@ Result<std::unique_ptr<Program>> open_program(Arguments& arguments) {
   }
   std::unique_ptr<Profiler> profiler;
   if (!arguments.profile.empty()) {
-    const bool training = arguments.command == "train" || arguments.command == "bench";
-    EDGETRAIN_TAKE(profiler, Profiler::make(arguments.profile_batches, training));
+    EDGETRAIN_TAKE(profiler, Profiler::make(arguments.profile_batches, trains(arguments)));
   }
-  EDGETRAIN_TAKE(auto program, open_program(arguments.job, std::move(profiler)));
+  EDGETRAIN_TAKE(auto program, load(arguments, std::move(profiler)));
   if (arguments.preprocessing) {
     for (const Argument* input : program->contract().inputs()) {
       arguments.job.preprocessing[input->name] = *arguments.preprocessing;

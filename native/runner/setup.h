@@ -9,8 +9,8 @@
 
 namespace edgetrain {
 
-/// The program the arguments name, on as many threads as they say. What they say about all inputs is said of
-/// each then.
+/// The program the arguments name, loaded for what the command does, on as many threads as they say. What
+/// they say about all inputs is said of each then.
 Result<std::unique_ptr<Program>> open_program(Arguments& arguments);
 
 /// Its samples in the file's order.

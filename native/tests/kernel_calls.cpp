@@ -3,6 +3,7 @@
 //   t TYPE DIMS SIZES...   an input tensor, whose bytes follow the line (TYPE: float, double, long, int, byte
 //                          or bool)
 //   o TYPE DIMS SIZES...   an output tensor of at most that size, filled with NaN or ones before the call
+//   a INDEX                an output in the memory of that argument, an input tensor before it
 //   v COUNT                a list of tensors, on as many more lines
 //   w COUNT                a list of tensors and Nones, on as many more lines
 //   i N | d X | b 0|1 | l COUNT N... | m COUNT 0|1... | s TEXT | n   int, float, bool, ints, bools, string,
@@ -128,6 +129,12 @@ struct Call {
     if (output) outputs.push_back(&to.back());
   }
 
+  void add_alias(size_t index) {
+    const Tensor& onto = values[index].toTensor();
+    values.emplace_back(Tensor(&tensors.emplace_back(*onto.unsafeGetTensorImpl())));
+    outputs.push_back(&values.back());
+  }
+
   void add_list(size_t count) {
     auto& boxes = pointers.emplace_back();
     auto& unboxed = unboxed_tensors.emplace_back();
@@ -169,6 +176,9 @@ struct Call {
     std::string word;
     size_t count = 0;
     switch (kind) {
+      case 'a':
+        line >> count;
+        return add_alias(count);
       case 'i':
         line >> word;
         values.emplace_back(static_cast<int64_t>(std::stoll(word)));

@@ -20,7 +20,7 @@ from edgetrain.artifacts.specs import INPUTS, TARGETS
 from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.runtimes import open_session
-from edgetrain.runtimes.stepping import Stepper
+from edgetrain.runtimes.stepping import make_stepper
 
 Runner = Callable[..., Any]
 BATCH, BATCHES = 4, 5
@@ -64,13 +64,12 @@ def cifar_work(cifar_program: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.mark.slow
 def test_cifar_cnn_is_eager_pytorchs(cifar_work: Work, run: Runner, tmp_path: Path) -> None:
     session = open_session("torch", load_program(cifar_work.program), dropout=False)
-    stepper = Stepper(session, OptimizerConfig(lr=0.001))
+    stepper = make_stepper(session, OptimizerConfig(lr=0.001))
     expected, first = [], {}
     for step in range(20):
         inputs, targets = cifar_work.tensors()[step % BATCHES]
-        (outcome,) = stepper.forward_backward([({INPUTS: inputs}, {TARGETS: targets})])
-        first = first or {name: gradient.clone() for name, gradient in session.gradients.items()}
-        stepper.update(0.001)
+        (outcome,) = stepper.step([({INPUTS: inputs}, {TARGETS: targets})], 0.001)
+        first = first or {name: gradient.clone() for name, gradient in stepper.gradients.items()}
         expected.append(outcome.loss)
 
     out = tmp_path / "gradients.ptd"

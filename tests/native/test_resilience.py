@@ -434,15 +434,23 @@ def test_damaged_manifests_never_crash(digits_program: Any, packed: Any, run: Ru
             assert same(done) == expected
 
 
-def test_parts_of_parameters_are_for_a_newer_runner(
-    digits_program: Any, packed: Any, run: Runner, tmp_path: Path
-) -> None:
+def test_a_manifest_of_another_program(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
+    """What training changes has to be what the program says of it."""
     made = digits_program.copy_to(tmp_path)
-    text = json.loads(made.manifest.read_text())
-    text["contract"]["tensors"][0]["of"] = {"parameter": "whole", "dim": 0, "start": 0, "length": 1}
-    made.manifest.write_text(json.dumps(text))
-    done = run("evaluate", made.program, "--data", packed.test)
-    assert (done.code, "can't train parts of parameters; use a newer one" in done.error) == (3, True)
+    good = json.loads(made.manifest.read_text())
+    last = good["contract"]["tensors"][-1]
+    assert last["kind"] == "optimizer_state"
+    for key, value in (("shape", [3]), ("dtype", "int64"), ("kind", "buffer"), ("update", "none")):
+        text = json.loads(made.manifest.read_text())
+        text["contract"]["tensors"][-1] = {**last, key: value}
+        path = tmp_path / "other" / made.program.name
+        path.parent.mkdir(exist_ok=True)
+        for file in (made.program, made.weights):
+            shutil.copy(file, path.parent)
+        path.with_suffix(".json").write_text(json.dumps(text))
+        done = run("train", path, "--data", packed.train, "-o", tmp_path / "out.ptd", "--max-steps", 1)
+        assert done.code == 3, done.said
+        assert not (tmp_path / "out.ptd").exists()
 
 
 def test_foreign_weights_are_named(

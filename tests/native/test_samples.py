@@ -28,7 +28,7 @@ from edgetrain.export import export
 from edgetrain.factories import Trusted
 from edgetrain.models import build_model
 from edgetrain.runtimes import open_session
-from edgetrain.runtimes.stepping import Stepper
+from edgetrain.runtimes.stepping import make_stepper
 
 Runner = Callable[..., Any]
 SAMPLES, CLASSES, LENGTH = 22, 5, 6
@@ -164,13 +164,12 @@ def python_run(made: Made, augmentation: Augmentation | None = None) -> list[flo
     preprocessing = {name: spec.preprocessing for name, spec in session.manifest.inputs.items()}
     split = TensorSplit(made.inputs, made.targets)
     loader = BatchLoader(split, preprocessing, 8, shuffle=True, seed=3, augmentation=augmentation)
-    stepper = Stepper(session, OptimizerConfig(lr=0.05))
+    stepper = make_stepper(session, OptimizerConfig(lr=0.05))
     losses = []
     for epoch in range(2):
         for batch in loader.epoch(epoch):
-            (outcome,) = stepper.forward_backward([(batch.inputs, batch.targets)])
+            (outcome,) = stepper.step([(batch.inputs, batch.targets)], 0.05)
             losses.append(outcome.loss)
-            stepper.update(0.05)
     return losses
 
 

@@ -81,16 +81,16 @@ class Summed(nn.Module):
         return nn.functional.cross_entropy(logits, target), logits.detach().argmax(1)
 
 
-class Transposed(Summed):
+class Doubled(Summed):
     """Calls one that it has a kernel of, in a way which that does not cover."""
 
     needs = "aten::convolution.out"
 
     def prepare(self, x: Tensor) -> Tensor:
-        return nn.functional.conv_transpose1d(x, torch.ones(2, 2, 1)).flatten(1)
+        return nn.functional.conv1d(x.double(), torch.ones(2, 2, 1).double()).float().flatten(1)
 
 
-@pytest.fixture(params=[Summed, Transposed])
+@pytest.fixture(params=[Summed, Doubled])
 def needy(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
     """A program that needs a stock kernel, and the operator."""
     from executorch.exir import EdgeCompileConfig, to_edge

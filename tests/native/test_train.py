@@ -19,7 +19,7 @@ from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.data import BatchLoader
 from edgetrain.data.base import TensorSplit
 from edgetrain.runtimes import Session, open_session
-from edgetrain.runtimes.stepping import Stepper
+from edgetrain.runtimes.stepping import make_stepper
 
 Runner = Callable[..., Any]
 
@@ -39,13 +39,12 @@ def python_losses(
 ) -> list[float]:
     """What the Python runtime makes of the same run: SGD with momentum 0.9."""
     loader = loader_of(session, path, batch_size, shuffle=True, seed=seed)
-    stepper = Stepper(session, OptimizerConfig(lr=lr))
+    stepper = make_stepper(session, OptimizerConfig(lr=lr))
     losses: list[float] = []
     for epoch in range(1000):
         for batch in loader.epoch(epoch):
-            (outcome,) = stepper.forward_backward([(batch.inputs, batch.targets)])
+            (outcome,) = stepper.step([(batch.inputs, batch.targets)], lr)
             losses.append(outcome.loss)
-            stepper.update(lr)
             if len(losses) == steps:
                 return losses
     raise AssertionError("no data")

@@ -1,4 +1,6 @@
 // Which method convolves: the first row of a table that fits a shape, in the direction asked for.
+#include <edgetrain_build/convolutions.h>
+
 #include "convolution_methods.h"
 #include "functions.h"
 
@@ -7,11 +9,11 @@ namespace {
 
 enum class Direction { kForward, kGradInput, kGradWeight };
 
-bool is_depthwise(const Convolution& c, Direction) { return c.depthwise(); }
+constexpr bool is_depthwise(const Convolution& c, Direction) { return c.depthwise(); }
 
 /// Output pixels along the side of Winograd's tiles, 4 or 2, or 0 where the direct convolution takes less: by
 /// multiply-adds, with transforms counted as some per point of a square's channel, and of a kernel.
-int winograd_outputs(const Convolution& c) {
+constexpr int winograd_outputs(const Convolution& c) {
   const bool fits = c.kernel_height == 3 && c.kernel_width == 3 && c.stride_y == 1 && c.stride_x == 1 &&
                     c.dilation_y == 1 && c.dilation_x == 1 && c.groups == 1;
   if (!fits || c.channels < kWinogradLeastChannels) return 0;
@@ -29,11 +31,11 @@ int winograd_outputs(const Convolution& c) {
 }
 
 template <int kOutputs>
-bool pays_winograd(const Convolution& c, Direction direction) {
+constexpr bool pays_winograd(const Convolution& c, Direction direction) {
   return winograd_outputs(direction == Direction::kGradInput ? turned(c) : c) == kOutputs;
 }
 
-bool is_narrow(const Convolution& c, Direction direction) {
+constexpr bool is_narrow(const Convolution& c, Direction direction) {
   const int64_t taps = c.channels * c.kernel_height * c.kernel_width;
   const bool fits = c.groups == 1 && c.stride_x == 1 && c.out_width >= kWidth && taps <= kNarrowMostTaps;
   if (direction == Direction::kForward) return fits;
@@ -41,7 +43,7 @@ bool is_narrow(const Convolution& c, Direction direction) {
          c.out_width % kWidth == 0;
 }
 
-bool is_any(const Convolution&, Direction) { return true; }
+constexpr bool is_any(const Convolution&, Direction) { return true; }
 
 /// A way to convolve, and for what. Functions are null in directions that `fits` never says yes to.
 struct Method {
@@ -49,9 +51,25 @@ struct Method {
   decltype(&convolution) forward;
   decltype(&convolution_grad_input) grad_input;
   decltype(&convolution_grad_weight) grad_weight;
+
+  constexpr bool has(Direction direction) const {
+    return direction == Direction::kForward     ? forward != nullptr
+           : direction == Direction::kGradInput ? grad_input != nullptr
+                                                : grad_weight != nullptr;
+  }
+};
+struct Methods {
+  static constexpr int kCount = 5;
+  Method of[kCount];
+
+  constexpr int first(const Convolution& c, Direction direction) const {
+    int i = 0;
+    while (!of[i].has(direction) || !of[i].fits(c, direction)) ++i;
+    return i;
+  }
 };
 
-constexpr Method kMethods[] = {
+constexpr Methods kAll = {{
     // Every channel has a kernel of its own. As a matrix product it would have one column.
     {is_depthwise, depthwise, depthwise_grad_input, depthwise_grad_weight},
     // 3x3 with stride 1: 36 products instead of 144 per 4x4 pixels of output.
@@ -62,12 +80,38 @@ constexpr Method kMethods[] = {
     {is_narrow, narrow, nullptr, narrow_grad_weight},
     // All others: strides, dilation, groups and kernels of any size.
     {is_any, direct, direct_grad_input, direct_grad_weight},
-};
+}};
+
+/// The methods, as bits, that the convolutions this build is for take with any number of images; all of them
+/// in a build for any convolution, and the last one always.
+constexpr unsigned taken(Direction direction) {
+  constexpr Convolution kConvolutions[] = {EDGETRAIN_CONVOLUTIONS};
+  unsigned found = EDGETRAIN_ANY_CONVOLUTION ? ~0U : 1U << (Methods::kCount - 1);
+  for (const Convolution& most : kConvolutions) {
+    Convolution c = most;
+    for (c.batch = 1; c.batch <= most.batch; ++c.batch) found |= 1U << kAll.first(c, direction);
+  }
+  return found;
+}
+
+/// Without the functions that are never called, which the linker leaves out then.
+constexpr Methods only_taken() {
+  Methods methods = kAll;
+  const unsigned forward = taken(Direction::kForward), grad_input = taken(Direction::kGradInput),
+                 grad_weight = taken(Direction::kGradWeight);
+  for (int i = 0; i < Methods::kCount; ++i) {
+    Method& method = methods.of[i];
+    if ((forward >> i & 1) == 0) method.forward = nullptr;
+    if ((grad_input >> i & 1) == 0) method.grad_input = nullptr;
+    if ((grad_weight >> i & 1) == 0) method.grad_weight = nullptr;
+  }
+  return methods;
+}
+
+constexpr Methods kMethods = only_taken();
 
 const Method& method_of(const Convolution& c, Direction direction) {
-  const Method* method = kMethods;
-  while (!method->fits(c, direction)) ++method;
-  return *method;
+  return kMethods.of[kMethods.first(c, direction)];
 }
 
 }  // namespace

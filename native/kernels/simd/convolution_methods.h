@@ -11,7 +11,7 @@ constexpr int kTaps = 9;
 
 /// The convolution of grad_output by which a 3x3 kernel, turned around, gives grad_input, where strides
 /// are 1.
-inline Convolution turned(const Convolution& c) {
+constexpr Convolution turned(const Convolution& c) {
   Convolution back = c;
   back.channels = c.out_channels, back.height = c.out_height, back.width = c.out_width;
   back.out_channels = c.channels, back.out_height = c.height, back.out_width = c.width;

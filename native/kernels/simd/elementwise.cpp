@@ -33,7 +33,7 @@ template <class To>
 struct Rows {
   Row<To> each, same, mirrored;  // the last one is `same` of the mirrored function
 };
-template <class To, class Function, class Mirror = Mirrored<Function>>
+template <class To, class Function, class Mirror>
 constexpr Rows<To> kRowsOf = {each<To, Function>, same<To, Function>, same<To, Mirror>};
 
 struct Add {
@@ -94,23 +94,28 @@ void apply(const Rows<To>& rows, const Loop<3>* loops, int64_t depth, const floa
 
 }  // namespace
 
-void binary(Binary operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
-            float alpha, float* to) {
-  // In the order of the enumeration.
-  static constexpr Rows<float> kRows[] = {
-      kRowsOf<float, Add>,    kRowsOf<float, Subtract>, kRowsOf<float, Multiply, Multiply>,
-      kRowsOf<float, Divide>, kRowsOf<float, Maximum>,  kRowsOf<float, Minimum>};
-  apply(kRows[static_cast<int>(operation)], loops, depth, a, b, alpha, to);
-}
+/// A function by what it does to two numbers, and to two in the other order.
+#define EDGETRAIN_BINARY(name, Function, Mirror)                                                           \
+  void name(const Loop<3>* loops, int64_t depth, const float* a, const float* b, float alpha, float* to) { \
+    apply(kRowsOf<float, Function, Mirror>, loops, depth, a, b, alpha, to);                                \
+  }
+EDGETRAIN_BINARY(add, Add, Mirrored<Add>)
+EDGETRAIN_BINARY(subtract, Subtract, Mirrored<Subtract>)
+EDGETRAIN_BINARY(multiply, Multiply, Multiply)
+EDGETRAIN_BINARY(divide, Divide, Mirrored<Divide>)
+EDGETRAIN_BINARY(maximum, Maximum, Mirrored<Maximum>)
+EDGETRAIN_BINARY(minimum, Minimum, Mirrored<Minimum>)
 
-void compare(Comparison operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
-             bool* to) {
-  static constexpr Rows<uint8_t> kRows[] = {
-      kRowsOf<uint8_t, Equal, Equal>,  kRowsOf<uint8_t, NotEqual, NotEqual>,
-      kRowsOf<uint8_t, Less, Greater>, kRowsOf<uint8_t, LessEqual, GreaterEqual>,
-      kRowsOf<uint8_t, Greater, Less>, kRowsOf<uint8_t, GreaterEqual, LessEqual>};
-  apply(kRows[static_cast<int>(operation)], loops, depth, a, b, 0, reinterpret_cast<uint8_t*>(to));
-}
+#define EDGETRAIN_COMPARISON(name, Function, Mirror)                                                  \
+  void name(const Loop<3>* loops, int64_t depth, const float* a, const float* b, bool* to) {          \
+    apply(kRowsOf<uint8_t, Function, Mirror>, loops, depth, a, b, 0, reinterpret_cast<uint8_t*>(to)); \
+  }
+EDGETRAIN_COMPARISON(equal, Equal, Equal)
+EDGETRAIN_COMPARISON(not_equal, NotEqual, NotEqual)
+EDGETRAIN_COMPARISON(less, Less, Greater)
+EDGETRAIN_COMPARISON(less_equal, LessEqual, GreaterEqual)
+EDGETRAIN_COMPARISON(greater, Greater, Less)
+EDGETRAIN_COMPARISON(greater_equal, GreaterEqual, LessEqual)
 
 void combine_bits(Bits operation, const uint8_t* a, const uint8_t* b, int64_t count, uint8_t* to) {
   over(count, [=](int64_t begin, int64_t end) {

@@ -22,11 +22,10 @@ void scatter_add(const float* from, const int64_t* index, int64_t rows, int64_t 
 
 void transpose_matrix(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                       int64_t columns);
-void unary(Unary operation, const float* from, int64_t count, float p, float q, float* to);
-void binary(Binary operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
-            float alpha, float* to);
-void compare(Comparison operation, const Loop<3>* loops, int64_t depth, const float* a, const float* b,
-             bool* to);
+UnaryFunction absolute, error_function, exponential, gelu, gelu_tanh, hyperbolic_tangent, logarithm, negative,
+    reciprocal, reciprocal_root, relu, sigmoid, square, square_root, clamp, leaky_relu;
+BinaryFunction add, subtract, multiply, divide, maximum, minimum;
+ComparisonFunction equal, not_equal, less, less_equal, greater, greater_equal;
 void combine_bits(Bits operation, const uint8_t* a, const uint8_t* b, int64_t count, uint8_t* to);
 void select(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes, const float* no,
             float* to);

@@ -5,11 +5,11 @@
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
 
-/// c[0..columns) = alpha * sums (+ bias) (+ c)
+/// c[0..columns) = alpha * sums (+ bias) + kept * c
 struct Finish {
   float alpha;
   const float* bias;
-  bool accumulate;
+  float kept;
 
   /// A vector of sums, of which `columns` count, from column `column` on.
   void operator()(Vector sums, float* c, int64_t columns, int64_t column) const {
@@ -18,14 +18,16 @@ struct Finish {
       float part[kWidth];
       store(part, sum);
       for (int64_t n = 0; n < columns; ++n) {
-        c[n] = part[n] + (bias != nullptr ? bias[column + n] : 0.0F) + (accumulate ? c[n] : 0.0F);
+        c[n] = part[n] + (bias != nullptr ? bias[column + n] : 0.0F) + old(c[n]);
       }
       return;
     }
     if (bias != nullptr) sum += load(bias + column);
-    if (accumulate) sum += load(c);
+    if (kept != 0.0F) sum += kept * load(c);
     store(c, sum);
   }
+  /// What is kept of an element.
+  float old(float element) const { return kept != 0.0F ? kept * element : 0.0F; }
 };
 
 /// Columns [n0, n0 + columns) of b's rows [k0, k0 + depth), as panels [depth, kNR] with zeros at the end.
@@ -66,7 +68,7 @@ void multiply_block(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n
   for (int64_t k0 = 0; k0 < g.k; k0 += kKC) {
     const int64_t depth = min(kKC, g.k - k0);
     pack(g, k0, depth, n0, n1 - n0, packed);
-    const Finish finish = {g.alpha, k0 == 0 ? g.bias : nullptr, g.accumulate || k0 > 0};
+    const Finish finish = {g.alpha, k0 == 0 ? g.bias : nullptr, k0 == 0 ? g.kept : 1.0F};
     for (int64_t m = m0; m < m1; m += kMR) {
       const int64_t count = min<int64_t>(kMR, m1 - m);
       const float* rows[kMR];
@@ -95,7 +97,7 @@ void stream(const Gemm& g) {
       const int64_t m0 = task % row_blocks * row_block, m1 = min(g.m, m0 + row_block);
       for (int64_t k = 0; k < g.k; k += kStreamTerms) {
         const int64_t deep = min(kStreamTerms, g.k - k);
-        const Finish finish = {1.0F, k == 0 ? g.bias : nullptr, g.accumulate || k > 0};
+        const Finish finish = {1.0F, k == 0 ? g.bias : nullptr, k == 0 ? g.kept : 1.0F};
         const float* b[kStreamTerms];
         for (int64_t i = 0; i < kStreamTerms; ++i) b[i] = g.b + (k + min(i, deep - 1)) * g.b_row + n0;
         for (int64_t m = m0; m < m1; ++m) {
@@ -113,8 +115,7 @@ void stream(const Gemm& g) {
           for (; n < columns; ++n) {
             float sum = 0;
             for (int64_t i = 0; i < deep; ++i) sum += a[i] * b[i][n];
-            c[n] = sum + (finish.bias != nullptr ? finish.bias[n0 + n] : 0.0F) +
-                   (finish.accumulate ? c[n] : 0.0F);
+            c[n] = sum + (finish.bias != nullptr ? finish.bias[n0 + n] : 0.0F) + finish.old(c[n]);
           }
         }
       }
@@ -140,6 +141,7 @@ inline void with_rows(int64_t rows, const Function& f) {
 
 /// Rows of a times rows of b: both are contiguous along k.
 void dot_block(const Gemm& g, int64_t m0, int64_t n0) {
+  const Finish finish = {g.alpha, g.bias, g.kept};
   const float *a[kDotRows], *b[kDotColumns];
   for (int i = 0; i < kDotRows; ++i) a[i] = g.a + min(m0 + i, g.m - 1) * g.a_row;
   for (int j = 0; j < kDotColumns; ++j) b[j] = g.b + min(n0 + j, g.n - 1) * g.b_column;
@@ -163,7 +165,7 @@ void dot_block(const Gemm& g, int64_t m0, int64_t n0) {
         float sum = sum_of(sums[i][j]);
         for (int64_t rest = k; rest < g.k; ++rest) sum += a[i][rest] * b[j][rest];
         float& c = g.c[(m0 + i) * g.c_row + n0 + j];
-        c = g.alpha * sum + (g.bias != nullptr ? g.bias[n0 + j] : 0.0F) + (g.accumulate ? c : 0.0F);
+        c = g.alpha * sum + (g.bias != nullptr ? g.bias[n0 + j] : 0.0F) + finish.old(c);
       }
     }
   });
@@ -171,8 +173,12 @@ void dot_block(const Gemm& g, int64_t m0, int64_t n0) {
 
 /// What is left of c = a b + bias where a has no columns.
 void fill(const Gemm& g) {
-  for (int64_t m = 0; m < g.m && !g.accumulate; ++m) {
-    for (int64_t n = 0; n < g.n; ++n) g.c[m * g.c_row + n] = g.bias != nullptr ? g.bias[n] : 0.0F;
+  const Finish finish = {g.alpha, g.bias, g.kept};
+  for (int64_t m = 0; m < g.m; ++m) {
+    for (int64_t n = 0; n < g.n; ++n) {
+      float& c = g.c[m * g.c_row + n];
+      c = (g.bias != nullptr ? g.bias[n] : 0.0F) + finish.old(c);
+    }
   }
 }
 

@@ -4,67 +4,59 @@
 namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
 
-Vector square_root(Vector x) {
+Vector root_of(Vector x) {
   float parts[kWidth];
   store(parts, x);
   for (int i = 0; i < kWidth; ++i) parts[i] = __builtin_sqrtf(parts[i]);
   return load(parts);
 }
 
-Vector gelu(Vector x) { return 0.5F * x * (1.0F + error_function(x * 0.70710678F)); }
-Vector gelu_tanh(Vector x) {
-  return 0.5F * x * (1.0F + hyperbolic_tangent(0.79788456F * (x + 0.044715F * x * x * x)));
+/// to = f(from) for whole vectors.
+template <class Function>
+void each(const float* from, int64_t count, float p, float q, float* to) {
+  transform_vectors(from, count, to, [=](Vector x) { return Function()(x, p, q); });
+}
+
+/// For any number of elements. What fills no vector goes through the same loops, each of which exists once.
+void apply(UnaryFunction* each, const float* from, int64_t count, float p, float q, float* to) {
+  const int64_t rest = count % kWidth, whole = count - rest;
+  if (rest > 0) {
+    float part[kWidth];
+    store(part, load_some(from + whole, rest));
+    each(part, kWidth, p, q, part);
+    store_some(to + whole, load(part), rest);
+  }
+  over(whole, [=](int64_t begin, int64_t end) { each(from + begin, end - begin, p, q, to + begin); });
 }
 
 }  // namespace
 
-void unary(Unary operation, const float* from, int64_t count, float p, float q, float* to) {
-  const int64_t rest = count % kWidth, whole = count - rest;
-  // What fills no vector goes through the same loops, each of which exists once.
-  if (rest > 0) {
-    float part[kWidth];
-    store(part, load_some(from + whole, rest));
-    unary(operation, part, kWidth, p, q, part);
-    store_some(to + whole, load(part), rest);
+/// A function by its value for a vector x.
+#define EDGETRAIN_UNARY(name, value)                                                                  \
+  namespace {                                                                                         \
+  struct name##_of {                                                                                  \
+    Vector operator()(Vector x, [[maybe_unused]] float p, [[maybe_unused]] float q) { return value; } \
+  };                                                                                                  \
+  }                                                                                                   \
+  void name(const float* from, int64_t count, float p, float q, float* to) {                          \
+    apply(each<name##_of>, from, count, p, q, to);                                                    \
   }
-  const auto apply = [=](const auto& f) {
-    over(whole,
-         [&](int64_t begin, int64_t end) { transform_vectors(from + begin, end - begin, to + begin, f); });
-  };
-  switch (operation) {
-    case Unary::kAbsolute:
-      return apply([](Vector x) { return absolute(x); });
-    case Unary::kClamp:
-      return apply([=](Vector x) { return minimum(maximum(x, splat(p)), splat(q)); });
-    case Unary::kErf:
-      return apply([](Vector x) { return error_function(x); });
-    case Unary::kExp:
-      return apply([](Vector x) { return exponential(x); });
-    case Unary::kGelu:
-      return apply([](Vector x) { return gelu(x); });
-    case Unary::kGeluTanh:
-      return apply([](Vector x) { return gelu_tanh(x); });
-    case Unary::kLeakyRelu:
-      return apply([=](Vector x) { return x > Vector{} ? x : x * p; });
-    case Unary::kLog:
-      return apply([](Vector x) { return logarithm(x); });
-    case Unary::kNegative:
-      return apply([](Vector x) { return -x; });
-    case Unary::kReciprocal:
-      return apply([](Vector x) { return 1.0F / x; });
-    case Unary::kRelu:
-      return apply([](Vector x) { return x < Vector{} ? Vector{} : x; });  // NaN and -0 stay
-    case Unary::kRsqrt:
-      return apply([](Vector x) { return 1.0F / square_root(x); });
-    case Unary::kSigmoid:
-      return apply([](Vector x) { return sigmoid(x); });
-    case Unary::kSqrt:
-      return apply([](Vector x) { return square_root(x); });
-    case Unary::kSquare:
-      return apply([](Vector x) { return x * x; });
-    case Unary::kTanh:
-      return apply([](Vector x) { return hyperbolic_tangent(x); });
-  }
-}
+
+EDGETRAIN_UNARY(absolute, absolute(x))
+EDGETRAIN_UNARY(clamp, minimum(maximum(x, splat(p)), splat(q)))
+EDGETRAIN_UNARY(error_function, error_function(x))
+EDGETRAIN_UNARY(exponential, exponential(x))
+EDGETRAIN_UNARY(gelu, 0.5F * x * (1.0F + error_function(x * 0.70710678F)))
+EDGETRAIN_UNARY(gelu_tanh, 0.5F * x * (1.0F + hyperbolic_tangent(0.79788456F * (x + 0.044715F * x * x * x))))
+EDGETRAIN_UNARY(hyperbolic_tangent, hyperbolic_tangent(x))
+EDGETRAIN_UNARY(leaky_relu, x > Vector{} ? x : x * p)
+EDGETRAIN_UNARY(logarithm, logarithm(x))
+EDGETRAIN_UNARY(negative, -x)
+EDGETRAIN_UNARY(reciprocal, 1.0F / x)
+EDGETRAIN_UNARY(reciprocal_root, 1.0F / root_of(x))
+EDGETRAIN_UNARY(relu, x < Vector{} ? Vector{} : x)  // NaN and -0 stay
+EDGETRAIN_UNARY(sigmoid, sigmoid(x))
+EDGETRAIN_UNARY(square, (x * x))
+EDGETRAIN_UNARY(square_root, root_of(x))
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

@@ -30,7 +30,7 @@ template <class T>
 inline T max(T a, T b) {
   return a < b ? b : a;
 }
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// The sum of a vector's elements, halves first.
 inline float sum_of(Vector v) {

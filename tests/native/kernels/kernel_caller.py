@@ -30,6 +30,14 @@ class Out:
 
 
 @dataclass(frozen=True)
+class Onto:
+    """An output that is written onto an argument, a tensor of that size before it."""
+
+    index: int
+    dtype: torch.dtype = torch.float32
+
+
+@dataclass(frozen=True)
 class Answer:
     """Whose kernel ran (edgetrain, executorch, or failed), and its outputs."""
 
@@ -59,12 +67,12 @@ class KernelCaller:
         )
 
     def __call__(self, operator: str, *arguments: Any) -> Answer:
-        """Tensors, Outs, numbers, bools, lists of them, strings, None, tuples of tensors and None, in the
-        schema's order."""
-        outs: list[Out] = []
+        """Tensors, Outs, Ontos, numbers, bools, lists of them, strings, None, tuples of tensors and None, in
+        the schema's order."""
+        outs: list[Out | Onto] = []
         for argument in arguments:
             several = argument if isinstance(argument, list) else [argument]
-            outs += [each for each in several if isinstance(each, Out)]
+            outs += [each for each in several if isinstance(each, Out | Onto)]
         kernel = self._ask(operator, arguments)
         return Answer(kernel, [self._read_output(out) for out in outs])
 
@@ -90,7 +98,7 @@ class KernelCaller:
         assert kernel, f"{head} crashed"
         return kernel
 
-    def _read_output(self, out: Out) -> torch.Tensor:
+    def _read_output(self, out: Out | Onto) -> torch.Tensor:
         assert self._process.stdout is not None
         size = [int(number) for number in self._process.stdout.readline().split()][1:]
         tensor = torch.empty(size, dtype=out.dtype)
@@ -106,6 +114,8 @@ def _encode(argument: Any) -> bytes:
         return _describe("t", argument.dtype, tuple(argument.shape)) + data.tobytes()
     if isinstance(argument, Out):
         return _describe("o", argument.dtype, argument.size)
+    if isinstance(argument, Onto):
+        return f"a {argument.index}\n".encode()
     if isinstance(argument, str):
         return f"s {argument}\n".encode()
     if isinstance(argument, list) and argument and isinstance(argument[0], torch.Tensor | Out):

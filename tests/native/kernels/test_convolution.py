@@ -184,13 +184,31 @@ def test_only_the_gradients_asked_for(kernels: KernelCaller) -> None:
             assert same if asked else bool(tensor.isnan().all())
 
 
-def test_transposed_runs_on_the_stock_kernel(kernels: KernelCaller) -> None:
-    x, w = torch.randn(2, 3, 5, 5), torch.randn(3, 4, 3, 3)
-    expected = torch.nn.functional.conv_transpose2d(x.double(), w.double(), stride=2)
-    arguments = [x, w, None, [2, 2], [0, 0], [1, 1], True, [0, 0], 1]
-    answer = kernels("aten::convolution.out", *arguments, Out(tuple(expected.shape)))
-    assert answer.kernel == "executorch"
-    assert relative_error(answer.outputs[0], expected) <= 1e-5
+def transposed(
+    kernels: KernelCaller, case: Case, images: torch.Tensor, bias: torch.Tensor | None
+) -> tuple[str, torch.Tensor, torch.Tensor]:
+    """Whose kernel ran, its result and the exact one, from images as the case makes to such as it takes."""
+    _, w, _ = tensors(case)
+    stride, padding, dilation = (v[: len(case.size)] for v in (case.stride, case.padding, case.dilation))
+    missing = [
+        (size + 2 * p - d * (k - 1) - 1) % s
+        for size, k, s, p, d in zip(case.size, case.kernel, stride, padding, dilation, strict=True)
+    ]
+    more = [list(stride), list(padding), list(dilation), True, missing, case.groups]
+    exact_bias = None if bias is None else bias.double()
+    expected = torch.ops.aten.convolution.default(images.double(), w.double(), exact_bias, *more)
+    answer = kernels("aten::convolution.out", images, w, bias, *more, Out(tuple(expected.shape)))
+    return answer.kernel, answer.outputs[0], expected
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.batch > 0], ids=str)
+def test_transposed(kernels: KernelCaller, case: Case) -> None:
+    generator = torch.Generator().manual_seed(4)
+    images = torch.randn(exact(case, *tensors(case)).shape, generator=generator)
+    for bias in (torch.randn(case.channels, generator=generator), None):
+        kernel, actual, expected = transposed(kernels, case, images, bias)
+        assert kernel == "edgetrain"
+        assert relative_error(actual, expected) <= 1e-5
 
 
 def test_winograd_is_what_runs(kernels: KernelCaller) -> None:

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from kernel_caller import KernelCaller, Out, check, eager, relative_error
+from kernel_caller import KernelCaller, Onto, Out, check, eager, relative_error
 
 SHAPES = [
     ((70001,), (70001,)), ((3, 5), (3, 5)), ((40, 33), (33,)), ((40, 33), (40, 1)), ((2, 6, 5, 7), (6, 1, 1)),
@@ -28,6 +28,21 @@ def test_arithmetic(kernels: KernelCaller, left: tuple[int, ...], right: tuple[i
             answer = kernels(f"aten::{name}.out", a, b, *rest, Out(tuple(expected.shape)))
             assert answer.kernel == "edgetrain"
             assert relative_error(answer.outputs[0], expected) <= 1e-6
+
+
+@pytest.mark.parametrize("other", [(1,), (), (33,), (70, 1), (70, 33)])
+@pytest.mark.parametrize("first", [True, False])
+def test_arithmetic_onto_an_operand(kernels: KernelCaller, other: tuple[int, ...], first: bool) -> None:
+    """As an update of a weight."""
+    weight, change = torch.randn(70, 33), torch.randn(other)
+    operands = (weight, change) if first else (change, weight)
+    for name, rest in (("add", [0.3]), ("sub", [-0.7]), ("mul", []), ("div", [])):
+        (expected,) = eager(f"aten::{name}.out", *operands, *rest, dtypes=[torch.float32])
+        answer = kernels(f"aten::{name}.out", *operands, *rest, Onto(0 if first else 1))
+        assert answer.kernel == "edgetrain"
+        assert relative_error(answer.outputs[0], expected.double()) <= 1e-6
+    scaled = kernels("aten::mul.Scalar_out", weight, 0.9, Onto(0))
+    assert (scaled.kernel, torch.equal(scaled.outputs[0], weight * 0.9)) == ("edgetrain", True)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.float64])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from kernel_caller import KernelCaller, Out, relative_error
+from kernel_caller import KernelCaller, Onto, Out, relative_error
 
 SIZES = [
     (1, 1, 1), (1, 512, 300), (2, 17, 5), (3, 64, 4), (4, 33, 129), (5, 9, 600), (6, 16, 256), (7, 31, 257),
@@ -43,6 +43,23 @@ def test_addmm(kernels: KernelCaller, m: int, n: int, k: int, beta: float, alpha
     self = {"none": torch.linspace(-1, 1, n), "one": torch.linspace(-1, 1, n)[None], "all": full}[rows]
     expected = torch.addmm(self.double(), a.double(), b.double(), beta=beta, alpha=alpha)
     check(kernels("aten::addmm.out", self, a, b, beta, alpha, Out((m, n))), expected)
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [*SIZES, (512, 2048, 4), (70, 300, 33)])
+@pytest.mark.parametrize(("beta", "alpha"), [(1, 1), (0.9, 1), (0.99, -0.013), (0, 2.5), (-2.0, 0.0)])
+def test_addmm_onto_itself(kernels: KernelCaller, m: int, n: int, k: int, beta: float, alpha: float) -> None:
+    """As an update of a weight by a gradient that is a product."""
+    a, b, weight = operands(m, n, k)
+    expected = torch.addmm(weight.double(), a.double(), b.double(), beta=beta, alpha=alpha)
+    check(kernels("aten::addmm.out", weight, a, b, beta, alpha, Onto(0)), expected)
+
+
+def test_addmm_of_a_row_onto_itself(kernels: KernelCaller) -> None:
+    a, b, _ = operands(1, 300, 70)
+    row = torch.linspace(-1, 1, 300)[None]
+    for beta in (1, 0.5):
+        expected = torch.addmm(row.double(), a.double(), b.double(), beta=beta)
+        check(kernels("aten::addmm.out", row, a, b, beta, 1, Onto(0)), expected)
 
 
 @pytest.mark.parametrize(("m", "n", "k"), SIZES)

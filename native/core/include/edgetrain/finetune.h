@@ -21,9 +21,12 @@ struct FinetuneResult {
   std::string state;  ///< the file a run can go on from
 };
 
-/// The program of a job, with the weights it starts from.
+/// The program of a job, with the weights it starts from, loaded for what the job takes: what comes later,
+/// such as other settings of the optimizer, may not fit it any more.
 /// @param profiler may be null
-Result<std::unique_ptr<Program>> open_program(const Job& job, std::unique_ptr<Profiler> profiler = nullptr);
+/// @param more uses (program.h) beyond the job's
+Result<std::unique_ptr<Program>> open_program(const Job& job, std::unique_ptr<Profiler> profiler = nullptr,
+                                              unsigned more = 0);
 
 /// Does a job: trains, validates and saves.
 /// @param program as open_program gives it

@@ -51,8 +51,9 @@ class Optimizer {
   std::vector<std::vector<float>> first_, second_;
 };
 
-/// A pattern that fits nothing is a slip of the keyboard, and would train with the wrong learning rate.
-Status check_groups(const Settings::Rates& groups, const std::vector<Parameter>& parameters);
+/// A pattern that fits none of the trained parameters is a slip of the keyboard, and would train with the
+/// wrong learning rate.
+Status check_groups(const Settings::Rates& groups, const std::vector<std::string>& parameters);
 
 /// Euclidean norm of all gradients together.
 double gradient_norm(const std::vector<Parameter>& parameters);

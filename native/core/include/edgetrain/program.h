@@ -12,6 +12,7 @@
 #include "edgetrain/contract.h"
 #include "edgetrain/profiler.h"
 #include "edgetrain/program_files.h"
+#include "edgetrain/program_optimizer.h"
 #include "edgetrain/result.h"
 
 namespace edgetrain {
@@ -26,6 +27,8 @@ struct Draws;
 struct Batch {
   std::vector<executorch::extension::TensorPtr> inputs, targets;
   size_t size = 0;
+  /// What the backbone makes of the inputs, where that is known already; inputs may then be missing.
+  std::vector<executorch::extension::TensorPtr> features = {};
 };
 
 /// What a method said about a batch: the mean loss, and the sums that metrics are made of.
@@ -40,7 +43,8 @@ struct Output {
   executorch::aten::Tensor value;
 };
 
-/// A trainable parameter: the live memory the program computes with, and its gradient after Program::train.
+/// A trainable parameter: the live memory the program computes with, and its gradient after
+/// Program::gradients.
 struct Parameter {
   std::string name;
   float* value;
@@ -49,8 +53,8 @@ struct Parameter {
   std::vector<int64_t> shape;
 };
 
-/// Any tensor that training changes: parameters and running statistics. `file_offset` is where its bytes lie
-/// in the file the weights came from.
+/// Any tensor that training changes: parameters, running statistics, an optimizer's state. `file_offset` is
+/// where its bytes lie in the file the weights came from; states are in none.
 struct LiveTensor {
   std::string name;
   std::vector<int64_t> shape;
@@ -60,19 +64,35 @@ struct LiveTensor {
   size_t file_offset;
 };
 
+/// What a program is to do, as a sum of these: methods for nothing else are loaded, and no memory is taken
+/// for them.
+namespace use {
+constexpr unsigned kUpdates = 1;    ///< Program::train, and update
+constexpr unsigned kGradients = 2;  ///< Program::gradients
+constexpr unsigned kEvaluation = 4, kPrediction = 8;
+constexpr unsigned kAll = 15;  ///< all that the program can do
+}  // namespace use
+
 /// A loaded program with one set of weights that all its methods share.
 class Program {
  public:
-  /// All methods are loaded here: loading one later would reset the weights they share.
+  /// Methods are loaded here: loading one later would reset the weights they share.
+  /// @param uses what is needed of it
   /// @param profiler may be null; the program owns it.
-  static Result<std::unique_ptr<Program>> load(ProgramFiles files,
+  static Result<std::unique_ptr<Program>> load(ProgramFiles files, unsigned uses,
                                                std::unique_ptr<Profiler> profiler = nullptr);
   ~Program();
 
   /// The masks of all dropouts until the next call are a function of (seed, step, their order).
   void begin_step(uint64_t seed, uint64_t step);
+  /// What the backbone makes of a batch's inputs, in memory of its own. Other methods need not be told.
+  Result<std::vector<executorch::extension::TensorPtr>> features(const Batch& batch);
+  /// A step whose update is in the graph; of a program that splits batches, a part of one.
+  Result<Outcome> train(const Batch& batch, const Hyperparameters& told);
+  /// Ends a step of several parts.
+  Status update(const Hyperparameters& told);
   /// Runs forward and backward: fills the gradients of parameters().
-  Result<Outcome> train(const Batch& batch);
+  Result<Outcome> gradients(const Batch& batch);
   /// The same figures in evaluation mode.
   Result<Outcome> evaluate(const Batch& batch);
   /// Outputs, then predictions where the program makes any. Valid until the next call.
@@ -81,6 +101,8 @@ class Program {
   const Contract& contract() const { return contract_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::vector<LiveTensor>& changed() const { return changed_; }
+  /// Of the optimizer in the graph; zeros at first.
+  const std::vector<LiveTensor>& states() const { return states_; }
   /// Whether all weights are finite.
   bool weights_finite() const;
 
@@ -90,7 +112,7 @@ class Program {
   /// weights are inside, a copy of the program, with its manifest. Atomic.
   Status save(const std::string& path) const;
 
-  /// Runs every method once, on zeros. Weights stay as they are, running statistics don't.
+  /// Runs every method that is loaded once, on zeros. Weights stay as they are, running statistics don't.
   Status try_out();
   /// Operators that ran or will run on kernels of ExecuTorch's library, as far as methods were run.
   std::vector<std::string> stock_operators() const;
@@ -99,6 +121,7 @@ class Program {
   Profiler* profiler() const { return profiler_; }
   const ProgramFiles& files() const { return files_; }
   const Manifest* manifest() const { return files_.manifest ? &*files_.manifest : nullptr; }
+  /// All methods, loaded or not.
   std::vector<std::string> methods() const { return methods_; }
   /// Planned memory of a method by arena [bytes].
   Result<std::vector<int64_t>> arena_bytes(const std::string& method);
@@ -113,14 +136,17 @@ class Program {
   explicit Program(ProgramFiles files);
   Status open_module(std::unique_ptr<Profiler> profiler);
   Status find_methods();
+  Status check_methods() const;
+  void choose_methods(unsigned uses);
   Status load_methods();
+  Status load_backends();
   Status share_arenas();
+  Status find_changed();
   Status find_parameters();
-  Status find_buffers();
-  Status add_changed(const std::string& name, const std::vector<int64_t>& shape, int8_t dtype, void* data,
-                     size_t bytes);
+  Status find_gradients();
+  Status add_changed(LiveTensor tensor);
   Status take_change();
-  Result<Values> run(const Method& method, const Batch& batch);
+  Result<Values> run(const Method* method, const Batch& batch, const Hyperparameters& told = {});
   Result<Outcome> outcome(const Method& method, const Batch& batch, const Values& outputs);
   Status write_change(const std::string& path) const;
 
@@ -132,11 +158,13 @@ class Program {
   std::unique_ptr<executorch::extension::Module> module_;
   Profiler* profiler_ = nullptr;  // the module's
   std::unique_ptr<kernels::Draws> draws_;
-  std::vector<std::string> methods_, stock_operators_;
-  const Method *train_ = nullptr, *evaluate_ = nullptr, *predict_ = nullptr;
+  std::vector<std::string> methods_, loaded_, stock_operators_;
+  // Null where they aren't loaded. Of the last one, only the outputs matter.
+  const Method *train_ = nullptr, *update_ = nullptr, *gradients_ = nullptr, *evaluate_ = nullptr,
+               *predict_ = nullptr, *backbone_ = nullptr, *weights_ = nullptr;
   std::vector<Parameter> parameters_;
-  ArgumentList gradients_;  // theirs
-  std::vector<LiveTensor> changed_;
+  ArgumentList slopes_;  // their gradients
+  std::vector<LiveTensor> changed_, states_;
   Holds holds_ = Holds::kFull;
   std::optional<TensorFile> base_;  // what changes are relative to, where that is not what was loaded
 };

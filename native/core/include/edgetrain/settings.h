@@ -42,9 +42,13 @@ class Settings {
   Status set(const char* section, const char* key, const std::string& text);
   /// Takes a section of a job. Members that are no settings are refused unless they are among `others`.
   Status read(const std::string& section, const Json& object, const std::vector<std::string>& others = {});
+  /// Takes over what `others` has for a value that nobody has set here.
+  void default_to(const char* section, const char* key, const Settings& others);
   /// What no single value tells.
   Status check() const;
 
+  /// Whether a flag or a job has set it, rather than its default.
+  bool is_given(const char* section, const char* key) const { return given_[find(section, key)]; }
   /// Whether there is a value at all.
   bool has(const char* section, const char* key) const { return !value(section, key).empty(); }
   uint64_t whole(const char* section, const char* key) const;
@@ -53,6 +57,7 @@ class Settings {
   bool on(const char* section, const char* key) const { return value(section, key) == "true"; }
   /// Learning rates by pattern, in order.
   const Rates& rates() const { return rates_; }
+  void use_rates(Rates rates) { rates_ = std::move(rates); }
 
   /// The section as a JSON object's members.
   std::string members(const std::string& section) const;
@@ -68,6 +73,7 @@ class Settings {
 
   // As text, empty where there is none. Rates have a list of their own.
   std::vector<std::string> values_;
+  std::vector<bool> given_;  // those that somebody has set
   Rates rates_;
 };
 

@@ -1,47 +1,40 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "edgetrain/batch_loader.h"
+#include "edgetrain/flat_tensor.h"
+#include "edgetrain/mean_gradients.h"
 #include "edgetrain/optimizer.h"
 #include "edgetrain/program.h"
+#include "edgetrain/program_optimizer.h"
 #include "edgetrain/result.h"
+#include "edgetrain/tensor_writer.h"
 
 namespace edgetrain {
 
-/// What one step computed.
-struct StepResult {
-  double loss = 0;   ///< mean over what counts in all its batches
-  double count = 0;  ///< how much that is: samples, or labels that aren't ignored
-  Meter meter;
-};
-
-/// One training step: forward and backward over one or more batches, then the optimizer. Refers to the
-/// program and the loader, which must outlive it.
+/// Makes the steps of one optimizer over the batches of a loader. Refers to both and to the program, which
+/// must outlive it.
 class Stepper {
  public:
-  Stepper(Program& program, BatchLoader& batches, OptimizerSettings settings);
+  /// @param choice as choose_update makes it
+  static std::unique_ptr<Stepper> make(Program& program, BatchLoader& batches, const Settings& settings,
+                                       const UpdateChoice& choice);
+  virtual ~Stepper() = default;
 
-  /// Runs batches `first` to `end` - 1 of the epoch. The gradients of their mean loss are in parameters()
-  /// then.
-  Result<StepResult> forward_backward(size_t first, size_t end);
-  bool gradients_finite() const;
-  /// Takes the optimizer's step with these gradients.
-  void update(double lr);
+  /// One step by batches `first` to `end` - 1 of the epoch.
+  virtual Result<StepResult> step(size_t first, size_t end, double lr) = 0;
+  /// How many there were.
+  virtual uint64_t steps() const = 0;
 
-  const std::vector<Parameter>& parameters() const { return parameters_; }
-  Optimizer& optimizer() { return optimizer_; }
-  /// Time spent in forward, backward and optimizer so far [s]; preparing batches is not part of it.
-  double seconds() const { return seconds_; }
-
- private:
-  Program& program_;
-  BatchLoader& batches_;
-  Optimizer optimizer_;
-  std::vector<Parameter> parameters_;     // their gradients are those of the whole step
-  std::vector<std::vector<float>> sums_;  // gradients of several batches, times their counts
-  double seconds_ = 0;
+  /// What the optimizer remembers from step to step, as a run's state holds it: `optimizer.first/NAME` and
+  /// `optimizer.second/NAME`, NAME being a parameter's.
+  virtual std::vector<NamedTensor> memory() const = 0;
+  /// Goes on from a state; false where that is of another optimizer.
+  virtual bool restore(uint64_t steps, const TensorFile& state) = 0;
 };
 
 }  // namespace edgetrain

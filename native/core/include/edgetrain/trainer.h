@@ -27,9 +27,11 @@ Result<Meter> evaluate(Program& program, BatchLoader& loader, const Stop* stop =
 class Trainer {
  public:
   /// @param validation, stop may be null
+  /// @param choice as choose_update makes it
   /// @param source SHA-256 of all that the run starts from, by what it is
   Trainer(Program& program, BatchLoader& training, BatchLoader* validation, const Job& job,
-          std::map<std::string, std::string> source, Observer& observer, const Stop* stop = nullptr);
+          const UpdateChoice& choice, std::map<std::string, std::string> source, Observer& observer,
+          const Stop* stop = nullptr);
   ~Trainer();
 
   /// Goes on from a saved run: weights, optimizer, position.
@@ -60,7 +62,7 @@ class Trainer {
   const Stop* stop_;
   ScheduleSettings schedule_;
   double lr_;
-  Stepper stepper_;
+  std::unique_ptr<Stepper> stepper_;
   uint64_t accumulate_, total_steps_;
   std::unique_ptr<RunRecord> run_;
   bool resumed_ = false, saved_ = false;
