@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RUN    ?= runs/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo native test test-fast test-arm arm-packages benchmark lint format clean
+.PHONY: help install demo native test test-all test-fast test-arm arm-packages benchmark lint format clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -32,7 +32,10 @@ native: $(VENV)/.installed ## build the native runner in build/native, and its t
 # Two processes, each of which keeps its programs and builds for tests that lie together.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-test: $(VENV)/.installed ## run all tests
+test: $(VENV)/.installed ## run the tests, as CI does
+	$(PYTEST) -m "not thorough"
+
+test-all: $(VENV)/.installed ## run all tests, also those that take minutes
 	$(PYTEST)
 
 test-fast: $(VENV)/.installed ## run the tests that take seconds

@@ -127,7 +127,7 @@ def test_every_page_is_linked() -> None:
     [
         ("train --epoch 3", "train has no flag --epoch"),
         ("bench NAME.pte [--step 3]", "bench has no flag --step"),
-        ("export model.pth --lr=0.1", "export has no flag --lr"),
+        ("export model.pth --epochs=1", "export has no flag --epochs"),
         ("train --json --epochs", "--epochs needs a value"),
         ("trian", "there is no command 'trian'"),
     ],

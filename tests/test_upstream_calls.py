@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = (Path(edgetrain.__file__).parent, ROOT / "benchmarks")
 LIBRARIES = ("torch", "executorch", "torchao", "torchvision")
 # Operators are public by whatever name: `aten._log_softmax`.
-OPERATORS = ("aten", "prims", "ops")
+OPERATORS = ("aten", "prims", "ops", "dim_order_ops")
 
 
 def _is_private(name: str) -> bool:

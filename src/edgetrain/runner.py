@@ -13,6 +13,7 @@ from .errors import EdgetrainError, UsageError
 OVERRIDE = "EDGETRAIN_RUNNER"  # environment variable: another build of the runner
 KERNELS_OVERRIDE = "EDGETRAIN_KERNELS"  # the same for the kernels' library
 _RUNNER = "edgetrain/bin/edgetrain-runner"
+_SOURCES = "edgetrain/native"
 _KERNELS = f"edgetrain/lib/libedgetrain_kernels.{'dylib' if sys.platform == 'darwin' else 'so'}"
 
 
@@ -71,6 +72,21 @@ def require_runner() -> Path:
             "or use --runtime executorch"
         )
     return path
+
+
+def require_sources() -> Path:
+    """The sources of the runner: those of the repository that this is, or installed with the package.
+
+    Raises:
+        EdgetrainError: it was installed without them; says what to do.
+    """
+    for path in (Path(__file__).parents[2] / "native", _installed(_SOURCES)):
+        if path is not None and (path / "CMakeLists.txt").is_file():
+            return path
+    raise EdgetrainError(
+        "the sources of the native runner are not installed: install a C++ compiler (such as g++), then run "
+        "'pip install --force-reinstall --no-deps edgetrain' from where you installed it"
+    )
 
 
 def runner_environment() -> dict[str, str]:

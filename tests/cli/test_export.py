@@ -10,18 +10,28 @@ import pytest
 
 from edgetrain.artifacts.manifest import Verification
 from edgetrain.cli.outputs import beside
+from edgetrain.export.memory.timeline import MemoryTimeline, Step
 from edgetrain.factories import Trusted
 
 MANIFEST = {
     "contract": {
-        "methods": {"train": {"arena_bytes": [2048, 1024]}, "predict": {"arena_bytes": [512]}},
+        "methods": {
+            "train": {"arena_bytes": [2_048_000, 1024]},
+            "predict": {"arena_bytes": [512_000]},
+            "weights": {"arena_bytes": [0, 1024]},
+        },
         "tensors": [
-            {"name": "a.weight", "shape": [10, 20], "kind": "parameter", "update": "optimizer"},
-            {"name": "b.weight", "shape": [5], "kind": "parameter", "update": "none"},
-            {"name": "bn.running_mean", "shape": [100], "kind": "buffer", "update": "graph"},
+            {"name": name, "shape": shape, "dtype": "float32", "kind": kind, "update": update}
+            for name, shape, kind, update in (
+                ("a.weight", [100, 20], "parameter", "graph"),
+                ("b.weight", [500], "parameter", "none"),
+                ("bn.running_mean", [1000], "buffer", "graph"),
+                ("optimizer.first/a.weight", [100, 20], "optimizer_state", "graph"),
+            )
         ],
     }
 }
+TIMELINE = MemoryTimeline("train", (Step("relu", ""),), (), 0, 0)
 
 
 @pytest.fixture
@@ -49,6 +59,9 @@ def calls(fake_stage, stand_in):
                 tolerance=1e-4,
                 sensitivity=None,
             ),
+            timelines={"train": TIMELINE},
+            chosen=None,
+            rules=None,
         )
 
     fake_stage("export", export=export)
@@ -64,13 +77,45 @@ def test_default_output_and_table(run, calls):
     for text in (
         "model.pte",
         "model.ptd",
-        "205 (200 trainable)",
-        "2.0 KiB + 1.0 KiB",
+        "2,500 (2,000 trainable)",
         "verified against PyTorch",
         "gradients 2e-06",
         "batches of 3, 1, 32; kernels: stock, fast",
     ):
         assert text in ran.stdout
+
+
+def test_memory(run, calls):
+    lines = [" ".join(line.split()) for line in run("export", "model.pth").stdout.splitlines()]
+    first = lines.index("activations of train 2.048 MB")
+    assert lines[first : first + 5] == [
+        "activations of train 2.048 MB",
+        "activations of predict 0.512 MB",
+        "weights that change 0.012 MB",
+        "optimizer state 0.008 MB",
+        "frozen weights (mapped) 0.002 MB",
+    ]
+    inline = run("export", "model.pth", "--weights", "inline", "--force")
+    assert "frozen weights (in the program)" in inline.stdout
+
+
+def test_memory_plot(run, calls, folder):
+    ran = run("export", "model.pth", "--memory-plot", "memory.png")
+    assert "plot of the memory" in ran.stdout
+    assert (folder / "memory.png").read_bytes().startswith(b"\x89PNG")
+    document = json.loads(run("export", "model.pth", "--memory-plot", "memory.png", "--json").stdout)
+    assert document["memory_plot"] == "memory.png"
+
+
+@pytest.mark.parametrize("flags", [(), ("--compare-updates",)])
+@pytest.mark.parametrize(
+    ("file", "message"), [("memory.pdf", "does not end in .png"), ("model.pth/memory.png", "model.pth")]
+)
+def test_a_plot_that_cannot_be_written(run, calls, file, message, flags):
+    ran = run("export", "model.pth", "--memory-plot", file, *flags)
+    assert ran.code != 0
+    assert message in ran.stderr
+    assert not calls
 
 
 @pytest.mark.parametrize(
@@ -87,7 +132,7 @@ def test_json(run, calls):
     document = json.loads(run("export", "model.pth", "--json", "--weights", "inline").stdout)
     assert document["weights"] is None
     assert document["verification"]["loss"] == 1e-7
-    assert document["manifest"]["contract"]["methods"]["predict"] == {"arena_bytes": [512]}
+    assert document["manifest"]["contract"]["methods"]["predict"] == {"arena_bytes": [512_000]}
 
 
 @pytest.mark.parametrize("suffix", [".pte", ".ptd", ".json"])

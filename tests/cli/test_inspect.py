@@ -30,6 +30,33 @@ def test_table(run, file):
     assert "\x1b" not in ran.stdout
 
 
+def test_memory_of_a_program(run, fake_stage, file):
+    memory = {
+        "bound": 1_200_000,
+        "peak": "relu of act\x1b[2J",
+        "tensors": [
+            {"maker": "mm of head", "kind": "saved", "shape": [8, 4], "dtype": "float32", "bytes": 900_000}
+        ],
+        "stretches": [
+            {"operator": "convolution", "bytes": 600_000},
+            {"operator": "relu", "bytes": 1_200_000},
+        ],
+    }
+    told = {
+        **DESCRIPTION,
+        "methods": {"train": {"operators": 2, "memory": memory}, "predict": {"memory": None}},
+    }
+    fake_stage("artifacts.inspect", describe=lambda path: told)
+    ran = run("inspect", file)
+    lines = [line.strip() for line in ran.stdout.splitlines()]
+    assert ["methods.train.memory.bound", "1200000"] in [line.split() for line in lines]
+    assert any(line.startswith("relu            1.200 MB ██") and line.endswith("◀") for line in lines)
+    assert "0.900 MB 8x4 float32, mm of head (saved)" in lines
+    assert "\x1b" not in ran.stdout
+    document = json.loads(run("inspect", file, "--json").stdout)
+    assert document["methods"]["train"]["memory"] == memory
+
+
 def test_json(run, file):
     document = json.loads(run("inspect", file, "--json").stdout)
     assert document["schema_version"] == 1

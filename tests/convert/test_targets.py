@@ -54,7 +54,7 @@ def test_a_converted_program_trains(convert_model: Convert) -> None:
     losses = []
     for _ in range(30):
         losses.append(session.evaluate(inputs, targets).loss)
-        session.train(inputs, targets)
+        session.forward_backward(inputs, targets)
         for name, parameter in session.parameters.items():
             parameter -= 0.05 * session.gradients[name]
     assert losses[-1] < losses[0] - 0.05, losses

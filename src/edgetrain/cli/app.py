@@ -13,6 +13,7 @@ import typer
 
 from .. import __version__
 from .bench import bench
+from .build_runner import build_runner
 from .command import add_command
 from .compare import compare
 from .convert import convert
@@ -32,6 +33,7 @@ add_command(app, "finetune", finetune)
 add_command(app, "bench", bench)
 add_command(app, "convert", convert)
 add_command(app, "pack", pack)
+add_command(app, "build-runner", build_runner, configured=False, writes=False)
 add_command(app, "compare", compare, configured=False, writes=False)
 add_command(app, "inspect", inspect, configured=False, writes=False)
 add_command(app, "doctor", doctor, configured=False, writes=False)

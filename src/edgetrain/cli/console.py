@@ -29,11 +29,13 @@ _PIPE_WIDTH = 200
 
 @dataclass(frozen=True)
 class Table:
-    """A result for people: a title, headings (none for plain name/value rows) and rows of cells."""
+    """A result for people: a title, headings (none for plain name/value rows), rows of cells, and lines of
+    text below."""
 
     title: str
     rows: Sequence[Sequence[Any]]
     columns: Sequence[str] = ()
+    below: Sequence[str] = ()
 
 
 class Output:
@@ -58,7 +60,10 @@ class Output:
             document = {"schema_version": SCHEMA_VERSION} | plain(data) | {"schema_version": SCHEMA_VERSION}
             sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
         else:
-            _console(sys.stdout).print(_rich_table(table))
+            console = _console(sys.stdout)
+            console.print(_rich_table(table))
+            for line in table.below:
+                console.print(printable(line), soft_wrap=True)
 
 
 class TerminalReporter(Reporter):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..artifacts.memory import megabytes
 from ..errors import UsageError
 from ..factories import Trusted
+from .build_runner import document, rows
 from .command import Invocation, LossOption, ModelOption
-from .console import Table, file_text, number_text, plain, size_text
+from .compare_updates import compare_updates
+from .console import Table, file_text, number_text, plain
 from .inputs import check_input
-from .outputs import default_output, program_files
+from .outputs import default_output, ends_in, program_files
 
 
 def export(
@@ -31,27 +34,74 @@ def export(
             help="write DIR/NAME.pte, .ptd and .json [dim]\\[default: like the checkpoint][/dim]",
         ),
     ] = None,
+    runner: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="also build a native runner for this program alone, like 'edgetrain build-runner'",
+        ),
+    ] = None,
+    memory_plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            callback=ends_in(".png"),
+            help="draw what lives in memory while each method runs; with --compare-updates, memory against "
+            "trained parameters",
+        ),
+    ] = None,
+    comparing: Annotated[
+        bool,
+        typer.Option(
+            "--compare-updates",
+            help="write no program, but tell the memory of full, bias, head, some last:K and the given "
+            "--update; with --calibration, also how well a short fine-tuning does",
+        ),
+    ] = False,
     model: ModelOption = None,
     loss: LossOption = None,
 ) -> None:
     """Lower a checkpoint with its backward graph to ExecuTorch, and verify the result against PyTorch."""
     check_input("export", checkpoint, "checkpoint")
-    stem = _stem(output) if output else default_output(checkpoint)
-    run.claim(program_files(stem, run.config), inputs=[checkpoint], explicit=output is not None)
-    from .. import export as stage
-
     trusted = Trusted(model, loss)
+    if comparing:
+        if output or runner:
+            raise UsageError(
+                f"--compare-updates writes no program; leave out {'-o' if output else '--runner'}"
+            )
+        compare_updates(run, checkpoint, trusted, memory_plot)
+        return
+    stem = _stem(output) if output else default_output(checkpoint)
+    plots = [memory_plot] if memory_plot else []
+    files = program_files(stem, run.config)
+    run.claim(files, named=plots, inputs=[checkpoint], explicit=output is not None)
+    from .. import export as stage
+    from ..export.memory.plot import plot_memory
+    from ..runtimes.native_build import RUNNER, build_runner
+
+    if runner:
+        run.claim([runner / RUNNER], explicit=True)
     result = stage.export(run.config, checkpoint, stem, trusted=trusted, reporter=run.reporter)
+    if memory_plot:
+        plot_memory(list(result.timelines.values()), memory_plot)
+    built = build_runner([result.program], runner, reporter=run.reporter) if runner else None
     manifest = plain(result.manifest)
+    plotted = [("plot of the memory", file_text(memory_plot))] if memory_plot else []
     run.output.result(
-        Table(f"exported {checkpoint}", list(_rows(result, manifest))),
+        Table(
+            f"exported {checkpoint}", [*_rows(result, manifest), *plotted, *(rows(built) if built else [])]
+        ),
         {
             "command": "export",
             "program": result.program,
             "weights": result.weights,
             "manifest_path": result.manifest_path,
+            "rules": result.rules,
+            "update": None if result.chosen is None else plain(vars(result.chosen)),
+            "memory_plot": memory_plot,
             "verification": result.verification,
             "manifest": manifest,
+            "runner": document(built) if built else None,
         },
     )
 
@@ -68,24 +118,62 @@ def _rows(result: Any, manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "program", file_text(result.program)
     yield "weights", file_text(result.weights) if result.weights else "inside the program"
     yield "manifest", file_text(result.manifest_path)
-    trainable, total = _parameter_counts(manifest["contract"]["tensors"])
+    if result.chosen is not None:
+        yield "rules", file_text(result.rules)
+        yield "update", _update_text(result.chosen)
+    contract = manifest["contract"]
+    trainable, total = _parameter_counts(contract["tensors"])
     yield "parameters", f"{total:,} ({trainable:,} trainable)"
-    for name, method in manifest["contract"]["methods"].items():
-        arenas = method["arena_bytes"]
-        yield f"memory of {name}", " + ".join(map(size_text, arenas))
+    yield from _memory_rows(contract, mapped=result.weights is not None)
     yield "verified against PyTorch", _verification(result.verification)
+
+
+def _update_text(chosen: Any) -> str:
+    """What a search under a budget chose."""
+    trained = ", ".join(f"{rule.pattern} {rule.train}" for rule in chosen.rules)
+    return (
+        f"{trained} ({megabytes(chosen.planned)} of {megabytes(chosen.budget)}, predicted "
+        f"{megabytes(chosen.predicted)})"
+    )
+
+
+def _memory_rows(contract: dict[str, Any], *, mapped: bool) -> Iterator[tuple[str, str]]:
+    """What is planned for each method by itself, then what all of them share.
+
+    Args:
+        mapped: the weights are in a file of their own.
+    """
+    for name, method in contract["methods"].items():
+        if method["arena_bytes"][0]:
+            yield f"activations of {name}", megabytes(method["arena_bytes"][0])
+    states = [tensor for tensor in contract["tensors"] if tensor["kind"] == "optimizer_state"]
+    weights = [tensor for tensor in contract["tensors"] if tensor["kind"] != "optimizer_state"]
+    yield "weights that change", _bytes_text(t for t in weights if t["update"] != "none")
+    yield "optimizer state", _bytes_text(states)
+    where = "mapped" if mapped else "in the program"
+    yield f"frozen weights ({where})", _bytes_text(t for t in weights if t["update"] == "none")
+
+
+def _bytes_text(tensors: Iterable[dict[str, Any]]) -> str:
+    from ..artifacts.tensors import ITEM_BYTES
+
+    sizes = [math.prod(t["shape"]) * ITEM_BYTES[t["dtype"]] for t in tensors]
+    return megabytes(sum(sizes)) if sizes else "none"
 
 
 def _verification(found: Any) -> str:
     errors = {
         "loss": found.loss,
         "gradients": found.gradients,
-        "weights after 3 SGD steps": found.weights_after_steps,
+        "weights after 3 steps": found.weights_after_steps,
         "predict after them": found.predict_after_steps,
     }
     sizes = ", ".join(map(str, found.batch_sizes))
-    shown = ", ".join(f"{name} {number_text(e, 2)}" for name, e in errors.items())
-    return f"relative errors: {shown} (batches of {sizes}; kernels: {', '.join(found.kernels)})"
+    shown = ", ".join(f"{name} {number_text(e, 2)}" for name, e in errors.items() if e is not None)
+    said = f"relative errors: {shown} (batches of {sizes}; kernels: {', '.join(found.kernels)})"
+    if found.features_sqnr is not None:
+        said += f"; SQNR of the int8 features {found.features_sqnr:.1f} dB"
+    return said
 
 
 def _parameter_counts(tensors: list[dict[str, Any]]) -> tuple[int, int]:

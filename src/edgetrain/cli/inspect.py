@@ -13,6 +13,9 @@ from ..errors import InputError
 from .command import Invocation
 from .console import Table, plain
 
+# A terminal has these columns at least.
+_WIDTH = 80
+
 
 def inspect(
     run: Invocation,
@@ -25,9 +28,32 @@ def inspect(
 
     description = plain(describe(file))
     run.output.result(
-        Table(f"{file}: {description.get('kind', 'unknown')}", list(_rows(description))),
+        Table(
+            f"{file}: {description.get('kind', 'unknown')}",
+            list(_rows(description)),
+            below=_memory_lines(description),
+        ),
         {"command": "inspect", "file": file, **description},
     )
+
+
+def _memory_lines(description: Mapping[str, Any]) -> list[str]:
+    """What lives in a program's memory over a step, where that is told."""
+    from ..artifacts.memory import MemoryRecord, chart
+
+    told = description.get("methods", {}).get("train", {}).get("memory")
+    if told is None:
+        return []
+    memory = MemoryRecord.model_validate(told)
+    return [
+        "  train, what lives as it runs:",
+        "",
+        *(f"  {line}" for line in chart(memory.stretches, _WIDTH - 2)),
+        "",
+        f"  at the peak, {memory.peak}:",
+        "",
+        *(f"  {tensor}" for tensor in memory.tensors),
+    ]
 
 
 def _rows(description: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -45,8 +71,11 @@ def _rows(description: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _value_rows(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Mappings are unfolded into rows of their own, one level after the other."""
-    if isinstance(value, Mapping) and value:
+    """Mappings are unfolded into rows of their own, one level after the other; of the memory, which the chart
+    shows, there is the bound."""
+    if name.endswith(".memory") and value is not None:
+        yield f"{name}.bound", _compact(value["bound"])
+    elif isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _value_rows(f"{name}.{key}", item)
     else:

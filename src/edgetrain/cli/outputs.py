@@ -30,6 +30,7 @@ def beside(stem: Path, suffix: str) -> Path:
 def program_files(stem: Path, config: Any) -> list[Path]:
     """What `export` writes with a configuration of its command."""
     suffixes = [".pte", ".json", *([".ptd"] if config.export.weights == "external" else [])]
+    suffixes += [".update.yaml"] if config.export.budget is not None else []
     return [beside(stem, suffix) for suffix in suffixes]
 
 
