@@ -17,6 +17,7 @@ def test_operators_are_those_of_the_manifest(digits_program: Any) -> None:
     methods = load_manifest(digits_program.manifest).contract.methods.values()
     assert set(needs.operators) == {name for method in methods for name in method.operators}
     assert list(needs.operators) == sorted(needs.operators)
+    assert needs.backends == ()
     # Indices of max-pool are narrowed to uint8 between forward and backward.
     assert needs.types == ("bool", "float32", "int64", "uint8")
 

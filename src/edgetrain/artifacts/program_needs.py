@@ -29,11 +29,13 @@ class ProgramNeeds:
         operators: as in aten::mm.out, sorted.
         types: of elements, as in float32, sorted.
         convolutions: the numbers of `Convolution` in native/kernels/compute.h, with the most images; sorted.
+        backends: that parts of them are delegated to, as in XnnpackBackend; sorted.
     """
 
     operators: tuple[str, ...]
     types: tuple[str, ...]
     convolutions: tuple[tuple[int, ...], ...]
+    backends: tuple[str, ...] = ()
 
 
 def needs_of(programs: Iterable[bytes]) -> ProgramNeeds:
@@ -45,10 +47,12 @@ def needs_of(programs: Iterable[bytes]) -> ProgramNeeds:
     operators: set[str] = set()
     types: set[str] = set()
     convolutions: set[tuple[int, ...]] = set()
+    backends: set[str] = set()
     for program in programs:
         for plan in deserialize(program).program.execution_plan:
             names = [f"{op.name}.{op.overload}" if op.overload else op.name for op in plan.operators]
             operators.update(names)
+            backends.update(delegate.id for delegate in plan.delegates)
             types.update(_types(plan.values))
             for call in kernel_calls(plan):
                 stride = _CONVOLUTIONS.get(names[call.op_index])
@@ -57,7 +61,9 @@ def needs_of(programs: Iterable[bytes]) -> ProgramNeeds:
                 shape = _convolution([plan.values[i].val for i in call.args], stride, plan.values)
                 if shape is not None:
                     convolutions.add(shape)
-    return ProgramNeeds(tuple(sorted(operators)), tuple(sorted(types)), tuple(sorted(convolutions)))
+    return ProgramNeeds(
+        tuple(sorted(operators)), tuple(sorted(types)), tuple(sorted(convolutions)), tuple(sorted(backends))
+    )
 
 
 def _types(values: list[Any]) -> Iterator[str]:

@@ -21,6 +21,8 @@ from ..reporting import SILENT, Reporter
 from ..runner import require_sources
 
 RUNNER = Path("bin") / "edgetrain-runner"
+# By backend, the component of native/CMakeLists.txt that installs its library.
+_LIBRARIES = {"XnnpackBackend": "xnnpack"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def build_runner(
         reporter.info(f"building a runner with {len(needs.operators)} operators; this takes minutes")
         tools.cmake("-S", require_sources(), "-B", work, *_flags(needs, target, adopt))
         tools.cmake("--build", work, "--target", "edgetrain-runner", "--parallel", os.cpu_count() or 1)
-        tools.cmake("--install", work, "--prefix", stage, "--strip", "--component", "runner")
+        for component in ("runner", *(_LIBRARIES[name] for name in needs.backends if name in _LIBRARIES)):
+            tools.cmake("--install", work, "--prefix", stage, "--strip", "--component", component)
         files = [path for path in sorted(Path(stage).rglob("*")) if path.is_file()]
         for path in files:
             _place(path, folder / path.relative_to(stage))
