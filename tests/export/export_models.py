@@ -111,6 +111,29 @@ class Trained(nn.Module):
         return self.head(torch.tanh(self.twice(torch.tanh(self.twice(x)))))
 
 
+class Factored(nn.Module):
+    """Two weights, each a factor of the other's gradient; [B, 6] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Parameter(0.5 * torch.randn(6, 3))
+        self.right = nn.Parameter(0.5 * torch.randn(3, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ (self.left @ self.right)
+
+
+class PerToken(nn.Module):
+    """A class for each of six vectors, [B, 6, 5] → [B, 6, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x)
+
+
 class Dropped(nn.Module):
     """The mean of weighted and dropped-out inputs, [B, 4000] → [B, 1]."""
 
@@ -169,6 +192,8 @@ SHAPES = {
     Sequences: (6, 5),
     Attention: (6, 8),
     Trained: (2, 6, 6),
+    Factored: (6,),
+    PerToken: (6, 5),
     Dropped: (4000,),
     CeilPool: (3, 9, 9),
     Unused: (5,),

@@ -25,6 +25,7 @@ ISA = {"x86_64": "avx2", "AMD64": "avx2", "aarch64": "neon", "arm64": "neon"}.ge
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.thorough,
     pytest.mark.parametrize("native_build", ["plain"], indirect=True, scope="session"),
 ]
 

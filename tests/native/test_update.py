@@ -118,7 +118,11 @@ def flags(data: Path, out: Path, *more: Any, size: int = BATCH, steps: int = STE
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in OPTIMIZERS]
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow, pytest.mark.thorough] if n in SLOW else [])
+        for n in OPTIMIZERS
+    ],
 )
 def test_updates_are_those_of_torch(
     export_mlp: Export, data: Path, run: Runner, tmp_path: Path, name: str

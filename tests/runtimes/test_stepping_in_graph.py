@@ -59,7 +59,10 @@ def _run(stepper: Stepper, batches: list[Any], lr: float = 0.02) -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(OPTIMIZERS))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in ("momentum", "adamw") else pytest.mark.thorough) for n in OPTIMIZERS],
+)
 def test_it_is_torchs(exported: Exporter, batch: Any, name: str) -> None:
     program = exported(OPTIMIZERS[name])
     config = own_optimizer(program.manifest.contract, 0.02 if "adam" not in name else 0.002)
@@ -138,7 +141,7 @@ def test_gradients_leave_everything_alone(exported: Exporter, batch: Any) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("optimizer", ["momentum", pytest.param("adam", marks=pytest.mark.thorough)])
 def test_batches_in_parts_give_the_numbers_of_whole_ones(
     exported: Exporter, batch: Any, optimizer: str
 ) -> None:

@@ -142,6 +142,15 @@ class ExportConfig(Section):
         kind, _, size = self.update.partition(":")
         return parse_bytes(size) if kind == "budget" else None
 
+    @model_validator(mode="after")
+    def _parts_have_no_statistics(self) -> ExportConfig:
+        if self.micro_batch is not None and self.batch_norm == "train":
+            raise ValueError(
+                "micro_batch needs batch_norm: frozen, since a part of a batch has other statistics than the "
+                "whole"
+            )
+        return self
+
     @property
     def planned_batch_size(self) -> int:
         """Samples that the program takes at once."""

@@ -16,7 +16,7 @@ from ..artifacts.contract import BACKBONE
 from ..artifacts.manifest import Manifest, Verification
 from ..artifacts.memory import chart
 from ..config.stages import ExportCommand
-from ..errors import InputError
+from ..errors import InputError, UsageError
 from ..factories import NOTHING, Trusted
 from ..models.trusted import build_trusted_model
 from ..reporting import SILENT, Reporter
@@ -211,6 +211,11 @@ def _choose(
 def _prepared(subject: Subject, scheme: Scheme, example: Batch, reporter: Reporter) -> Subject:
     """A model, which is changed, ready for its update."""
     transforms = prepare_update(subject.module, example.inputs, subject.settings, reporter, scheme)
+    if transforms and subject.settings.backbone != "none":
+        raise UsageError(
+            f"--backbone takes over layers that are frozen whole, but {transforms[0].module} is trained in "
+            "part; leave --backbone out, or train whole layers"
+        )
     subject = replace(subject, transforms=transforms, rules=scheme.rules)
     check_gradients_reach(subject, example, reporter)
     return subject

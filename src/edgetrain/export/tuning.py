@@ -39,8 +39,8 @@ def check_enough(samples: Batch, file: Path | None) -> None:
 def tuned_figure(subject: Subject, samples: Batch, metric: Metric, steps: int = STEPS) -> float:
     """Fine-tunes a model, which is changed, for a few steps and measures it on samples held back.
 
-    The steps are those of the configuration's optimizer, over batches of at most the largest size that are
-    drawn alike for every model.
+    The steps are those of the configuration's optimizer, without groups, over batches of at most the largest
+    size that are drawn alike for every model.
 
     Args:
         samples: at least as many as `check_enough` wants.
@@ -48,7 +48,9 @@ def tuned_figure(subject: Subject, samples: Batch, metric: Metric, steps: int = 
     model, task, settings = subject.module, subject.task, subject.settings
     count = len(samples) - len(samples) // _HELD_BACK
     parameters = dict(model.named_parameters())
-    optimizer = make_optimizer(subject.config.optimizer, parameters.items())
+    # A group may be one that this model doesn't train.
+    config = subject.config.optimizer.model_copy(update={"groups": {}})
+    optimizer = make_optimizer(config, parameters.items())
     set_training_mode(model, settings.batch_norm)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

@@ -116,9 +116,11 @@ def compare(
             check = _Check(device, whose, eager, make_batch, tolerance)
             runs += [check.run(size, STEPS) for size in few]
             affordable = int(_PATIENCE / max(check.seconds_per_sample, 1e-6))
-            if most not in few and affordable > max(few):
-                sizes[min(most, affordable)] = None
-                runs.append(check.run(min(most, affordable), steps=1))
+            # One that is run in parts is tried whatever it takes: nothing else shows how they add up.
+            largest_tried = most if contract.splits_batches else min(most, affordable)
+            if most not in few and largest_tried > max(few):
+                sizes[largest_tried] = None
+                runs.append(check.run(largest_tried, steps=1))
             sensitivities += [] if check.sensitivity is None else [check.sensitivity]
     errors = {name: largest(run.get(name, 0.0) for run in runs) for name in runs[0]}
     gradients = {n.removeprefix("gradient of "): e for n, e in errors.items() if _kind(n) == "gradient"}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from edgetrain.artifacts.run_state import FIRST
-from edgetrain.artifacts.specs import INPUTS, TARGETS
+from edgetrain.artifacts.specs import INPUTS, TARGETS, TaskSpec
 from edgetrain.engine.optimizers import hyperparameters, make_optimizer, set_learning_rate
 from edgetrain.export.batches import Batch
 from edgetrain.export.capture import capture
@@ -38,16 +38,20 @@ OPTIMIZERS: list[dict[str, Any]] = [
 ]
 
 
-def batch(seed: int, size: int) -> tuple[Tensor, Tensor]:
+def batch(seed: int, size: int, shape: tuple[int, ...] = SHAPE) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(size, *SHAPE, generator=generator), torch.randint(0, 4, (size,), generator=generator)
+    return torch.randn(size, *shape, generator=generator), torch.randint(0, 4, (size,), generator=generator)
 
 
-def edge_of(model: models.Trained, optimizer: dict[str, Any], **settings: Any) -> Edge:
-    """Edge dialect with the updates, in no particular order of operators."""
+def edge_of(
+    model: torch.nn.Module, optimizer: dict[str, Any], task: TaskSpec = models.CLASSES, **settings: Any
+) -> Edge:
+    """Edge dialect with the updates."""
     settings = {"max_batch_size": 4, "update_in_graph": "on", **settings}
-    subject = models.subject(model, SHAPE, optimizer=optimizer, **settings)
-    x, y = batch(0, min(3, subject.settings.planned_batch_size))
+    shape = models.SHAPES[type(model)]
+    subject = models.subject(model, shape, task, optimizer, **settings)
+    x, y = batch(0, min(3, subject.settings.planned_batch_size), shape)
+    y = y if task is models.CLASSES else y.unsqueeze(1).expand(-1, shape[0]).contiguous()
     recipe = training_recipe(subject.config)
     joint = make_joint(capture(subject, Batch({INPUTS: x}, {TARGETS: y})))
     for step in recipe.steps.joint:
@@ -129,6 +133,25 @@ def test_twenty_steps(optimizer: dict[str, Any]) -> None:
         assert torch.allclose(tensors[FIRST + "head.weight"], buffer, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("optimizer", [OPTIMIZERS[0], OPTIMIZERS[4]], ids=str)
+def test_factors_of_each_other(optimizer: dict[str, Any]) -> None:
+    """Neither weight may be updated before the other's gradient is made, which a fused update would want."""
+    torch.manual_seed(0)
+    model = models.Factored()
+    edge = edge_of(model, optimizer)
+    config = edge.joint.optimizer
+    assert config is not None
+    tensors = {n: t.clone() for n, t in {**edge.tensors, **edge.joint.states}.items()}
+    train, reference = Method(edge, "train", tensors), make_optimizer(config, model.named_parameters())
+    for step in range(1, 4):
+        x, y = batch(step, 4, models.SHAPES[models.Factored])
+        train(x, y, *told(config, step, config.lr))
+        reference.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        reference.step()
+    same(tensors, model)
+
+
 def test_parts_of_a_batch_add_up() -> None:
     """The last part is smaller, and so counts for less."""
     torch.manual_seed(0)
@@ -148,6 +171,33 @@ def test_parts_of_a_batch_add_up() -> None:
         reference.zero_grad()
         torch.nn.functional.cross_entropy(model(x), y).backward()
         reference.step()
+    same(tensors, model)
+
+
+def test_parts_count_by_labels_that_count() -> None:
+    """Of parts of two samples: one with few labels, one with none, one that is a single sample."""
+    torch.manual_seed(0)
+    task = TaskSpec(
+        name="token-classification", loss="cross_entropy", classes=tuple("abcd"), ignore_index=-100
+    )
+    model = models.PerToken()
+    edge = edge_of(model, {"momentum": 0.0}, task, micro_batch=2)
+    config = edge.joint.optimizer
+    assert config is not None
+    tensors = {n: t.clone() for n, t in {**edge.tensors, **edge.joint.states}.items()}
+    train, update = Method(edge, "train", tensors), Method(edge, "update", tensors)
+    count = next(o.index for o in edge.joint.signatures["train"].outputs if o.name == edge.joint.counted)
+    x, y = torch.randn(5, 6, 5), torch.randint(0, 4, (5, 6))
+    y[0, 1:], y[2:4] = -100, -100
+    divisor = torch.zeros(())
+    for start in (0, 2, 4):
+        outputs = train(x[start : start + 2], y[start : start + 2], torch.tensor(float(start > 0)))
+        divisor = divisor + outputs[count].sum()
+    assert divisor == (y != -100).sum()
+    update(divisor, *told(config, 1, config.lr))
+    reference = make_optimizer(config, model.named_parameters())
+    torch.nn.functional.cross_entropy(model(x).flatten(0, 1), y.flatten()).backward()
+    reference.step()
     same(tensors, model)
 
 

@@ -231,7 +231,7 @@ def test_a_budget_is_kept_with_the_least_work() -> None:
 
 def test_a_budget_out_of_reach_is_refused() -> None:
     least = recomputed(joint_graph("residual"), "budget", gradients_stay=False).peak_after
-    with pytest.raises(UsageError, match=f"needs at least {least:,} bytes"):
+    with pytest.raises(UsageError, match=f"step is {least:,} bytes"):
         recomputed(joint_graph("residual"), f"budget:{least - 1}", gradients_stay=False)
     near = recomputed(joint_graph("residual"), "budget:10kB", gradients_stay=False, strict=False)
     assert near.peak_after == least

@@ -55,7 +55,10 @@ def difference(found: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in ("shares", "adapters") else pytest.mark.thorough) for n in SCHEMES],
+)
 def test_it_trains_as_eager_does(tmp_path: Path, name: str) -> None:
     """The reference knows nothing of changed layers: it computes the original model with merged weights."""
     kind, update = SCHEMES[name]
@@ -93,6 +96,7 @@ def test_it_trains_as_eager_does(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_quarter_of_a_convolution_and_the_head_of_cifar_cnn(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(
         "rules:\n- {pattern: features.6, train: 0.25}\n- {pattern: classifier.3, train: all}\n"

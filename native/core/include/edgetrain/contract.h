@@ -42,7 +42,7 @@ struct Argument {
   std::optional<double> least, most, ignored;
 };
 
-/// ArgumentList in order; they stay the contract's.
+/// Arguments in order; they stay the contract's.
 using ArgumentList = std::vector<const Argument*>;
 
 /// One method of a program.
@@ -75,7 +75,7 @@ struct TensorRecord {
 };
 
 /// What a program takes and gives: every argument with its role, every tensor with how it changes.
-/// ArgumentList are looked up by role and name; nothing else knows positions.
+/// Arguments are looked up by role and name; nothing else knows positions.
 struct Contract {
   size_t least_batch = 1, most_batch = 0;
   /// train, evaluate and predict among them. Others: gradients, for an optimizer outside where train updates

@@ -69,15 +69,11 @@ def by_accuracy(
     task = subject.task
     metric = next(metric for metric in task.all_metrics if metric.name == task.best[0])
     example = rows_of(samples, [0])
-    # Groups name parameters that not every option trains.
-    config = subject.config.model_copy(
-        update={"optimizer": subject.config.optimizer.model_copy(update={"groups": {}})}
-    )
     sign = 1 if metric.better == "higher" else -1
 
     def figure(option: Option) -> float:
         """The metric after a fine-tuning, so that more is better."""
-        tuned = replace(subject, module=copy.deepcopy(subject.module), config=config)
+        tuned = replace(subject, module=copy.deepcopy(subject.module))
         if option.rules:
             scheme = Scheme("--update budget", list(option.rules))
             prepare_update(tuned.module, example.inputs, subject.settings, SILENT, scheme)

@@ -14,7 +14,6 @@ from ...artifacts.run_state import FIRST, SECOND
 from ...config.optimizer import OptimizerConfig
 from ...engine.optimizers import rate_share
 from ...upstream import edge_operators
-from .products import product_of
 from .scalars import Scalar, less, over, times
 from .state import SUM
 from .writer import Writer
@@ -58,7 +57,7 @@ def _accumulated(
     write: Writer, update: Update, start: Node, onto: Node, kept: Scalar, factor: Scalar
 ) -> Node:
     """kept * start + factor * gradient, onto a tensor."""
-    product = product_of(update.gradient)
+    product = write.product(update.gradient)
     if product is not None:
         return write.plus_product(start, product, kept, factor, onto)
     start = write.scaled(start, kept, onto)
@@ -68,7 +67,7 @@ def _accumulated(
 def _sgd(config: OptimizerConfig, write: Writer, update: Update) -> list[Node]:
     weight, rate = write.tensor(update.name), _rate(config, update.name)
     kept: Scalar = less(1.0, times(rate, config.weight_decay)) if config.weight_decay else 1.0
-    product = product_of(update.gradient)
+    product = write.product(update.gradient)
     if product is not None:
         factor = times(times(rate, update.factor), -1.0)
         return [write.plus_product(weight, product, kept, factor, weight)]

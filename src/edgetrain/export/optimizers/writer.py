@@ -13,6 +13,7 @@ from ...upstream import edge_operators
 from ..module_paths import keep_path
 from ..passes.onto import ONTO
 from ..passes.placeholders import placeholder_of
+from .products import product_of
 from .scalars import SCALARS, Scalar, known
 
 edge = edge_operators().aten
@@ -34,6 +35,10 @@ class Writer:
     def tensor(self, name: str) -> Node:
         """A parameter, state or hyperparameter as it is before the update."""
         return placeholder_of(self._program, name)
+
+    def product(self, gradient: Node) -> tuple[Node, Node] | None:
+        """The factors of a gradient that is one matrix product (`product_of`)."""
+        return product_of(self._program, gradient)
 
     def make(
         self,

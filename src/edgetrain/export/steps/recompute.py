@@ -92,8 +92,8 @@ def recomputed(
         choice = within(tape, budget)
         if strict and choice.schedule.peak > budget:
             raise UsageError(
-                f"a training step needs at least {choice.schedule.peak:,} bytes besides the weights, more "
-                f"than export.recompute allows ({budget:,}); a smaller export.max_batch_size needs less"
+                f"the least found for a training step is {choice.schedule.peak:,} bytes besides the weights, "
+                f"more than export.recompute allows ({budget:,}); a smaller export.max_batch_size needs less"
             )
     operators = replay(program, tape, choice.kept)
     return Recomputed(

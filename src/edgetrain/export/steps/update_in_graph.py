@@ -18,7 +18,6 @@ from torch.fx import Node
 
 from ...config.stages import ExportCommand
 from ...upstream import edge_operators
-from ..optimizers.products import product_of
 from ..optimizers.rules import Update, write_sum, write_update
 from ..optimizers.scalars import Scalar
 from ..optimizers.state import SUM
@@ -90,7 +89,8 @@ def _weighted(train: ExportedProgram, edge: Edge) -> dict[str, Node]:
     nodes = list(_nodes(train.graph.output_node().args[0]))
     count, weighted = nodes[mutated + index], {}
     for name, gradient in _gradients(train).items():
-        write, product = Writer(train, gradient), product_of(gradient)
+        write = Writer(train, gradient)
+        product = write.product(gradient)
         if product is None:
             result = write.make(_MUL, gradient, count, like=gradient)
         else:
