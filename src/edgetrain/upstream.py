@@ -217,6 +217,19 @@ def new_program(source: ExportedProgram, graph: Any, signature: Any) -> Exported
     )
 
 
+def copied_program(program: ExportedProgram) -> ExportedProgram:
+    """A program of its own with the same calls and tensors: `_copy_graph_module_and_signature` and `_update`.
+    Its outputs' names are told again, since a copied node may get another."""
+    from torch.export.experimental import _copy_graph_module_and_signature
+
+    graph_module, signature = _copy_graph_module_and_signature(program)
+    outputs: Any = graph_module.graph.output_node().args[0]
+    for spec, node in zip(signature.output_specs, outputs, strict=True):
+        if hasattr(node, "name"):
+            spec.arg.name = node.name
+    return program._update(graph_module, signature, state_dict=dict(program.state_dict))
+
+
 def rename_tensors(program: ExportedProgram, names: Mapping[str, str]) -> None:
     """Gives parameters, buffers and constants other names, in the signature and in `_state_dict` and
     `_constants`, which `ExportedProgram` offers to read only."""
@@ -292,12 +305,16 @@ def edge_settings(kept: Sequence[Any] = ()) -> Any:
     return EdgeCompileConfig(_check_ir_validity=False, preserve_ops=list(kept))
 
 
-def merged_managers(*managers: Any) -> Any:
-    """One manager of the methods of several: `EdgeProgramManager(...)`, not to be "called directly"."""
+def merged_managers(*managers: Any, further: Mapping[str, ExportedProgram] | None = None) -> Any:
+    """One manager of the methods of several: `EdgeProgramManager(...)`, not to be "called directly".
+
+    Args:
+        further: methods in edge dialect that none of them has.
+    """
     from executorch.exir import EdgeProgramManager
 
     programs = {name: m.exported_program(name) for m in managers for name in m.methods}
-    return EdgeProgramManager(programs, compile_config=managers[0].compile_config)
+    return EdgeProgramManager({**programs, **(further or {})}, compile_config=managers[0].compile_config)
 
 
 def edge_operator_names(node: Node) -> tuple[str, str | None] | None:

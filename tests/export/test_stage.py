@@ -301,22 +301,23 @@ def named_checkpoint(folder: Path, name: str, shape: tuple[int, ...], classes: i
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "classes", "largest"),
+    ("name", "shape", "classes", "largest", "update"),
     [
-        ("xor_mlp", (2,), 2, 32),
-        ("mlp", (20,), 10, 32),
-        ("cnn1d", (3, 64), 5, 32),
-        ("cifar_cnn", (3, 32, 32), 10, 32),
+        ("xor_mlp", (2,), 2, 32, "auto"),
+        ("mlp", (20,), 10, 32, "on"),
+        ("cnn1d", (3, 64), 5, 32, "auto"),
+        ("cifar_cnn", (3, 32, 32), 10, 32, "auto"),
         # ExecuTorch's own convolutions take seconds for a batch of 32 in deep models.
-        pytest.param("torchvision:squeezenet1_1", (3, 32, 32), 10, 4, marks=pytest.mark.slow),
-        pytest.param("torchvision:resnet18", (3, 32, 32), 10, 4, marks=pytest.mark.slow),
-        pytest.param("torchvision:mobilenet_v2", (3, 32, 32), 10, 4, marks=pytest.mark.slow),
+        pytest.param("torchvision:squeezenet1_1", (3, 32, 32), 10, 4, "off", marks=pytest.mark.slow),
+        pytest.param("torchvision:resnet18", (3, 32, 32), 10, 4, "off", marks=pytest.mark.slow),
+        pytest.param("torchvision:mobilenet_v2", (3, 32, 32), 10, 4, "auto", marks=pytest.mark.slow),
     ],
 )
 def test_registered_models(
-    tmp_path: Path, name: str, shape: tuple[int, ...], classes: int, largest: int
+    tmp_path: Path, name: str, shape: tuple[int, ...], classes: int, largest: int, update: str
 ) -> None:
     checkpoint = named_checkpoint(tmp_path, name, shape, classes)
-    config = ExportCommand.model_validate({"export": {"max_batch_size": largest}})
+    settings = {"max_batch_size": largest, "update_in_graph": update}
+    config = ExportCommand.model_validate({"export": settings})
     result = export(config, checkpoint, tmp_path / "model")
     assert_verified(result, deep=name.startswith("torchvision"))

@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 
 from ..artifacts.contract import BACKBONE
 from ..errors import CheckFailedError
-from ..upstream import edge_settings, merged_managers, restore_batch_range
+from ..upstream import copied_program, edge_settings, merged_managers, restore_batch_range
 from .passes.copied_weight_views import copied_weight_views
 from .pipeline import Edge, Graphs, Joint, Recipe
 
@@ -51,12 +51,20 @@ def _lowered(graphs: Graphs, recipe: Recipe, delegated: Sequence[str]) -> EdgePr
 
 def _plain(graphs: Graphs) -> EdgeProgramManager:
     # Left whole: `kept_linear` has put it there, and the runtime has a kernel for it.
-    manager = to_edge(graphs, compile_config=edge_settings([torch.ops.aten.linear.default]))
-    for name, program in graphs.items():
+    # Two methods may begin as one graph, which is brought there once.
+    first = {id(program): name for name, program in reversed(graphs.items())}
+    distinct = {name: program for name, program in graphs.items() if first[id(program)] == name}
+    manager = to_edge(distinct, compile_config=edge_settings([torch.ops.aten.linear.default]))
+    for name, program in distinct.items():
         lowered = manager.exported_program(name)
         restore_batch_range(lowered, program)
         copied_weight_views(lowered)
-    return manager
+    copies = {
+        name: copied_program(manager.exported_program(first[id(program)]))
+        for name, program in graphs.items()
+        if name not in distinct
+    }
+    return merged_managers(manager, further=copies) if copies else manager
 
 
 def _delegated(graphs: Graphs, recipe: Recipe) -> EdgeProgramManager:
