@@ -14,6 +14,8 @@ from edgetrain.upstream import read_program
 
 from ..native_build import Out
 
+# The learning rate of the calls; times are the same with any.
+_RATE = 0.01
 _DTYPES = {
     schema.ScalarType.FLOAT: torch.float32,
     schema.ScalarType.LONG: torch.int64,
@@ -80,7 +82,8 @@ def read_calls(program: Path) -> Counter[Call]:
     plans = read_program(program.read_bytes()).program.execution_plan
     plan = next(plan for plan in plans if plan.name == "train")
     calls: Counter[Call] = Counter()
-    numbers: dict[int, int] = {}  # places of the numbers a step works out: the batch size
+    # Places of the numbers a step works out: the batch size, and those made of the learning rate.
+    numbers: dict[int, float] = {}
     for instruction in plan.chains[0].instructions:
         kernel = instruction.instr_args
         if not isinstance(kernel, schema.KernelCall):
@@ -89,12 +92,17 @@ def read_calls(program: Path) -> Counter[Call]:
         if operator.name == "aten::sym_size":
             tensor, dim, result = kernel.args
             numbers[result] = plan.values[tensor].val.sizes[plan.values[dim].val.int_val]
-        elif not operator.name.startswith("executorch_prim::"):
+        elif operator.name == "aten::_local_scalar_dense":
+            numbers[kernel.args[-1]] = _RATE
+        elif operator.name.startswith("executorch_prim::"):
+            if any(numbers.get(place) == _RATE for place in kernel.args):
+                numbers[kernel.args[-1]] = _RATE
+        else:
             calls[_call(plan, operator, kernel.args, numbers)] += 1
     return calls
 
 
-def _call(plan: Any, operator: Any, places: list[int], numbers: dict[int, int]) -> Call:
+def _call(plan: Any, operator: Any, places: list[int], numbers: dict[int, float]) -> Call:
     # What the call returns comes last, which is its output once more, or the list of all of them.
     last = plan.values[places[-1]].val
     returned = last.items if isinstance(last, schema.TensorList) else [places[-1]]
@@ -106,7 +114,7 @@ def _call(plan: Any, operator: Any, places: list[int], numbers: dict[int, int]) 
     return Call(name, (*arguments, *(Out(o.size, o.dtype) for o in outputs)))
 
 
-def _argument(plan: Any, place: int, numbers: dict[int, int]) -> Any:
+def _argument(plan: Any, place: int, numbers: dict[int, float]) -> Any:
     value = plan.values[place].val
     if place in numbers:
         return numbers[place]

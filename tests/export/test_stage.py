@@ -140,7 +140,7 @@ def test_unused_parameters_are_frozen(tmp_path: Path) -> None:
 def test_plain_tensors_are_constants(tmp_path: Path) -> None:
     result = run_export(tmp_path, models.PlainTensors, max_batch_size=4)
     assert_verified(result)
-    assert {t.name for t in result.manifest.contract.tensors} == {"head.weight", "head.bias"}
+    assert {t.name for t in result.manifest.contract.stored} == {"head.weight", "head.bias"}
 
 
 def test_plain_tensors_for_inference() -> None:

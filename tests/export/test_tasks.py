@@ -70,7 +70,7 @@ def check(case: str, result: ExportResult) -> None:
         assert contract.best == ["loss"]
     if case.startswith("own loss"):
         state = models.CASES[case][0]().state_dict()
-        assert {t.name for t in contract.tensors} == set(state), "the loss's tensors are no weights"
+        assert {t.name for t in contract.stored} == set(state), "the loss's tensors are no weights"
         assert not train.given("prediction")
     if case == "own loss of several tensors":
         assert [a.name for a in train.taken("target")] == ["mask", "image"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from edgetrain.config.stages import ExportCommand
 from edgetrain.export.passes.rewriting import arguments, call, calls, finish, replace
 from edgetrain.export.pipeline import Joint
 
 aten = torch.ops.aten
 
 
-def products_of_squares(joint: Joint) -> Joint:
+def products_of_squares(joint: Joint, command: ExportCommand) -> Joint:
     """Rewrites the powers of `train`, in place."""
     program = joint.graphs["train"]
     for node in calls(program, aten.pow.Tensor_Scalar):

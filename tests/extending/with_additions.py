@@ -17,7 +17,7 @@ def main() -> int:
     from edgetrain.export import steps
     from extending.products_of_squares import products_of_squares
 
-    steps.STEPS = (steps.Choice(products_of_squares), *steps.STEPS)
+    steps.ON_JOINT = (steps.Choice(products_of_squares), *steps.ON_JOINT)
     return app.main(sys.argv[1:])
 
 

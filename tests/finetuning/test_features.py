@@ -48,7 +48,7 @@ def losses(output: Path) -> list[float]:
 
 
 def test_split_computes_each_sample_once(program: Path) -> None:
-    session = open_session("executorch", load_program(program), kernels="stock")
+    session = open_session("executorch", load_program(program))
     assert isinstance(session, GraphSession)
     dataset = load_dataset(DataConfig.model_validate(DATA), program=session.manifest.inputs)
     split = FeatureSplit(dataset.train, session.manifest.preprocessing, session)

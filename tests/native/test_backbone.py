@@ -48,7 +48,7 @@ def test_it_computes_what_python_does(
     run: Callable[..., Any], export_with: Callable[[str], Path], packed: Any, name: str
 ) -> None:
     program = load_program(export_with(name))
-    session = open_session("executorch", program, kernels="stock")
+    session = open_session("executorch", program)
     stored = read_tensors(packed.test).tensors()
     prepared = program.manifest.preprocessing[INPUTS].apply(stored[INPUTS][:20])
     inputs, targets = {INPUTS: prepared}, {TARGETS: stored[TARGETS][:20].long()}

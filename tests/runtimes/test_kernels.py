@@ -66,7 +66,7 @@ program, weights, dump, kernels = sys.argv[1:]
 if kernels == "fast":
     register_kernels(Path(program).read_bytes())
 loaded = _C._load_program(program, data_path=weights, enable_etdump=True)
-loaded.load_method("train").call((torch.ones(3, 1, 8, 8), torch.tensor([1, 2, 3])))
+loaded.load_method("gradients").call((torch.ones(3, 1, 8, 8), torch.tensor([1, 2, 3])))
 loaded.write_etdump_result_to_file(dump)
 from executorch.devtools import Inspector
 events = [e.name for block in Inspector(etdump_path=dump).event_blocks for e in block.events]

@@ -89,7 +89,7 @@ def test_sessions_take_samples_and_features(float_program: ExportResult) -> None
     torch.manual_seed(0)
     inputs, targets = {INPUTS: torch.randn(3, *SHAPE)}, {TARGETS: torch.tensor([0, 1, 2])}
     eager = open_session("torch", program, trusted=trusted)
-    session = open_session("executorch", program, kernels="stock")
+    session = open_session("executorch", program)
     assert isinstance(session, GraphSession)
     features = session.features(inputs)
     expected = eager.evaluate(inputs, targets)
