@@ -48,6 +48,8 @@ constexpr int64_t kLeastMC = 96, kMostMC = 512;
 constexpr int64_t kStreamTerms = 4;
 /// Columns of those that are gone through at once: with c's, 10 KiB of the first-level cache.
 constexpr int64_t kStreamColumns = 512;
+/// The same where c has but one row: half of the first-level cache.
+constexpr int64_t kStreamRow = 4096;
 /// Rows of c per task where terms are few.
 constexpr int64_t kStreamRows = 16;
 /// Up to so many rows of a, dot products along rows of b cost less than to transpose b into panels.

@@ -105,6 +105,10 @@ using BinaryFunction = void(const Loop<3>* loops, int64_t depth, const float* a,
                             float* to);
 using ComparisonFunction = void(const Loop<3>* loops, int64_t depth, const float* a, const float* b,
                                 bool* to);
+/// a + b or a - b of integers, wrapping around. In the innermost loop all operands have step 1.
+template <class T>
+using IntegerFunction = void(const Loop<3>* loops, int64_t depth, const T* a, const T* b, bool subtract,
+                             T* to);
 
 /// The arithmetic of all kernels, which lies in simd/.
 namespace compute {
@@ -150,6 +154,11 @@ extern const PerIsa<ComparisonFunction> equal, not_equal, less, less_equal, grea
 /// Elements of any type, as bytes.
 extern const PerIsa<void(Bits operation, const uint8_t* a, const uint8_t* b, int64_t count, uint8_t* to)>
     combine_bits;
+/// Of int64, the lowest byte; of bytes, as int64.
+extern const PerIsa<void(const uint64_t* from, int64_t count, uint8_t* to)> bytes_of_integers;
+extern const PerIsa<void(const uint8_t* from, int64_t count, uint64_t* to)> integers_of_bytes;
+extern const PerIsa<IntegerFunction<uint64_t>> combine_integers;
+extern const PerIsa<IntegerFunction<uint8_t>> combine_bytes;
 extern const PerIsa<void(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes,
                          const float* no, float* to)>
     select;

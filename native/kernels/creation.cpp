@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "blocking.h"
+#include "compute.h"
 #include "parallel.h"
 #include "types.h"
 
@@ -168,7 +169,22 @@ struct Conversion {
   void* to;
 };
 
+/// Between places and bytes, as those of max-pools are kept.
+bool run_integers(const Conversion& plan) {
+  if constexpr (!kHasInt64 || !kHasUint8) return false;
+  if (plan.from_type == ScalarType::Long && plan.to_type == ScalarType::Byte) {
+    compute::bytes_of_integers(static_cast<const uint64_t*>(plan.from), plan.count,
+                               static_cast<uint8_t*>(plan.to));
+    return true;
+  }
+  if (plan.from_type != ScalarType::Byte || plan.to_type != ScalarType::Long) return false;
+  compute::integers_of_bytes(static_cast<const uint8_t*>(plan.from), plan.count,
+                             static_cast<uint64_t*>(plan.to));
+  return true;
+}
+
 void run_conversion(const Conversion& plan) {
+  if (run_integers(plan)) return;
   visit(plan.from_type, [&](auto source) {
     visit(plan.to_type, [&](auto target) {
       using From = decltype(source);

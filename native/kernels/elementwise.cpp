@@ -78,29 +78,31 @@ void spread(Loops<3>& loops, int operand, const float*& data) {
 
 enum class Binary { kAdd, kSubtract, kMultiply, kDivide, kMaximum, kMinimum };
 
-/// @param floats the same operation of float32
-/// Sums and differences of indices, as the places of max-pools are: neighbours lie beside each other, which
-/// the compiler makes vectors of.
-bool run_indices(const BinaryPlan& plan, int64_t sign) {
-  const auto& inner = plan.loops.back();
-  const bool dense = inner.step[0] == 1 && inner.step[1] == 1 && inner.step[2] == 1;
-  if (plan.type != ScalarType::Long || plan.b == nullptr || plan.alpha != 1 || !dense) return false;
-  for_each_row(plan.loops, [&](const auto& at) {
-    auto* out = static_cast<uint64_t*>(plan.out) + at[0];
-    const auto *a = static_cast<const uint64_t*>(plan.a) + at[1],
-               *b = static_cast<const uint64_t*>(plan.b) + at[2];
-    if (sign > 0) {
-      for (int64_t i = 0; i < inner.size; ++i) out[i] = a[i] + b[i];
-    } else {
-      for (int64_t i = 0; i < inner.size; ++i) out[i] = a[i] - b[i];
-    }
-  });
+template <class T>
+bool combine(const PerIsa<IntegerFunction<T>>& combine, const BinaryPlan& plan, bool subtract) {
+  combine(plan.loops.data(), static_cast<int64_t>(plan.loops.size()), static_cast<const T*>(plan.a),
+          static_cast<const T*>(plan.b), subtract, static_cast<T*>(plan.out));
   return true;
 }
 
+/// Sums and differences of integers that lie beside each other, as the places of max-pools do.
+bool run_integers(const BinaryPlan& plan, bool subtract) {
+  const auto& step = plan.loops.back().step;
+  const bool dense = step[0] == 1 && step[1] == 1 && step[2] == 1;
+  if (plan.b == nullptr || plan.alpha != 1 || !dense) return false;
+  if constexpr (kHasInt64) {
+    if (plan.type == ScalarType::Long) return combine(compute::combine_integers, plan, subtract);
+  }
+  if constexpr (kHasUint8) {
+    if (plan.type == ScalarType::Byte) return combine(compute::combine_bytes, plan, subtract);
+  }
+  return false;
+}
+
+/// @param floats the same operation of float32
 void run_arithmetic(Binary operation, const PerIsa<BinaryFunction>& floats, const BinaryPlan& plan) {
-  if (operation == Binary::kAdd && run_indices(plan, 1)) return;
-  if (operation == Binary::kSubtract && run_indices(plan, -1)) return;
+  if (operation == Binary::kAdd && run_integers(plan, false)) return;
+  if (operation == Binary::kSubtract && run_integers(plan, true)) return;
   with_other(plan, [&](auto zero, const auto* b) {
     using T = decltype(zero);
     const auto* a = static_cast<const T*>(plan.a);

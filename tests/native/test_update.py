@@ -232,12 +232,14 @@ def test_a_loss_that_is_not_finite_ends_the_run(
     assert "no new weights were written" in done.error
 
 
-@pytest.mark.parametrize("more", [[], ["--accumulate", 2], ["--clip-norm", 0.1]], ids=str)
+@pytest.mark.parametrize(
+    ("part", "more"), [(4, []), (4, ["--accumulate", 2]), (4, ["--clip-norm", 0.1]), (1, [])], ids=str
+)
 def test_batches_in_parts(
-    export_mlp: Export, data: Path, run: Runner, tmp_path: Path, more: list[Any]
+    export_mlp: Export, data: Path, run: Runner, tmp_path: Path, part: int, more: list[Any]
 ) -> None:
-    """10 samples in parts of 4, 4 and 2 are one step as the whole batch is, in the graph and outside."""
-    program, out = export_mlp("nesterov", micro_batch=4), tmp_path / "out.ptd"
+    """10 samples, as in parts of 4, 4 and 2, are one step as the whole batch is, in the graph and outside."""
+    program, out = export_mlp("nesterov", micro_batch=part), tmp_path / "out.ptd"
     done = run("train", program, *flags(data, out, *more, size=10))
     clip = 0.1 if "--clip-norm" in more else None
     assert (done.said[0] == INSIDE) == (clip is None)

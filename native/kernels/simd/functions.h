@@ -27,6 +27,12 @@ UnaryFunction absolute, error_function, exponential, gelu, gelu_tanh, hyperbolic
 BinaryFunction add, subtract, multiply, divide, maximum, minimum;
 ComparisonFunction equal, not_equal, less, less_equal, greater, greater_equal;
 void combine_bits(Bits operation, const uint8_t* a, const uint8_t* b, int64_t count, uint8_t* to);
+void bytes_of_integers(const uint64_t* from, int64_t count, uint8_t* to);
+void integers_of_bytes(const uint8_t* from, int64_t count, uint64_t* to);
+void combine_integers(const Loop<3>* loops, int64_t depth, const uint64_t* a, const uint64_t* b,
+                      bool subtract, uint64_t* to);
+void combine_bytes(const Loop<3>* loops, int64_t depth, const uint8_t* a, const uint8_t* b, bool subtract,
+                   uint8_t* to);
 void select(const Loop<4>* loops, int64_t depth, const bool* condition, const float* yes, const float* no,
             float* to);
 void sum_middle(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor, float* to);

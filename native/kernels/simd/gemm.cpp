@@ -87,13 +87,33 @@ void multiply_block(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n
   }
 }
 
+/// c = a * b + kept * c of whole pairs of vectors; how many elements that were. With one sample, this is the
+/// update of a weight matrix, which does little else than read and write it.
+int64_t add_multiple(float a, const float* b, int64_t columns, float kept, float* c) {
+  int64_t n = 0;
+  for (; n + kNR <= columns; n += kNR) {
+    Vector first = a * load(b + n), second = a * load(b + n + kWidth);
+    if (kept != 0.0F) {
+      first += kept * load(c + n);
+      second += kept * load(c + n + kWidth);
+    }
+    store(c + n, first);
+    store(c + n + kWidth, second);
+  }
+  return n;
+}
+
 /// Few rows of a, or few of b: both b and c are best gone through row by row.
 void stream(const Gemm& g) {
   const int64_t row_block = g.k <= kStreamTerms ? kStreamRows : g.m;
   const int64_t row_blocks = divide_up(g.m, row_block);
-  parallel(row_blocks * divide_up(g.n, kStreamColumns), [&](int64_t begin, int64_t end) {
+  // One row of c stays in the first-level cache, and b is best read in whole rows.
+  const int64_t column_block =
+      g.m > 1 ? kStreamColumns
+              : max(kStreamColumns, min(divide_up(g.n, int64_t{thread_count()}), kStreamRow));
+  parallel(row_blocks * divide_up(g.n, column_block), [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t n0 = task / row_blocks * kStreamColumns, columns = min(kStreamColumns, g.n - n0);
+      const int64_t n0 = task / row_blocks * column_block, columns = min(column_block, g.n - n0);
       const int64_t m0 = task % row_blocks * row_block, m1 = min(g.m, m0 + row_block);
       for (int64_t k = 0; k < g.k; k += kStreamTerms) {
         const int64_t deep = min(kStreamTerms, g.k - k);
@@ -106,7 +126,8 @@ void stream(const Gemm& g) {
             a[i] = i < deep ? g.alpha * g.a[m * g.a_row + (k + i) * g.a_column] : 0.0F;
           }
           float* c = g.c + m * g.c_row + n0;
-          int64_t n = 0;
+          int64_t n =
+              deep == 1 && finish.bias == nullptr ? add_multiple(a[0], b[0], columns, finish.kept, c) : 0;
           for (; n + kWidth <= columns; n += kWidth) {
             Vector sum = a[0] * load(b[0] + n);
             for (int64_t i = 1; i < deep; ++i) sum += a[i] * load(b[i] + n);
@@ -156,6 +177,8 @@ void dot_block(const Gemm& g, int64_t m0, int64_t n0) {
 #pragma GCC unroll 4
       for (int j = 0; j < kDotColumns; ++j) {
         const Vector right = load(b[j] + k);
+        // Rows of b are read once, and are too short for the processor to see that more of them follow.
+        if (kRows == 1) __builtin_prefetch(b[j] + k + kDotColumns * g.b_column, 0, 2);
 #pragma GCC unroll 4
         for (int i = 0; i < kRows; ++i) sums[i][j] += left[i] * right;
       }

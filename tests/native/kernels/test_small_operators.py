@@ -78,6 +78,23 @@ def test_conversions(kernels: KernelCaller, dtype: torch.dtype) -> None:
     assert answer.kernel == "edgetrain"
 
 
+@pytest.mark.parametrize("count", [5, 70, 40001])
+def test_places_as_bytes(kernels: KernelCaller, count: int) -> None:
+    """What max-pools keep: lowest bytes, whose differences wrap around to those of whole numbers."""
+    begins = torch.arange(-3, count - 3)
+    places = begins + torch.arange(count) % 256
+    narrow = [
+        kernels("aten::_to_copy.out", x, False, None, Out((count,), torch.uint8)) for x in (places, begins)
+    ]
+    kept = kernels("aten::sub.out", *(a.outputs[0] for a in narrow), 1, Out((count,), torch.uint8))
+    wide = kernels("aten::_to_copy.out", kept.outputs[0], False, None, Out((count,), torch.int64))
+    again = kernels("aten::add.out", wide.outputs[0], begins, 1, Out((count,), torch.int64))
+    assert {a.kernel for a in (*narrow, kept, wide, again)} == {"edgetrain"}
+    assert torch.equal(again.outputs[0], places)
+    rows = kernels("aten::add.out", torch.stack([places, begins]), begins, 1, Out((2, count), torch.int64))
+    assert torch.equal(rows.outputs[0], torch.stack([places, begins]) + begins)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_constants(kernels: KernelCaller, dtype: torch.dtype) -> None:
     values: list[Any] = [0, 1, True]

@@ -103,8 +103,8 @@ struct Contract {
     return (backbone() != nullptr ? backbone() : method("train"))->taken(Role::kInput);
   }
   ArgumentList targets() const { return method("train")->taken(Role::kTarget); }
-  /// Whether all batches must be of one size.
-  bool fixed_batch() const { return least_batch == most_batch; }
+  /// Whether all batches must be of one size. Parts of one sample make any.
+  bool fixed_batch() const { return least_batch == most_batch && !(splits_batches && most_batch == 1); }
 };
 
 }  // namespace edgetrain

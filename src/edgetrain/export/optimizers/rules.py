@@ -60,6 +60,8 @@ def _accumulated(
     product = write.product(update.gradient)
     if product is not None:
         return write.plus_product(start, product, kept, factor, onto)
+    if factor == 1.0:
+        return write.plus(update.gradient, start, kept, onto)
     start = write.scaled(start, kept, onto)
     return write.plus(start, update.gradient, factor, onto)
 

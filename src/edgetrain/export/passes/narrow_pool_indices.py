@@ -27,8 +27,12 @@ def narrow_pool_indices(program: ExportedProgram) -> int:
         graph, users = program.graph, list(indices.users)
         with graph.inserting_before(indices.next):
             begins = _window_begins(pool, indices)
-            distances = computed(graph, aten.sub.Tensor, (indices, begins), indices)
-            kept = computed(graph, aten._to_copy.default, (distances,), indices, dtype=_smallest_type(pool))
+            # The lowest bytes' differences wrap around to those of whole numbers, and fewer bytes are moved.
+            narrow = [
+                computed(graph, aten._to_copy.default, (places,), indices, dtype=_smallest_type(pool))
+                for places in (indices, begins)
+            ]
+            kept = computed(graph, aten.sub.Tensor, tuple(narrow), indices)
         with graph.inserting_before(users[0]):
             distances = computed(graph, aten._to_copy.default, (kept,), users[0], dtype=torch.int64)
             again = computed(graph, aten.add.Tensor, (distances, begins), users[0])
