@@ -167,6 +167,19 @@ def test_float32_is_as_exact_as_eager(name: str) -> None:
     assert error <= 4 * (model(x) - expected).abs().max() + 1e-6
 
 
+def test_of_what_is_frozen_the_smaller_tensor_is_scaled() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 64, 1), norm2(64), nn.Conv2d(64, 64, 5), norm2(64)).eval()
+    model.requires_grad_(False)
+    x = torch.randn(3, 4, 5, 5)
+    expected = model(x)
+    program = captured(model, x)
+    fold_batch_norm(program)
+    torch.testing.assert_close(program.module()(x)[1], expected)
+    shapes = [node.meta["val"].shape for node in program.graph.nodes if node.target is aten.mul.Tensor]
+    assert (64, 64, 5, 5) not in shapes  # its results are [B, 64, 1, 1]
+    assert (64, 4, 1, 1) in shapes
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_norms_behind_layers_are_gone(name: str) -> None:
     """What stays has the size of an image: a product with each pixel."""

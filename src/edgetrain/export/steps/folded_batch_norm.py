@@ -6,9 +6,11 @@ layer the scale becomes part of the weight, and neither is.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
+from executorch.exir.sym_util import eval_shape_upper_bound
 from torch.export import ExportedProgram
 from torch.fx import Node
 
@@ -48,7 +50,8 @@ def fold_batch_norm(program: ExportedProgram) -> int:
 
     all computed in the graph from what they are now: gradients of W, b, gamma and beta follow by the chain
     rule. That of gamma comes out of that of W. Where just gamma is trained, it would be all that this is made
-    for, and x be kept for it; then the norm stays behind the layer, as it does where there is none.
+    for, and x be kept for it; then the norm stays behind the layer, as it does where there is none. So it
+    does where nothing of both is trained and the layer's weight is larger than what it returns.
     """
     norms = [node for node in calls(program, aten.batch_norm.default) if not arguments(node)[5]]
     for norm in norms:
@@ -70,7 +73,10 @@ def _takes(layer: Node, norm: Node, program: ExportedProgram) -> bool:
     # Channels come second, after a batch.
     if layer.meta["val"].dim() != weight.meta["val"].dim():
         return False
-    return _is_trained(weight, program) or not _is_trained(norm.args[1], program)
+    if _is_trained(weight, program) or _is_trained(norm.args[1], program):
+        return _is_trained(weight, program)
+    # Nothing is kept for either; at each step the smaller tensor is scaled.
+    return weight.meta["val"].numel() <= math.prod(eval_shape_upper_bound(layer.meta["val"].shape))
 
 
 def _is_trained(tensor: Any, program: ExportedProgram) -> bool:
