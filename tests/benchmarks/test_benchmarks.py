@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+
+from edgetrain.artifacts.program import load_program
+from edgetrain.artifacts.tensors import write_tensors
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -96,3 +100,27 @@ def test_step(programs: Path) -> None:
     assert [line[:2] for line in times[2:]] == [["digits_cnn 1x8x8, batch 4", n] for n in ("1", "2")]
     assert all(float(line[-1]) <= 1e-4 and float(line[4]) > 0 for line in times[2:])
     assert all(float(number) > 0 for line in speed_ups[2:] for number in line[1:])
+
+
+def test_turns(programs: Path, tmp_path: Path) -> None:
+    run("step", "digits_cnn", "--programs", programs, "--threads", 1, "--steps", 2, "--rounds", 1)
+    samples = tmp_path / "samples.ptd"
+    write_tensors(samples, {"inputs": torch.randn(8, 1, 8, 8), "targets": torch.arange(8)})
+    side = f"{_native_build() / 'edgetrain-runner'},{programs / 'digits_cnn-4.pte'}"
+    flags = ["--steps", 2, "--rounds", 2, "--", "--data", samples, "--batch-size", 4]
+    first, second = rows(run("turns", f"inside={side}", f"outside={side},--clip-norm,1e9", *flags))[2:]
+    assert (first[0], float(first[3]), second[0]) == ("inside", 1, "outside")
+    assert all(float(number) > 0 for number in (*first[1:], *second[1:]))
+
+
+def test_memory_against_accuracy(programs: Path, tmp_path: Path) -> None:
+    run("step", "digits_cnn", "--programs", programs, "--threads", 1, "--steps", 2, "--rounds", 1)
+    program = programs / "digits_cnn-4.pte"
+    result, plot = tmp_path / "tuned.json", tmp_path / "curve.svg"
+    result.write_text(json.dumps({"after": {"accuracy": 0.5}}))
+    (line,) = rows(run("memory_accuracy", f"digits:{program}:{result}", "--plot", plot))[2:]
+    planned = sum(load_program(program).manifest.contract.methods["train"].arena_bytes)
+    assert line[:2] == ["digits", "digits_cnn-4"]
+    assert float(line[2]) == pytest.approx(planned / 1e6, rel=1e-2)
+    assert float(line[3]) == 50
+    assert "digits_cnn-4" in plot.read_text()
