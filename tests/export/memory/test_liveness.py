@@ -74,7 +74,15 @@ def test_weights_and_what_is_written_onto_them_lie_elsewhere(edge_dialect) -> No
     assert storages.returned == set(storages.of[result])
 
 
-@pytest.mark.parametrize("kind", [models.Signals, models.Pools, models.Normalised, models.Attention])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(models.Signals, marks=pytest.mark.thorough),
+        pytest.param(models.Pools, marks=pytest.mark.thorough),
+        models.Normalised,
+        models.Attention,
+    ],
+)
 def test_the_planned_bound_is_the_modelled_peak(kind: type[nn.Module]) -> None:
     subject = models.subject(kind(), models.SHAPES[kind], max_batch_size=4)
     batch = Batch({INPUTS: torch.randn(3, *models.SHAPES[kind])}, {TARGETS: torch.tensor([1, 3, 0])})

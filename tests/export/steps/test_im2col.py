@@ -70,7 +70,7 @@ def test_transposed_convolutions_are_left_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", [models.Signals, models.Pools])
+@pytest.mark.parametrize("kind", [models.Signals, pytest.param(models.Pools, marks=pytest.mark.thorough)])
 def test_whole_programs_without_a_convolution(tmp_path: Path, kind: Any) -> None:
     """1-D and strided, grouped, before and after pools; the export verifies every number."""
     checkpoint = models.write_checkpoint(tmp_path / "model.pth", kind)
