@@ -28,13 +28,11 @@ std::map<std::string, std::string> source_of(const Program& program, const Datas
           {"data", data.fingerprint()}};
 }
 
-// Of the features of one data set [bytes].
-constexpr size_t kMostFeatures = 256'000'000;
-
 /// Has a backbone run once on each sample, where that stays the same and what it makes fits into memory.
-void keep_features(Program& program, const Samples& samples, bool constant) {
+void keep_features(Program& program, const Samples& samples, const Settings& settings, bool constant) {
   const size_t bytes = FeatureCache::bytes(program.contract(), samples.dataset->size());
-  if (constant && bytes > 0 && bytes <= kMostFeatures) samples.loader->keep_features(program);
+  if (constant && bytes > 0 && bytes <= settings.whole("finetune", "keep_features"))
+    samples.loader->keep_features(program);
 }
 
 }  // namespace
@@ -68,13 +66,13 @@ Result<FinetuneResult> finetune(Program& program, Job job, Observer& observer, c
                        settings.whole("finetune", "seed")};
   EDGETRAIN_TAKE(const Samples training, open_samples(program, job.data, taken, observer));
   EDGETRAIN_CHECK(training.loader->augment(job.augmentation()));
-  keep_features(program, training, !job.augmentation().any());
+  keep_features(program, training, settings, !job.augmentation().any());
   Samples validation;
   if (!job.validation.empty()) {
     taken.batch_size = program.contract().most_batch;
     taken.shuffle = false;
     EDGETRAIN_TAKE(validation, open_samples(program, job.validation, taken, observer));
-    keep_features(program, validation, true);
+    keep_features(program, validation, settings, true);
   }
   EDGETRAIN_CHECK(check_groups(settings.rates(), program.contract().trainable()));
   Trainer trainer(program, *training.loader, validation.loader.get(), job, choice,

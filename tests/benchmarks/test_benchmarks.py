@@ -102,7 +102,7 @@ def test_step(programs: Path) -> None:
     assert all(float(number) > 0 for line in speed_ups[2:] for number in line[1:])
 
 
-def test_turns(programs: Path, tmp_path: Path) -> None:
+def test_turns_and_memory(programs: Path, tmp_path: Path) -> None:
     run("step", "digits_cnn", "--programs", programs, "--threads", 1, "--steps", 2, "--rounds", 1)
     samples = tmp_path / "samples.ptd"
     write_tensors(samples, {"inputs": torch.randn(8, 1, 8, 8), "targets": torch.arange(8)})
@@ -111,10 +111,6 @@ def test_turns(programs: Path, tmp_path: Path) -> None:
     first, second = rows(run("turns", f"inside={side}", f"outside={side},--clip-norm,1e9", *flags))[2:]
     assert (first[0], float(first[3]), second[0]) == ("inside", 1, "outside")
     assert all(float(number) > 0 for number in (*first[1:], *second[1:]))
-
-
-def test_memory_against_accuracy(programs: Path, tmp_path: Path) -> None:
-    run("step", "digits_cnn", "--programs", programs, "--threads", 1, "--steps", 2, "--rounds", 1)
     program = programs / "digits_cnn-4.pte"
     result, plot = tmp_path / "tuned.json", tmp_path / "curve.svg"
     result.write_text(json.dumps({"after": {"accuracy": 0.5}}))

@@ -313,7 +313,7 @@ def named_checkpoint(folder: Path, name: str, shape: tuple[int, ...], classes: i
         # ExecuTorch's own convolutions take seconds for a batch of 32 in deep models.
         pytest.param("torchvision:squeezenet1_1", (3, 32, 32), 10, 4, "off", marks=THOROUGH),
         pytest.param("torchvision:resnet18", (3, 32, 32), 10, 4, "off", marks=THOROUGH),
-        pytest.param("torchvision:mobilenet_v2", (3, 32, 32), 10, 4, "auto", marks=pytest.mark.slow),
+        pytest.param("torchvision:mobilenet_v2", (3, 32, 32), 10, 4, "auto", marks=THOROUGH),
     ],
 )
 def test_registered_models(

@@ -19,7 +19,7 @@ from edgetrain.config.stages import ExportCommand, FinetuneCommand
 from edgetrain.data import load_dataset
 from edgetrain.errors import InterruptedRun
 from edgetrain.export import export
-from edgetrain.finetuning import features, finetune
+from edgetrain.finetuning import finetune
 from edgetrain.finetuning.features import FeatureSplit, feature_bytes
 from edgetrain.runner import find_runner
 from edgetrain.runtimes import open_session
@@ -84,9 +84,8 @@ def test_runs_are_the_same_with_and_without(
 ) -> None:
     finetune(command(runtime="executorch"), program, tmp_path / "kept.ptd")
     finetune(command(runtime="torch"), program, tmp_path / "torch.ptd")
-    monkeypatch.setattr(features, "MOST_BYTES", 0)
-    monkeypatch.setattr("edgetrain.finetuning.in_process.MOST_BYTES", 0)
-    finetune(command(runtime="executorch"), program, tmp_path / "each.ptd")
+    monkeypatch.setattr("edgetrain.finetuning.in_process.FeatureSplit", None)
+    finetune(command(runtime="executorch", keep_features=0), program, tmp_path / "each.ptd")
     assert losses(tmp_path / "kept.ptd") == pytest.approx(losses(tmp_path / "each.ptd"), rel=1e-6)
     assert losses(tmp_path / "kept.ptd") == pytest.approx(losses(tmp_path / "torch.ptd"), rel=1e-5)
 

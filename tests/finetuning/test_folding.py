@@ -37,7 +37,9 @@ def _config(kind: type[nn.Module], folder: Path, runtime: str) -> FinetuneComman
     )
 
 
-@pytest.mark.parametrize("kind", [UnusedHead, Tied, Counting, Constants])
+@pytest.mark.parametrize(
+    "kind", [UnusedHead, Tied, Counting, pytest.param(Constants, marks=pytest.mark.thorough)]
+)
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_checkpoint_of_tuned_weights(tmp_path: Path, kind: type[nn.Module], runtime: str) -> None:
     """Every tensor of the source is in it, those that the program doesn't hold as they were; exported again

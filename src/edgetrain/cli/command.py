@@ -93,7 +93,8 @@ class Invocation:
         if self.output.mute:
             return
         data = getattr(self.config, "data", None)
-        sources = [*inputs, self.config_file, getattr(data, "root", None)]
+        calibration = getattr(getattr(self.config, "export", None), "calibration", None)
+        sources = [*inputs, self.config_file, getattr(data, "root", None), calibration]
         claim_outputs(outputs, named=named, inputs=sources, explicit=explicit, force=self.force or replace)
 
 

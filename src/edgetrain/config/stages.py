@@ -209,6 +209,12 @@ class FinetuneConfig(Section):
         "what a .ptd of tuned weights holds: full: all weights; trainable: those that training changes; "
         "delta: by how much it changed them",
     )
+    keep_features: int = setting(
+        256_000_000,
+        "keep what a backbone makes of a data set where that takes at most so many bytes; 0: never",
+        ge=0,
+        may_change=True,
+    )
     seed: int = setting(0, "seed of order and augmentation", ge=0)
     threads: int | None = setting(
         None, "CPU threads; default: the runtime's choice", ge=1, le=MOST_THREADS, may_change=True

@@ -12,9 +12,6 @@ from ..artifacts.specs import Preprocessing
 from ..data.base import Indices, Split, as_rows
 from ..runtimes.base import GraphSession
 
-# Of all samples together.
-MOST_BYTES = 256_000_000
-
 
 def feature_bytes(contract: Contract, samples: int) -> int:
     """What the features of so many samples take; 0 without a backbone."""

@@ -27,7 +27,7 @@ from ..reporting import Reporter
 from ..runtimes import Session, open_session
 from ..runtimes.base import GraphSession, RuntimeName
 from ..runtimes.stepping import make_stepper
-from .features import MOST_BYTES, FeatureSplit, feature_bytes
+from .features import FeatureSplit, feature_bytes
 from .loop import Finetuner
 from .outputs import state_path
 from .resume import check_same_run
@@ -135,7 +135,8 @@ def _with_features(
     the preprocessing of what it then has."""
     preprocessing = run.program.manifest.preprocessing
     size = feature_bytes(session.contract, len(split))
-    if augmented or not 0 < size <= MOST_BYTES or not isinstance(session, GraphSession):
+    most = run.config.finetune.keep_features
+    if augmented or not 0 < size <= most or not isinstance(session, GraphSession):
         return split, preprocessing
     run.reporter.detail(f"the backbone's features of {len(split)} samples are kept ({size / 1e6:.1f} MB)")
     features = FeatureSplit(split, preprocessing, session)

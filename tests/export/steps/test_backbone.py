@@ -127,6 +127,17 @@ def test_layers_have_to_be_frozen(tmp_path: Path) -> None:
         export(models.command(backbone="xnnpack"), checkpoint, tmp_path / "model", trusted=trusted)
 
 
+def test_layers_trained_in_part_are_refused(tmp_path: Path) -> None:
+    checkpoint = models.write_checkpoint(tmp_path / "model.pth", models.Pools)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules:\n  - {pattern: head, train: 0.5}\n")
+    command = models.command(backbone="xnnpack", update=f"rules:{rules}", max_batch_size=4)
+    trusted = Trusted(models.factory_name(models.Pools))
+    with pytest.raises(UsageError, match="frozen whole, but head is trained in part"):
+        export(command, checkpoint, tmp_path / "model", trusted=trusted)
+    assert not (tmp_path / "model.pte").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

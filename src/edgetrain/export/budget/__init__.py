@@ -141,7 +141,7 @@ class _Search:
         self.budget, self.plan, self.reporter = budget, plan, reporter
         self.seed, self.update = settings.seed, settings.update
         self.planned: dict[tuple[int, ...], int | None] = {}
-        self.refusal: CheckFailedError | None = None
+        self.refusal: CheckFailedError | UsageError | None = None
         sizes = sizes_of(module, example.inputs, self.layers, settings.planned_batch_size)
         self.model = _memory_model(subject.config, self.layers, sizes, dict(module.named_parameters()))
 
@@ -225,11 +225,12 @@ class _Search:
         return planned is not None and planned <= self.budget
 
     def _plan(self, options: tuple[int, ...]) -> int | None:
-        """What the real planner has for a set; None where the runtime can't train it."""
+        """What the real planner has for a set; None where the runtime can't train it, or other settings don't
+        allow it."""
         if options not in self.planned:
             try:
                 self.planned[options] = self.plan(Scheme(f"--update {self.update}", self._rules(options)))
-            except CheckFailedError as error:
+            except (CheckFailedError, UsageError) as error:  # of UsageError: what other settings don't allow
                 self.reporter.detail(f"not possible: {error}")
                 self.planned[options], self.refusal = None, error
             planned = self.planned[options]

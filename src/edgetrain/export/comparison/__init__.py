@@ -99,7 +99,7 @@ def compare_updates(
     updates = _updates(settings.update, layers_in_order(first.module, example.inputs))
     costs: list[UpdateCost] = []
     seen: set[tuple[str, ...]] = set()
-    failed: list[CheckFailedError] = []
+    failed: list[CheckFailedError | UsageError] = []
     with reporter.progress("comparing", total=len(updates)) as progress:
         for update in updates:
             progress.advance(now=update)
@@ -110,7 +110,7 @@ def compare_updates(
             seen.add(trained)
             try:
                 costs.append(_cost(subject, example, samples, metric))
-            except CheckFailedError as error:
+            except (CheckFailedError, UsageError) as error:
                 failed.append(error)
                 reporter.warn(f"{update} is left out: {error}")
     if not costs:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...artifacts.contract import BACKBONE
 from ...config.stages import ExportCommand
 from .. import decompositions
 from ..joint import joint_decompositions
@@ -179,10 +180,14 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
 
 
 def without_convolutions(joint: Joint, command: ExportCommand) -> Joint:
-    """All graphs in core ATen operators, with no convolution that isn't transposed."""
+    """All graphs in core ATen operators, with no convolution that isn't transposed; but that of a backbone,
+    whose backend has convolutions of its own."""
     # Results lie in memory otherwise than a convolution's, and views would not fit them.
     reshaped_views(joint.graphs["train"])
     table = {**joint_decompositions(), **DECOMPOSITIONS}
-    graphs = {name: program.run_decompositions(table) for name, program in joint.graphs.items()}
+    graphs = {
+        name: program if name == BACKBONE else program.run_decompositions(table)
+        for name, program in joint.graphs.items()
+    }
     complete_paths(graphs["train"])
     return replace(joint, graphs=graphs)
