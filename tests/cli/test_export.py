@@ -164,6 +164,14 @@ def test_the_name_of_another_file_is_refused(run, calls, name):
     assert not calls
 
 
+def test_calibration_data_are_never_overwritten(run, calls, stand_in):
+    stand_in("samples.ptd", "file of weights")
+    given = ["--calibration", "samples.ptd", "--force"]
+    ran = run("export", "model.pth", "-o", "samples", *given)
+    assert (ran.code, "samples.ptd is also read" in ran.stderr) == (2, True)
+    assert not calls
+
+
 def test_the_checkpoint_is_never_overwritten(run, calls, stand_in):
     stand_in("odd.ptd", "checkpoint")
     assert run("export", "odd.ptd", "-o", "odd", "--force").code == 2

@@ -24,14 +24,16 @@ BYTES = {"0": (672, 3000), "2": (4800, 2000), "4": (1568, 1000), "6": (144, 400)
 class Planner:
     """Says what it made up: `forward` for the forward pass, and what every trained part adds."""
 
-    def __init__(self, impossible: str = "", forward: int = 5000) -> None:
-        self.impossible, self.forward = impossible, forward
+    def __init__(
+        self, impossible: str = "", forward: int = 5000, error: type[Exception] = CheckFailedError
+    ) -> None:
+        self.impossible, self.forward, self.error = impossible, forward, error
         self.planned: list[int] = []
 
     def __call__(self, scheme: Scheme) -> int:
         trained = {rule.pattern or "": rule.train for rule in scheme.rules}
         if self.impossible in trained:
-            raise CheckFailedError(f"no kernel for {self.impossible}")
+            raise self.error(f"no kernel for {self.impossible}")
         shares = {
             name: 0.05 if how == "bias" else 1.0 if how == "all" else how for name, how in trained.items()
         }
@@ -85,11 +87,13 @@ def test_the_least_is_named(subject: Subject) -> None:
     assert choose(subject, 5014, Planner()).planned == 5014
 
 
-def test_what_the_runtime_cant_train(subject: Subject) -> None:
-    chosen = choose(subject, "1MB", Planner(impossible="0"))
+@pytest.mark.parametrize("error", [CheckFailedError, UsageError])
+def test_what_cant_be_trained(subject: Subject, error: type[Exception]) -> None:
+    """Since the runtime can't, or since other settings, as a backbone, don't allow it."""
+    chosen = choose(subject, "1MB", Planner(impossible="0", error=error))
     assert [rule.pattern for rule in chosen.rules] == ["2", "4", "6"]
-    with pytest.raises(CheckFailedError, match="no kernel"):
-        choose(subject, "1MB", Planner(impossible="6"), trainable=["6.*"])
+    with pytest.raises(error, match="no kernel"):
+        choose(subject, "1MB", Planner(impossible="6", error=error), trainable=["6.*"])
 
 
 def test_only_what_is_allowed(subject: Subject) -> None:

@@ -63,6 +63,12 @@ def test_what_contradicts_it(classifier: Path, settings: dict[str, object], mess
         compare_updates(command(**settings), classifier)
 
 
+def test_what_other_settings_dont_allow_is_left_out(classifier: Path) -> None:
+    """No backbone lies before the first layer."""
+    found = compare_updates(command(backbone="xnnpack"), classifier)
+    assert [cost.update for cost in found.costs] == ["head"]
+
+
 def test_too_few_samples(classifier: Path, tmp_path: Path) -> None:
     few = tmp_path / "few.npz"
     np.savez(few, inputs=np.zeros((3, 6), np.float32), targets=np.zeros(3, np.int64))
