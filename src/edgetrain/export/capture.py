@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..artifacts.contract import BATCH, Argument, Role
 from ..engine.modes import set_training_mode
 from ..errors import CheckFailedError
-from ..models.calling import call_model
+from ..models.calling import call_model, every_layer_called
 from ..models.vocabularies import watch_vocabularies
 from ..tasks import Task
 from ..tasks.outputs import main_output, named_outputs
@@ -151,7 +151,11 @@ def export_graph(
     try:
         # Fused attention has no backward kernel in the runtime; its math form is made of ops that have.
         # What can't be traced is said in the exception; the dumps of graphs beside it help nobody here.
-        with sdpa_kernel(SDPBackend.MATH), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            sdpa_kernel(SDPBackend.MATH),
+            every_layer_called(),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             program = torch.export.export(
                 module, tuple(example), dynamic_shapes=_dynamic(module, example, batch), strict=strict
             )

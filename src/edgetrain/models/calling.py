@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
 
 
 def call_model(model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
-    """Runs a model on named inputs, [B, ...] each, as `arrange_inputs` passes them."""
+    """Runs a model on named inputs, [B, ...] each, as `arrange_inputs` passes them; every layer is called."""
     arguments, keywords = arrange_inputs(model, inputs)
-    return model(*arguments, **keywords)
+    if torch.compiler.is_compiling():  # the switch can't be captured; whoever captures has set it
+        return model(*arguments, **keywords)
+    with every_layer_called():
+        return model(*arguments, **keywords)
+
+
+@contextmanager
+def every_layer_called() -> Iterator[None]:
+    """Has attention call its layers in evaluation, too.
+
+    PyTorch has one operator for a whole encoder layer (`torch.backends.mha`), which reads the weights of the
+    layers inside and never calls them: what they were replaced by, as by an adapter, would count for nothing.
+    ExecuTorch has no kernel for it either.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def arrange_inputs(

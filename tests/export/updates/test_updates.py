@@ -31,6 +31,15 @@ SCHEMES: dict[str, tuple[type[nn.Module], str | list[dict[str, Any]]]] = {
     "last block": (models.Signals, [{"last_blocks": 2, "train": "all"}]),
     "shares": (models.Signals, [{"pattern": "body.*", "train": 0.5}, {"pattern": "head", "train": 0.25}]),
     "groups": (models.Pools, [{"pattern": "body.0", "train": 0.25}, {"pattern": "body.5", "train": 0.5}]),
+    "behind attention": (models.Attention, "head"),
+    "adapters in attention": (
+        models.Attention,
+        [{"pattern": "layer.linear1", "train": {"lora": {"rank": 2, "alpha": 4}}}],
+    ),
+    "shares in attention": (
+        models.Attention,
+        [{"pattern": "layer.linear1", "train": 0.25}, {"pattern": "layer.linear2", "train": 0.5}],
+    ),
     "adapters": (
         models.Sequences,
         [
@@ -39,6 +48,9 @@ SCHEMES: dict[str, tuple[type[nn.Module], str | list[dict[str, Any]]]] = {
         ],
     ),
 }
+
+# The others are left to `make test-all`.
+DEFAULTS = ("shares", "adapters", "behind attention", "adapters in attention")
 
 
 def export_scheme(folder: Path, kind: type[nn.Module], update: str | list[dict[str, Any]]) -> ExportResult:
@@ -57,7 +69,7 @@ def difference(found: Tensor, expected: Tensor) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=() if n in ("shares", "adapters") else pytest.mark.thorough) for n in SCHEMES],
+    [pytest.param(n, marks=() if n in DEFAULTS else pytest.mark.thorough) for n in SCHEMES],
 )
 def test_it_trains_as_eager_does(tmp_path: Path, name: str) -> None:
     """The reference knows nothing of changed layers: it computes the original model with merged weights."""
@@ -90,6 +102,12 @@ def test_it_trains_as_eager_does(tmp_path: Path, name: str) -> None:
         with torch.no_grad():
             for parameter, gradient in zip(trained, gradients, strict=True):
                 leaves[parameter].sub_(gradient, alpha=LEARNING_RATE)
+    # What evaluation computes is the original model with the trained weights, too.
+    with torch.no_grad():
+        merged = merge_transforms(manifest.transforms, leaves)
+        output = torch.func.functional_call(model, merged, (inputs,))
+    for session in sessions:
+        assert difference(session.predict({INPUTS: inputs})["output"], output) < 1e-4, session.name
     # Before the first step the original model was in it, whole.
     state = load_checkpoint(tmp_path / "model.pth").state
     assert all(torch.equal(state[n], t) for n, t in merge_transforms(manifest.transforms, tensors).items())
