@@ -1,14 +1,115 @@
-"""What was done to a model's layers before it was exported, as plain data that can be done again."""
+"""What was done to a model since its code was run, as plain data that can be done again.
+
+Records come in the order in which they were made, and are replayed in it on the model as its code builds it;
+its tensors are filled in afterwards. `models/transforms` knows how each is replayed.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from .specs import TensorSpec
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Layer(_Frozen):
+    """A layer as plain data.
+
+    Attributes:
+        type: a name in `LAYERS` of `models/transforms/layers.py`, such as `Conv2d`.
+        args: by name, as its constructor takes them.
+        layers: of a `Sequential`, those in it.
+    """
+
+    type: str
+    args: dict[str, Any] = {}
+    layers: tuple[Layer, ...] = ()
+
+
+class ReplacedLayer(_Frozen):
+    """A layer was replaced by another."""
+
+    kind: Literal["replaced_layer"] = "replaced_layer"
+    module: str
+    by: Layer
+
+
+class ReplacedCall(_Frozen):
+    """A call of a function or method in a module's forward was replaced by a layer.
+
+    Attributes:
+        module: whose forward it is; "" is the model.
+        node: of the traced forward, as `torch.fx` names it.
+        was: the function or method, checked when this is replayed.
+        name: what the layer is called in the module.
+    """
+
+    kind: Literal["replaced_call"] = "replaced_call"
+    module: str
+    node: str
+    was: str
+    name: str
+    by: Layer
+
+
+class FoldedNorm(_Frozen):
+    """A batch norm became part of the convolution before it, which has a bias since; nothing is in its place."""
+
+    kind: Literal["folded_norm"] = "folded_norm"
+    convolution: str
+    norm: str
+
+
+class KeptChannels(_Frozen):
+    """Of a tensor some indices along some dimensions remain.
+
+    Attributes:
+        tensor: a parameter or buffer.
+        kept: by dimension, which indices, ascending; dimensions that are whole are left out.
+    """
+
+    kind: Literal["kept_channels"] = "kept_channels"
+    tensor: str
+    kept: dict[int, tuple[int, ...]]
+
+
+class SetAttributes(_Frozen):
+    """Numbers that a layer keeps about its shape were changed, such as `out_channels` and `groups`."""
+
+    kind: Literal["set_attributes"] = "set_attributes"
+    module: str
+    values: dict[str, int | tuple[int, ...]]
+
+
+class KeptZeros(_Frozen):
+    """A layer's weight was pruned: what is zero in it stays zero while it is trained.
+
+    Attributes:
+        pattern: `unstructured`, or N:M, which is of M weights in a row N zeros.
+    """
+
+    kind: Literal["kept_zeros"] = "kept_zeros"
+    module: str
+    pattern: str = Field(pattern=r"unstructured|[1-9]\d*:[1-9]\d*")
+
+
+class Observers(_Frozen):
+    """The model computes as its int8 program will: rounded to the ranges that observers in it have seen.
+
+    Attributes:
+        inputs: that it was captured with, by name, in its order.
+        skipped: patterns of the layers that stay float32.
+    """
+
+    kind: Literal["observers"] = "observers"
+    inputs: dict[str, TensorSpec]
+    skipped: tuple[str, ...] = ()
 
 
 class SplitOutputs(_Frozen):
@@ -32,4 +133,20 @@ class Lora(_Frozen):
     alpha: float = Field(gt=0)
 
 
-Transform = Annotated[SplitOutputs | Lora, Field(discriminator="kind")]
+Transform = Annotated[
+    ReplacedLayer
+    | ReplacedCall
+    | FoldedNorm
+    | KeptChannels
+    | SetAttributes
+    | KeptZeros
+    | Observers
+    | SplitOutputs
+    | Lora,
+    Field(discriminator="kind"),
+]
+
+
+def lasting(transforms: Iterable[Transform]) -> tuple[Transform, ...]:
+    """Without those that are made for one program and merged back: what a checkpoint's model has."""
+    return tuple(t for t in transforms if not isinstance(t, SplitOutputs | Lora))

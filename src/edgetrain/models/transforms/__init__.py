@@ -1,41 +1,69 @@
-"""Changes of a model's layers before it is exported, so that less of them has to be trained.
+"""Changes of a model's layers, by records (`artifacts/transforms.py`) that whoever can build the model replays.
 
-They are recorded (`artifacts/transforms.py`), so that whoever has the original model can make them again, and
-merge what was trained back into it.
+Some last, and are part of the checkpoint: surgery, pruning, observers. Others are made for one program, so that
+less of it has to be trained, and are merged back into the model's own tensors: split layers and adapters.
+
+To add one: a record in `artifacts/transforms.py`, `NAME.py` with a function `(model, record) → model`, and its
+line in `_REPLAYS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...artifacts.contract import Slice
-from ...artifacts.transforms import SplitOutputs, Transform
+from ...artifacts.transforms import (
+    FoldedNorm,
+    KeptChannels,
+    KeptZeros,
+    Lora,
+    Observers,
+    ReplacedCall,
+    ReplacedLayer,
+    SetAttributes,
+    SplitOutputs,
+    Transform,
+)
+from ...errors import InputError
+from .channels import keep_channels, set_attributes
+from .folded_norm import fold_norm
 from .lora import LoraLinear, merge_adapter
+from .observers import observe
+from .replaced_call import replace_call
+from .replaced_layer import replace_layer
 from .split import SPLITTABLE, SplitLayer, channel_unit, merge_parts, part_slices
+from .zeros import keep_zeros
 
 __all__ = ["SPLITTABLE", "apply_transforms", "channel_unit", "merge_transforms", "slices_of"]
 
 
-def apply_transforms(model: nn.Module, transforms: Iterable[Transform], seed: int = 0) -> None:
-    """Changes a model's layers in place.
+def apply_transforms(model: nn.Module, transforms: Iterable[Transform], seed: int = 0) -> nn.Module:
+    """Replays what was done to a model.
 
     Args:
+        model: as its code builds it; changed in place.
         seed: of the initial values of new parameters.
+    Returns:
+        the changed model, which may be another object.
+    Raises:
+        InputError: a record doesn't fit the model.
     """
     generator = torch.Generator().manual_seed(seed)
     for transform in transforms:
-        layer = model.get_submodule(transform.module)
-        changed: nn.Module
-        if isinstance(transform, SplitOutputs):
-            assert isinstance(layer, SPLITTABLE)
-            changed = SplitLayer(layer, transform.channels)
-        else:
-            assert isinstance(layer, nn.Linear)
-            changed = LoraLinear(layer, transform.rank, transform.alpha, generator)
-        model.set_submodule(transform.module, changed)
+        try:
+            if isinstance(transform, Lora):
+                model = _add_adapter(model, transform, generator)
+            else:
+                model = _REPLAYS[type(transform)](model, transform)
+        except AttributeError as error:
+            raise InputError(
+                f"the model has changed since '{transform.kind}' was recorded: {error}"
+            ) from error
+    return model
 
 
 def slices_of(transforms: Iterable[Transform], tensors: Mapping[str, Tensor]) -> dict[str, Slice]:
@@ -60,6 +88,32 @@ def merge_transforms(transforms: Iterable[Transform], tensors: Mapping[str, Tens
     for transform in transforms:
         if isinstance(transform, SplitOutputs):
             merged = merge_parts(transform.module, merged)
-        else:
+        elif isinstance(transform, Lora):
             merged = merge_adapter(transform.module, transform.rank, transform.alpha, merged)
     return merged
+
+
+def _split_outputs(model: nn.Module, record: SplitOutputs) -> nn.Module:
+    layer = model.get_submodule(record.module)
+    assert isinstance(layer, SPLITTABLE)
+    model.set_submodule(record.module, SplitLayer(layer, record.channels))
+    return model
+
+
+def _add_adapter(model: nn.Module, record: Lora, generator: torch.Generator) -> nn.Module:
+    layer = model.get_submodule(record.module)
+    assert isinstance(layer, nn.Linear)
+    model.set_submodule(record.module, LoraLinear(layer, record.rank, record.alpha, generator))
+    return model
+
+
+_REPLAYS: dict[type, Callable[[nn.Module, Any], nn.Module]] = {
+    ReplacedLayer: replace_layer,
+    ReplacedCall: replace_call,
+    FoldedNorm: fold_norm,
+    KeptChannels: keep_channels,
+    SetAttributes: set_attributes,
+    KeptZeros: keep_zeros,
+    Observers: observe,
+    SplitOutputs: _split_outputs,
+}

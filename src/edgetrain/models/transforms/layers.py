@@ -1,0 +1,64 @@
+"""Layers from and to plain data, without letting a file choose what code runs."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from ...artifacts.transforms import Layer
+from ...errors import InputError
+
+_NAMES = """
+    Identity Sequential Flatten
+    ReLU ReLU6 LeakyReLU Sigmoid Tanh Hardswish Hardsigmoid Hardtanh SiLU GELU ELU Softplus Mish PReLU
+    Conv1d Conv2d Linear BatchNorm1d BatchNorm2d LayerNorm GroupNorm Dropout
+    MaxPool1d MaxPool2d AvgPool1d AvgPool2d AdaptiveAvgPool2d AdaptiveMaxPool2d Upsample
+""".split()
+LAYERS: dict[str, type[nn.Module]] = {name: getattr(nn, name) for name in _NAMES}
+
+
+def build_layer(layer: Layer) -> nn.Module:
+    """A layer with initial parameters.
+
+    Raises:
+        InputError: there is no such layer, or it doesn't take these arguments.
+    """
+    if layer.type == "Sequential":
+        return nn.Sequential(*(build_layer(inner) for inner in layer.layers))
+    kind = LAYERS.get(layer.type)
+    if kind is None:
+        raise InputError(f"a layer of type {layer.type} is none that a checkpoint may have")
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in layer.args.items()})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{layer.type} can't be built with {layer.args} ({error})") from error
+
+
+def describe_layer(module: nn.Module) -> Layer:
+    """A layer as plain data, from which `build_layer` makes another of its kind and shape.
+
+    Raises:
+        ValueError: it is none of `LAYERS`.
+    """
+    if type(module) is nn.Sequential:
+        return Layer(type="Sequential", layers=tuple(describe_layer(inner) for inner in module))
+    name = type(module).__name__
+    if LAYERS.get(name) is not type(module):
+        raise ValueError(f"{name} is no layer that can be written down")
+    return Layer(type=name, args=_arguments(module))
+
+
+def _arguments(module: nn.Module) -> dict[str, Any]:
+    """What the constructor takes, as the layer's attributes say; defaults are left out."""
+    args = {}
+    for name, parameter in inspect.signature(type(module).__init__).parameters.items():
+        if name in ("self", "device", "dtype"):
+            continue
+        value = getattr(module, name, parameter.default)
+        if name in ("bias", "elementwise_affine"):
+            value = value is not None and value is not False
+        if value != parameter.default:
+            args[name] = list(value) if isinstance(value, tuple) else value
+    return args
