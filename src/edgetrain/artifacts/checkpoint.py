@@ -9,19 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ..config.model import ModelConfig
 from ..errors import InputError
 from .atomic import atomic_writer
 from .checksums import check_sums
 from .specs import InputSpec, TaskSpec, TensorSpec
+from .transforms import Transform
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT = "edgetrain.checkpoint"
-VERSION = 2
+VERSION = 3
+_READ = (2, VERSION)  # 2 had no transforms
+_TRANSFORMS: TypeAdapter[tuple[Transform, ...]] = TypeAdapter(tuple[Transform, ...])
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Checkpoint:
     Attributes:
         model: the model's name and arguments, complete enough to build it again.
         state: parameters and buffers by fully qualified name.
+        transforms: what was done to the model since its code built it; the state is that of the result.
         inputs: what the model takes, by name, in its order.
         targets: what it was trained towards, by name; None where that is not known (converted models).
         training: state of an unfinished run (optimizer, random state, position); only in resumable files.
@@ -44,6 +48,7 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] | None = None
+    transforms: tuple[Transform, ...] = ()
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -61,6 +66,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "metrics": checkpoint.metrics,
         "config": checkpoint.config,
         "training": checkpoint.training,
+        "transforms": _TRANSFORMS.dump_python(checkpoint.transforms, mode="json"),
     }
     with atomic_writer(path) as file:
         torch.save(payload, file)
@@ -108,9 +114,9 @@ def checkpoint_from(path: Path, payload: Any) -> Checkpoint:
         raise InputError(
             f"{path} is no edgetrain checkpoint, though PyTorch wrote it; name one from 'edgetrain train'"
         )
-    if payload.get("version") != VERSION:
+    if payload.get("version") not in _READ:
         raise InputError(
-            f"{path} has checkpoint version {payload.get('version')}; this edgetrain reads version {VERSION}"
+            f"{path} has checkpoint version {payload.get('version')}; this edgetrain reads up to {VERSION}"
         )
     try:
         state = payload["state_dict"]
@@ -125,6 +131,7 @@ def checkpoint_from(path: Path, payload: Any) -> Checkpoint:
             metrics=payload["metrics"],
             config=payload["config"],
             training=payload["training"],
+            transforms=_TRANSFORMS.validate_python(payload.get("transforms", ())),
         )
     except (KeyError, ValueError, AttributeError, ValidationError) as error:
         raise InputError(f"{path} is no complete edgetrain checkpoint ({_first_line(error)})") from error

@@ -48,6 +48,7 @@ class ReplacedCall(_Frozen):
         node: of the traced forward, as `torch.fx` names it.
         was: the function or method, checked when this is replayed.
         name: what the layer is called in the module.
+        of: the node whose value the layer is given; None for the call's own first argument.
     """
 
     kind: Literal["replaced_call"] = "replaced_call"
@@ -56,14 +57,22 @@ class ReplacedCall(_Frozen):
     was: str
     name: str
     by: Layer
+    of: str | None = None
 
 
 class FoldedNorm(_Frozen):
-    """A batch norm became part of the convolution before it, which has a bias since; nothing is in its place."""
+    """A batch norm became part of the convolution before it, which has a bias since."""
 
     kind: Literal["folded_norm"] = "folded_norm"
     convolution: str
     norm: str
+
+
+class RemovedLayer(_Frozen):
+    """A layer that does nothing was taken out of the `Sequential` it was in; the others keep their names."""
+
+    kind: Literal["removed_layer"] = "removed_layer"
+    module: str
 
 
 class KeptChannels(_Frozen):
@@ -133,20 +142,27 @@ class Lora(_Frozen):
     alpha: float = Field(gt=0)
 
 
+# Made for one program, and merged back into the tensors that a checkpoint has.
+ProgramTransform = SplitOutputs | Lora
 Transform = Annotated[
     ReplacedLayer
     | ReplacedCall
     | FoldedNorm
+    | RemovedLayer
     | KeptChannels
     | SetAttributes
     | KeptZeros
     | Observers
-    | SplitOutputs
-    | Lora,
+    | ProgramTransform,
     Field(discriminator="kind"),
 ]
 
 
+def of_program(transforms: Iterable[Transform]) -> tuple[ProgramTransform, ...]:
+    """Those that are made for one program."""
+    return tuple(t for t in transforms if isinstance(t, ProgramTransform))
+
+
 def lasting(transforms: Iterable[Transform]) -> tuple[Transform, ...]:
-    """Without those that are made for one program and merged back: what a checkpoint's model has."""
-    return tuple(t for t in transforms if not isinstance(t, SplitOutputs | Lora))
+    """The others, which a checkpoint's model has."""
+    return tuple(t for t in transforms if not isinstance(t, ProgramTransform))

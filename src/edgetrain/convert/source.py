@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..artifacts.specs import InputSpec, TaskSpec, TensorSpec
+from ..artifacts.transforms import Transform
 from ..config.model import ModelConfig
 
 Runnable = Callable[..., Any]
@@ -39,6 +40,7 @@ class Source:
         inputs: what it takes, by name, where that is known.
         batch: the only batch size it takes; None where any will do, or it isn't known.
         model: how to build it again; None where only the file knows.
+        transforms: what was done to the model since.
         checkpoint: its file, where that is a checkpoint of edgetrain.
         task, targets, metrics, config: as in such a checkpoint.
         notes: what the user should know about the file.
@@ -57,6 +59,7 @@ class Source:
     metrics: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    transforms: tuple[Transform, ...] = ()
 
     def captured(self, example: Sequence[Tensor]) -> Captured:
         """The module to export."""

@@ -8,8 +8,8 @@ from torch import nn
 
 
 class StepHook(Protocol):
-    """Called after each step of the optimizer. What it does follows from its arguments alone, so that a run that
-    is resumed is the run that was never interrupted.
+    """Called after each step of the optimizer. What it does follows from its arguments alone, so that a run
+    that is resumed is the run that was never interrupted.
 
     Attributes:
         settings: as plain data; a run is resumed with the same ones only.

@@ -24,7 +24,7 @@ from ..artifacts.checkpoint import Checkpoint
 from ..artifacts.contract import Argument
 from ..artifacts.manifest import Verification
 from ..artifacts.program import Program
-from ..artifacts.transforms import Transform
+from ..artifacts.transforms import ProgramTransform
 from ..config.optimizer import OptimizerConfig
 from ..config.stages import ExportCommand, ExportConfig
 from ..config.update_rules import UpdateRule
@@ -43,7 +43,7 @@ class Subject:
         source: what is known about it; its state is not used.
         path: the checkpoint's file, where it is one of edgetrain's.
         origin: where the model comes from, for messages.
-        transforms: what was done to the model's layers since it was built.
+        transforms: what was done to the model's layers for this program.
         rules: by which parameters were chosen for training.
     """
 
@@ -53,7 +53,7 @@ class Subject:
     config: ExportCommand
     origin: str
     path: Path | None = None
-    transforms: Sequence[Transform] = ()
+    transforms: Sequence[ProgramTransform] = ()
     rules: Sequence[UpdateRule] = ()
 
     @property

@@ -47,7 +47,7 @@ def write(lowered: Lowered, contract: Contract, subject: Subject, recipe: Recipe
         batch_norm=subject.settings.batch_norm,
         dropout=has_dropout(lowered.edge.joint.graphs["train"]),
         contract=contract,
-        transforms=list(subject.transforms),
+        transforms=[*source.transforms, *subject.transforms],
         rules=list(subject.rules),
         verification=None,
         config={**source.config, **subject.config.model_dump(mode="json")},

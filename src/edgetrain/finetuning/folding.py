@@ -11,6 +11,7 @@ from ..artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ..artifacts.manifest import Manifest, check_file, file_record, load_manifest, manifest_path
 from ..artifacts.program import Program
 from ..artifacts.run_state import load_run
+from ..artifacts.transforms import lasting
 from ..errors import InputError
 from ..factories import Trusted
 from ..models.transforms import merge_transforms
@@ -57,7 +58,9 @@ def find_source(program: Program, given: Path | None, trusted: Trusted) -> dict[
     if beside is not None and manifest.checkpoint == file_record(beside):
         return load_checkpoint(beside).state
     held = _by_name(program, program.tensors())
-    model = build_trusted_model(manifest.model, trusted, source=str(program.path))
+    model = build_trusted_model(
+        manifest.model, trusted, source=str(program.path), transforms=lasting(manifest.transforms)
+    )
     names = list(model.state_dict())
     missing = [name for name in names if name not in held]
     if missing:
@@ -87,6 +90,7 @@ def fold_back(run: Run, source: dict[str, Tensor], path: Path) -> None:
             task=manifest.task,
             metrics=run.history.epochs[-1].model_dump(),
             config=run.history.config,
+            transforms=lasting(manifest.transforms),
         ),
     )
 

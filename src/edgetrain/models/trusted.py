@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
+from ..artifacts.transforms import Transform
 from ..config.model import ModelConfig
 from ..errors import InputError
 from ..factories import NOTHING, Trusted
 from .build import build_model, is_custom
+from .transforms import apply_transforms
 
 # The model's name in programs that `convert` made from a file without one.
 CONVERTED = "converted"
 
 
-def build_trusted_model(config: ModelConfig, trusted: Trusted = NOTHING, *, source: str) -> nn.Module:
-    """Builds the model a checkpoint or manifest names.
+def build_trusted_model(
+    config: ModelConfig,
+    trusted: Trusted = NOTHING,
+    *,
+    source: str,
+    transforms: Sequence[Transform] = (),
+) -> nn.Module:
+    """Builds the model a checkpoint or manifest names, and does to it again what it says was done.
 
     A model of edgetrain or torchvision is built as it is. A `package.module:factory` is somebody's code,
     called with arguments from the file, so it has to be named by the caller as well.
@@ -22,8 +32,10 @@ def build_trusted_model(config: ModelConfig, trusted: Trusted = NOTHING, *, sour
     Args:
         trusted: the factory the caller vouches for (`--model`).
         source: the file, for the message.
+        transforms: what was done to the model, in order.
     Raises:
-        InputError: the file names a factory that the caller did not, or no model at all.
+        InputError: the file names a factory that the caller did not, or no model at all, or the
+            transforms don't fit the model.
     """
     if config.name == CONVERTED:
         raise InputError(
@@ -35,4 +47,4 @@ def build_trusted_model(config: ModelConfig, trusted: Trusted = NOTHING, *, sour
             f"{source} names {config.name} as the code that builds its model; "
             f"if you trust it, confirm with --model {config.name}"
         )
-    return build_model(config)
+    return apply_transforms(build_model(config), transforms)

@@ -14,6 +14,7 @@ from ..artifacts.checkpoint import load_checkpoint
 from ..artifacts.contract import BACKBONE, Argument, TensorRecord
 from ..artifacts.manifest import file_record
 from ..artifacts.program import Program
+from ..artifacts.transforms import lasting, of_program
 from ..engine.modes import BatchNormMode, set_training_mode
 from ..errors import EdgetrainError, InputError
 from ..factories import NOTHING, Trusted
@@ -47,10 +48,12 @@ class TorchSession(Session):
         if threads is not None:
             torch.set_num_threads(threads)
         manifest = program.manifest
-        self.model = build_trusted_model(manifest.model, trusted, source=str(program.path))
+        self.model = build_trusted_model(
+            manifest.model, trusted, source=str(program.path), transforms=lasting(manifest.transforms)
+        )
         if BACKBONE in self.contract.methods:
             self._load_backbone(program)
-        apply_transforms(self.model, manifest.transforms)
+        self.model = apply_transforms(self.model, of_program(manifest.transforms))
         self.task = make_task(manifest.task, trusted, source=str(program.path))
         self.batch_norm: BatchNormMode = manifest.batch_norm
         self.dropout = dropout

@@ -44,7 +44,9 @@ def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) 
     checkpoint = checkpoint_from(path, payload)
     if config.model not in (None, checkpoint.model.name):
         raise UsageError(f"{path} is a {checkpoint.model.name}, not a {config.model}; leave out --model")
-    module = build_trusted_model(checkpoint.model, Trusted(model=config.model), source=str(path))
+    module = build_trusted_model(
+        checkpoint.model, Trusted(model=config.model), source=str(path), transforms=checkpoint.transforms
+    )
     load_weights(module, find_weights(checkpoint.state, str(path)), str(path), checkpoint.model.name)
     module.eval()
     return Source(
@@ -58,6 +60,7 @@ def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) 
         targets=checkpoint.targets,
         metrics=checkpoint.metrics,
         config=checkpoint.config,
+        transforms=checkpoint.transforms,
     )
 
 

@@ -7,6 +7,7 @@ import time
 from ...artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ...errors import UsageError
 from ...models import build_model
+from ...models.transforms import apply_transforms
 from ..verification import check_error, compare, median_ms, run_batches
 from .job import Job, Written
 from .task import task_of
@@ -33,11 +34,12 @@ def write_pth(job: Job) -> Written:
         task=task_of(job).spec,
         metrics=source.metrics,
         config=source.config,
+        transforms=source.transforms,
     )
     save_checkpoint(path, checkpoint)
     started = time.perf_counter()
     written = load_checkpoint(path)
-    module = build_model(written.model)
+    module = apply_transforms(build_model(written.model), written.transforms)
     module.load_state_dict(written.state)
     module.eval()
     load_ms = 1e3 * (time.perf_counter() - started)

@@ -51,6 +51,7 @@ def write_train(job: Job) -> Written:
         task=task.spec,
         metrics=source.metrics,
         config=source.config,
+        transforms=source.transforms,
     )
     subject = Subject(
         captured.module,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from ...artifacts.transforms import Transform
+from ...artifacts.transforms import ProgramTransform
 from ...config.stages import ExportConfig
 from ...errors import UsageError
 from ...models.transforms import apply_transforms
@@ -24,7 +24,7 @@ def prepare_update(
     settings: ExportConfig,
     reporter: Reporter,
     scheme: Scheme | None = None,
-) -> list[Transform]:
+) -> list[ProgramTransform]:
     """Makes a model ready for the update that is asked for.
 
     Layers of which only a part is trained are changed, and `requires_grad` of every parameter is set.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from ...artifacts.transforms import Lora, SplitOutputs, Transform
+from ...artifacts.transforms import Lora, ProgramTransform, SplitOutputs
 from ...config.update_rules import Adapter, Trained, UpdateRule
 from ...errors import UsageError
 from .layers import check_adaptable, share_of_channels
@@ -25,7 +25,7 @@ class Selection:
         trained: names of the trained parameters in the model that this makes.
     """
 
-    transforms: list[Transform] = field(default_factory=list)
+    transforms: list[ProgramTransform] = field(default_factory=list)
     trained: set[str] = field(default_factory=set)
 
 

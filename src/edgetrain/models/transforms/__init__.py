@@ -1,10 +1,10 @@
-"""Changes of a model's layers, by records (`artifacts/transforms.py`) that whoever can build the model replays.
+"""Changes of a model's layers, by records (`artifacts/transforms.py`) that whoever builds the model replays.
 
-Some last, and are part of the checkpoint: surgery, pruning, observers. Others are made for one program, so that
-less of it has to be trained, and are merged back into the model's own tensors: split layers and adapters.
+Some last, and are part of the checkpoint: surgery, pruning, observers. Others are made for one program, so
+that less of it has to be trained, and are merged back into the model's own tensors: split layers, adapters.
 
-To add one: a record in `artifacts/transforms.py`, `NAME.py` with a function `(model, record) → model`, and its
-line in `_REPLAYS`.
+To add one: a record in `artifacts/transforms.py`, `NAME.py` with a function `(model, record) → model`, and
+its line in `_REPLAYS`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ...artifacts.transforms import (
     KeptZeros,
     Lora,
     Observers,
+    RemovedLayer,
     ReplacedCall,
     ReplacedLayer,
     SetAttributes,
@@ -33,6 +34,7 @@ from .channels import keep_channels, set_attributes
 from .folded_norm import fold_norm
 from .lora import LoraLinear, merge_adapter
 from .observers import observe
+from .removed_layer import remove_layer
 from .replaced_call import replace_call
 from .replaced_layer import replace_layer
 from .split import SPLITTABLE, SplitLayer, channel_unit, merge_parts, part_slices
@@ -111,6 +113,7 @@ _REPLAYS: dict[type, Callable[[nn.Module, Any], nn.Module]] = {
     ReplacedLayer: replace_layer,
     ReplacedCall: replace_call,
     FoldedNorm: fold_norm,
+    RemovedLayer: remove_layer,
     KeptChannels: keep_channels,
     SetAttributes: set_attributes,
     KeptZeros: keep_zeros,
