@@ -7,6 +7,9 @@ nothing has to be stored beside the weight, and the program that is exported kee
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor, nn
 
 from ...artifacts.transforms import KeptZeros
@@ -44,7 +47,13 @@ _SPARSE: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv1d: SparseConv1d,
     nn.Conv2d: SparseConv2d,
 }
+#: Layers whose zeros can be kept; subclasses may compute something else.
 PRUNABLE = tuple(_SPARSE)
+
+
+def is_sparse(layer: nn.Module) -> bool:
+    """Whether a layer keeps its zeros."""
+    return type(layer) in _SPARSE.values()
 
 
 def keep_zeros(model: nn.Module, record: KeptZeros) -> nn.Module:
@@ -54,7 +63,7 @@ def keep_zeros(model: nn.Module, record: KeptZeros) -> nn.Module:
         InputError: it is no layer of `PRUNABLE`.
     """
     layer = model.get_submodule(record.module)
-    if type(layer) in _SPARSE.values():
+    if is_sparse(layer):
         return model
     sparse = _SPARSE.get(type(layer))
     if sparse is None:
@@ -62,3 +71,19 @@ def keep_zeros(model: nn.Module, record: KeptZeros) -> nn.Module:
     # The same object with another forward: whoever holds the layer, or its parameters, goes on with it.
     layer.__class__ = sparse
     return model
+
+
+@contextmanager
+def without_masks(model: nn.Module) -> Iterator[list[str]]:
+    """Has pruned layers compute with their weights as they are, which gives the same: where the graph of a
+    forward is wanted as others know it. Gives the names of their weights."""
+    plain = {sparse: kind for kind, sparse in _SPARSE.items()}
+    layers = [(name, layer) for name, layer in model.named_modules() if type(layer) in plain]
+    kinds = [type(layer) for _, layer in layers]
+    for _, layer in layers:
+        layer.__class__ = plain[type(layer)]
+    try:
+        yield [f"{name}.weight" if name else "weight" for name, _ in layers]
+    finally:
+        for (_, layer), kind in zip(layers, kinds, strict=True):
+            layer.__class__ = kind
