@@ -9,6 +9,7 @@ import torch
 
 from edgetrain.artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgetrain.artifacts.specs import InputSpec, Preprocessing, TaskSpec, TensorSpec
+from edgetrain.artifacts.transforms import KeptChannels, KeptZeros, Layer, ReplacedLayer, SetAttributes
 from edgetrain.config.model import ModelConfig
 from edgetrain.errors import InputError
 
@@ -28,6 +29,12 @@ def _checkpoint() -> Checkpoint:
         metrics={"val_loss": 0.25, "epoch": 3},
         config={"train": {"epochs": 3, "list": [1, None]}},
         training={"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}}}},
+        transforms=(
+            ReplacedLayer(module="a", by=Layer(type="Conv2d", args={"kernel_size": [3, 3]})),
+            KeptChannels(tensor="a.weight", kept={0: (0, 2), 1: (1,)}),
+            SetAttributes(module="a", values={"out_channels": 2}),
+            KeptZeros(module="a", pattern="2:4"),
+        ),
     )
 
 
@@ -39,11 +46,27 @@ def test_round_trip(tmp_path: Path) -> None:
     for name, tensor in written.state.items():
         assert read.state[name].dtype == tensor.dtype
         assert torch.equal(read.state[name], tensor)
-    for field in ("model", "inputs", "targets", "task", "metrics", "config"):
+    for field in ("model", "inputs", "targets", "task", "metrics", "config", "transforms"):
         assert getattr(read, field) == getattr(written, field)
     assert list(read.inputs) == ["image", "ids"], "the order is the model's"
     assert read.training is not None
     assert torch.equal(read.training["optimizer"]["state"][0]["momentum_buffer"], torch.ones(2))
+
+
+def test_checkpoints_without_transforms_are_read(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "m.pth", _checkpoint())
+    payload = torch.load(tmp_path / "m.pth", weights_only=True)
+    del payload["transforms"]
+    torch.save({**payload, "version": 2}, tmp_path / "old.pth")
+    assert load_checkpoint(tmp_path / "old.pth").transforms == ()
+
+
+def test_unknown_transforms_are_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "m.pth", _checkpoint())
+    payload = torch.load(tmp_path / "m.pth", weights_only=True)
+    torch.save({**payload, "transforms": [{"kind": "evil", "module": "a"}]}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match="is no complete edgetrain checkpoint"):
+        load_checkpoint(tmp_path / "other.pth")
 
 
 class _Trap:
@@ -72,7 +95,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path, zipped: bool) -> None:
         ([1, 2], "no edgetrain checkpoint"),
         (torch.ones(3), "no edgetrain checkpoint"),
         ({"format": "edgetrain.checkpoint", "version": 99}, "version 99"),
-        ({"format": "edgetrain.checkpoint", "version": 1}, "version 1; this edgetrain reads version 2"),
+        ({"format": "edgetrain.checkpoint", "version": 1}, "version 1; this edgetrain reads up to 3"),
         ({"format": "edgetrain.checkpoint", "version": 2}, "no complete edgetrain checkpoint"),
         ({"format": "edgetrain.checkpoint", "version": 2, "state_dict": {"w": 1}}, "names to tensors"),
     ],

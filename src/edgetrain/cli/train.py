@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..config.loader import load_config
 from ..factories import Trusted
 from .command import Invocation
 from .console import Table, figure_text, file_text, number_text
@@ -28,6 +27,14 @@ def train(
             callback=ends_in(".pth"),
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start",
+            metavar="FILE.pth",
+            help="start from this checkpoint's model and weights, optimized ones too",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="go on with an interrupted run of the same output")
     ] = False,
@@ -39,15 +46,23 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Train a model in PyTorch; the best epoch becomes the checkpoint."""
     checkpoint = output or Path("model.pth")
+    from ..config.loader import load_config
+
     exporting = load_config("export", file=run.config_file) if export else None
     from .. import training
+    from ..artifacts.checkpoint import load_checkpoint
 
     stem = default_output(checkpoint)
     files = [*training.output_files(checkpoint), *(program_files(stem, exporting) if exporting else [])]
-    run.claim(files, explicit=output is not None, replace=resume)
-    result = training.train(run.config, checkpoint, resume=resume, reporter=run.reporter)
+    run.claim(files, inputs=[start], explicit=output is not None, replace=resume)
+    result = training.train(
+        run.config,
+        checkpoint,
+        resume=resume,
+        start=None if start is None else load_checkpoint(start),
+        reporter=run.reporter,
+    )
     exported = None if exporting is None or follows() else _export(run, exporting, checkpoint, stem)
     run.output.result(
         Table(

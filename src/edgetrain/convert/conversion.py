@@ -10,13 +10,14 @@ import torch
 from ..artifacts.specs import TensorSpec
 from ..config.stages import ConvertCommand
 from ..errors import InputError
+from ..runtimes.timing import median_ms
 from .kinds import Identified
 from .readers import read_source
 from .report import FileReport
 from .samples import random_samples, read_samples
 from .shapes import find_inputs, shape_text
 from .targets import TARGETS, Job
-from .verification import median_ms, run_batches
+from .verification import run_batches
 
 
 def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileReport:

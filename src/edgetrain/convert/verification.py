@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +12,6 @@ from torch import Tensor
 from ..errors import CheckFailedError, InputError
 from ..upstream import leaves
 from .source import Runnable
-
-_PATIENCE = 0.3
-_FEWEST, _MOST = 3, 50
 
 
 @dataclass(frozen=True)
@@ -112,14 +107,3 @@ def check_sqnr(found: Comparison, least: float) -> None:
             f"the quantized model has an SQNR of {found.sqnr_db:.1f} dB, less than --min-sqnr {least:g}; "
             "calibrate it with real samples (--inputs), or keep --precision float32; nothing was written"
         )
-
-
-def median_ms(call: Callable[[], object]) -> float:
-    """Median time of a call after a first one."""
-    call()
-    times: list[float] = []
-    while len(times) < _FEWEST or (sum(times) < _PATIENCE and len(times) < _MOST):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return 1e3 * statistics.median(times)

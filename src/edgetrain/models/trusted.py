@@ -37,6 +37,16 @@ def build_trusted_model(
         InputError: the file names a factory that the caller did not, or no model at all, or the
             transforms don't fit the model.
     """
+    check_trusted(config, trusted, source=source)
+    return apply_transforms(build_model(config), transforms)
+
+
+def check_trusted(config: ModelConfig, trusted: Trusted, *, source: str) -> None:
+    """Refuses a model that only somebody's code builds, unless the caller named that code.
+
+    Raises:
+        InputError: see `build_trusted_model`.
+    """
     if config.name == CONVERTED:
         raise InputError(
             f"{source} was converted from a file that doesn't say how to build its model, so that PyTorch "
@@ -47,4 +57,3 @@ def build_trusted_model(
             f"{source} names {config.name} as the code that builds its model; "
             f"if you trust it, confirm with --model {config.name}"
         )
-    return apply_transforms(build_model(config), transforms)

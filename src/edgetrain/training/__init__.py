@@ -1,6 +1,6 @@
 """Training on the server: the loop in eager PyTorch, exact resumption, torchrun."""
 
 from .stage import TrainResult, train
-from .store import output_files
+from .store import last_path, output_files
 
-__all__ = ["TrainResult", "output_files", "train"]
+__all__ = ["TrainResult", "last_path", "output_files", "train"]

@@ -12,6 +12,7 @@ from ..data import Batch, BatchLoader
 from ..engine.interrupt import Interrupt
 from ..engine.metrics import Meter, score
 from ..engine.schedules import count_steps, learning_rate
+from ..engine.step_hooks import StepHook
 from ..errors import CheckFailedError, InterruptedRun
 from ..reporting import Progress, Reporter
 from ..tasks import Task
@@ -29,6 +30,7 @@ class Loop:
         validation: test batches.
         task: what is learned; its metrics say which epoch is best.
         store: writes the run's files.
+        hook: changes weights after each step.
         saved: whether the store's files are this run's already (it was resumed).
     """
 
@@ -44,6 +46,7 @@ class Loop:
         interrupt: Interrupt,
         reporter: Reporter,
         *,
+        hook: StepHook | None = None,
         saved: bool = False,
     ) -> None:
         self._learner = learner
@@ -55,6 +58,7 @@ class Loop:
         self._interrupt = interrupt
         self._reporter = reporter
         self._config = config
+        self._hook = hook
         self._saved_step = state.step if saved else None
         self.total_steps = count_steps(config.train.epochs, len(loader), config.train.max_steps)
 
@@ -110,6 +114,8 @@ class Loop:
         self._learner.update(lr)
         state.meter.add(outcome.sums, outcome.samples)
         state.step, state.batch = state.step + 1, state.batch + 1
+        if self._hook is not None:
+            self._hook.after_step(self._learner.model, state.step, self.total_steps)
         bar.advance(1, loss=outcome.loss, lr=lr)
         return stop
 
@@ -124,7 +130,7 @@ class Loop:
             state.finish_epoch()
         # Part of an epoch is no match for a whole one: the run can be resumed, and then never was there.
         whole = record.epoch <= state.epoch
-        is_best = state.best is None or (whole and self._score(record) > self._score(state.best))
+        is_best = self._is_best(record, state.best, whole)
         if is_best:
             state.best = record
             self._store.save_best(self._learner.model, record)
@@ -132,6 +138,17 @@ class Loop:
         self._reporter.info(describe(record, self._task.all_metrics, self._config.train.epochs, is_best))
         if state.step < self.total_steps and self._learner.world.any([self._interrupt.requested])[0]:
             self._stop(saved=True)
+
+    def _is_best(self, record: EpochRecord, best: EpochRecord | None, whole: bool) -> bool:
+        """Whether an epoch's weights are to be kept. Those of a model that a hook is still changing are only
+        until others come."""
+        if best is None:
+            return True
+        settled = self._hook is None or self._hook.settled(record.steps, self.total_steps)
+        was_settled = self._hook is None or self._hook.settled(best.steps, self.total_steps)
+        if settled != was_settled:
+            return settled
+        return whole and self._score(record) > self._score(best)
 
     def _validate(self) -> EpochRecord:
         start = time.perf_counter()

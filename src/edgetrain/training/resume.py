@@ -97,17 +97,17 @@ def check_same_run(found: Resumable, config: dict[str, Any], processes: int, tra
     return [key for key in changed if key in _INEXACT]
 
 
-def load_weights(model: nn.Module, found: Resumable) -> None:
-    """Gives the model the weights of the run to resume.
+def load_weights(model: nn.Module, start: Checkpoint) -> None:
+    """Gives the model the weights to go on from.
 
     Raises:
         InputError: they don't fit: the code of a custom model has changed.
     """
     try:
-        model.load_state_dict(found.checkpoint.state)
+        model.load_state_dict(start.state)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"the weights to resume from don't fit the model any more: {reason}") from error
+        raise InputError(f"the weights to start from don't fit the model any more: {reason}") from error
 
 
 def restore(found: Resumable, learner: Learner, world: World) -> RunState:

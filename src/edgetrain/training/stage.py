@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..artifacts.atomic import check_writable
+from ..artifacts.checkpoint import Checkpoint
 from ..artifacts.history import History
 from ..config.stages import TrainCommand
 from ..data import BatchLoader, Dataset, fingerprint, load_dataset
@@ -17,8 +18,10 @@ from ..engine.interrupt import catch_interrupts
 from ..engine.optimizers import make_optimizer
 from ..engine.schedules import count_steps
 from ..engine.seeding import seed_everything
+from ..engine.step_hooks import StepHook
 from ..errors import InputError
 from ..models import build_model, resolve_model, without_pretrained_weights
+from ..models.transforms import apply_transforms
 from ..reporting import SILENT, Reporter
 from ..tasks import Task, choose_task
 from .distributed import World, is_main_process, join_world
@@ -36,7 +39,31 @@ from .resume import (
     warn_inexact,
 )
 from .run_state import RunState
+from .start import check_start, weights_hash
 from .store import RunStore, history_path, last_path, output_files
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run begins with besides its configuration.
+
+    Attributes:
+        start: None: initial weights from the seed.
+        hook: None: the optimizer alone changes the weights.
+    """
+
+    start: Checkpoint | None = None
+    hook: StepHook | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As plain data, for the run's record."""
+        found: dict[str, Any] = {}
+        if self.start is not None:
+            found["start"] = weights_hash(self.start.state)
+        if self.hook is not None:
+            found["hook"] = self.hook.settings
+        return found
 
 
 @dataclass(frozen=True)
@@ -60,7 +87,13 @@ class TrainResult:
 
 
 def train(
-    config: TrainCommand, output: Path, *, resume: bool = False, reporter: Reporter = SILENT
+    config: TrainCommand,
+    output: Path,
+    *,
+    resume: bool = False,
+    start: Checkpoint | None = None,
+    hook: StepHook | None = None,
+    reporter: Reporter = SILENT,
 ) -> TrainResult:
     """Trains a model, or goes on with a run that was interrupted.
 
@@ -70,6 +103,9 @@ def train(
         output: the best checkpoint; `<stem>.last.pth` and `<stem>.history.json` are written beside it.
         resume: go on from `<stem>.last.pth`. On a CPU the result is then, bit by bit, that of a run without
             interruption.
+        start: model, transforms and weights to start from, in place of initial ones; `config.model` is its
+            model then.
+        hook: changes weights after each step.
     Raises:
         UsageError: model, data and settings don't fit each other, or not the run to be resumed.
         InputError: data, or the state to resume from, is missing or damaged.
@@ -84,7 +120,8 @@ def train(
     with join_world(device) as world:
         # What is downloaded or unpacked is so once, and what fails does before anybody waits for gradients.
         found, dataset = world.main_first(lambda: _read(config, output, resume, world, reporter))
-        result = _train(config, output, dataset, found, world, reporter)
+        origin = Origin(start, hook)
+        result = _train(config, output, dataset, found, origin, world, reporter)
         world.wait()
     return result
 
@@ -106,6 +143,7 @@ def _train(
     output: Path,
     dataset: Dataset,
     found: Resumable | None,
+    origin: Origin,
     world: World,
     reporter: Reporter,
 ) -> TrainResult:
@@ -120,13 +158,19 @@ def _train(
     check_fits(dataset, dataset.inputs, task.check_targets, task.spec.classes)
     dataset = dataset.ignoring(task.spec.ignore_index)
     outputs = _count_outputs(dataset, task)
-    config = config.model_copy(update={"model": resolve_model(config.model, dataset.inputs, outputs)})
-    plain = config.model_dump(mode="json")
+    start = origin.start
+    if start is None:
+        model = resolve_model(config.model, dataset.inputs, outputs)
+    else:
+        check_start(start, config.model, dataset, task)
+        model = start.model
+    config = config.model_copy(update={"model": model})
+    plain = {**config.model_dump(mode="json"), **origin.settings}
     if found is not None:
         inexact = check_same_run(found, plain, world.size, fingerprint(dataset.train))
         warn_inexact(inexact, reporter)
 
-    learner = _make_learner(config, task, world, found)
+    learner = _make_learner(config, task, world, found.checkpoint if found is not None else start)
     loader, validation = _make_loaders(config, dataset, world)
     check_outputs(learner, next(iter(_probe_loader(dataset).epoch(0))), dataset, task, outputs)
 
@@ -134,6 +178,8 @@ def _train(
     if found is not None:
         state = restore(found, learner, world)
     store = _make_store(config, output, dataset, task, plain, world)
+    if start is not None:
+        store.transforms = start.transforms
     total_steps = count_steps(config.train.epochs, len(loader), config.train.max_steps)
     if is_finished(state, total_steps):
         return _already_finished(store, state, reporter)
@@ -150,6 +196,7 @@ def _train(
             state,
             interrupt,
             reporter,
+            hook=origin.hook,
             saved=found is not None,
         ).run()
     return _result(store, state)
@@ -164,12 +211,14 @@ def _count_outputs(dataset: Dataset, task: Task) -> int:
     return max(task.output_count(split.targets(range(len(split)))) for split in (dataset.train, dataset.test))
 
 
-def _make_learner(config: TrainCommand, task: Task, world: World, found: Resumable | None) -> Learner:
-    """Model, loss and optimizer, with initial weights from the seed or those of the run to resume."""
+def _make_learner(config: TrainCommand, task: Task, world: World, start: Checkpoint | None) -> Learner:
+    """Model, loss and optimizer, with initial weights from the seed or those of a checkpoint."""
     seed_everything(config.train.seed)
-    model = build_model(config.model if found is None else without_pretrained_weights(config.model))
-    if found is not None:
-        load_weights(model, found)
+    if start is None:
+        model = build_model(config.model)
+    else:
+        model = apply_transforms(build_model(without_pretrained_weights(config.model)), start.transforms)
+        load_weights(model, start)
     model.to(world.device)
     optimizer = make_optimizer(config.optimizer, model.named_parameters())
     autocast = pick_autocast(config.train, world.device)

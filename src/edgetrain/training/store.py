@@ -11,6 +11,7 @@ from torch import nn
 from ..artifacts.checkpoint import Checkpoint, save_checkpoint
 from ..artifacts.history import EpochRecord, History, save_history
 from ..artifacts.specs import InputSpec, TaskSpec, TensorSpec
+from ..artifacts.transforms import Transform
 from ..config.model import ModelConfig
 from ..engine.memory import peak_rss_bytes
 from ..engine.seeding import get_random_state
@@ -30,6 +31,7 @@ class RunStore:
         history: everything but its epochs, which come from the run's state.
         config: the resolved configuration as plain data.
         train_data: fingerprint of the training split.
+        transforms: what was done to the model since its code built it.
     """
 
     output: Path
@@ -41,6 +43,7 @@ class RunStore:
     history: History
     train_data: str
     is_main: bool = True
+    transforms: tuple[Transform, ...] = ()
 
     @property
     def last(self) -> Path:
@@ -90,6 +93,7 @@ class RunStore:
             task=self.task,
             metrics=metrics,
             config=self.config,
+            transforms=self.transforms,
         )
 
 

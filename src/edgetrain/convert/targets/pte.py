@@ -8,11 +8,12 @@ from torch import Tensor
 
 from ...export.capture import export_graph
 from ...export.pipeline import Captured
+from ...export.planning import lower_captured
 from ...export.quantization import quantize
 from ...export.recipes import inference_recipe
-from ...export.stage import lower_captured
 from ...runtimes.inference import InferenceProgram
-from ..verification import Comparison, check_error, check_sqnr, compare, median_ms, run_batches
+from ...runtimes.timing import median_ms
+from ..verification import Comparison, check_error, check_sqnr, compare, run_batches
 from .job import Job, Written
 
 

@@ -8,7 +8,8 @@ from ...artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ...errors import UsageError
 from ...models import build_model
 from ...models.transforms import apply_transforms
-from ..verification import check_error, compare, median_ms, run_batches
+from ...runtimes.timing import median_ms
+from ..verification import check_error, compare, run_batches
 from .job import Job, Written
 from .task import task_of
 

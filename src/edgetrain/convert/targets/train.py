@@ -15,8 +15,9 @@ from ...export import export_subject
 from ...export.pipeline import Subject
 from ...models.trusted import CONVERTED
 from ...runtimes import Session, open_session
+from ...runtimes.timing import median_ms
 from ...tasks.outputs import named_outputs
-from ..verification import Comparison, check_error, compare, median_ms, run_batches
+from ..verification import Comparison, check_error, compare, run_batches
 from .job import Job, Written
 from .task import task_of
 

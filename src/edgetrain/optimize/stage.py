@@ -1,0 +1,244 @@
+"""`edgetrain optimize`: a checkpoint in; a smaller, faster one out, or its int8 program; figures of each.
+
+Every step leaves a checkpoint in NAME.steps, from which a run that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..artifacts.atomic import check_writable, write_bytes, write_text
+from ..artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ..artifacts.optimization import Measured, OptimizationReport, save_report
+from ..artifacts.transforms import Observers
+from ..config.stages import OptimizeCommand
+from ..data import Dataset, load_dataset
+from ..data.checks import check_fits
+from ..errors import InputError, UsageError
+from ..factories import NOTHING, Trusted
+from ..reporting import SILENT, Reporter
+from ..tasks import Task, make_task
+from ..training.start import weights_hash
+from .measure import measure
+from .steps import STEPS, Done, Step
+from .work import Work, built
+
+
+@dataclass(frozen=True)
+class OptimizeResult:
+    """What was written, and the figures of each step.
+
+    Attributes:
+        checkpoint: None where only a program was asked for.
+        program: int8, for inference; None without quantization.
+        plot: what each layer loses to rounding; None without quantization.
+    """
+
+    checkpoint: Path | None
+    program: Path | None
+    plot: Path | None
+    report_path: Path
+    report: OptimizationReport
+
+
+def output_files(config: OptimizeCommand, output: Path) -> list[Path]:
+    """All files that an optimization leaves, the named one first; those in NAME.steps aside."""
+    files = [output, _beside(output, ".optimize.json")]
+    if config.optimize.quantize != "none":
+        program, plot = output.with_suffix(".pte"), _beside(output, ".quantization.png")
+        files += [path for path in (program, plot) if path != output]
+    return files
+
+
+def optimize(
+    config: OptimizeCommand,
+    checkpoint: Path,
+    output: Path,
+    *,
+    with_data: bool = True,
+    resume: bool = False,
+    trusted: Trusted = NOTHING,
+    reporter: Reporter = SILENT,
+) -> OptimizeResult:
+    """Optimizes a checkpoint: surgery, pruning, quantization, as far as `config.optimize` asks for them.
+
+    Args:
+        output: a .pth, or the .pte of an int8 program alone.
+        with_data: `config.data` is there; without it nothing is trained or calibrated, and no accuracy told.
+        resume: go on with a run of the same output and settings.
+        trusted: the code of model and loss that the caller vouches for.
+    Raises:
+        UsageError: the settings don't fit the model, or data is needed.
+        InputError: the checkpoint, or data, is unusable.
+        CheckFailedError: a step gives a model that can't be lowered, or computes something else.
+    """
+    for path in output_files(config, output):
+        check_writable(path)
+    source = load_checkpoint(checkpoint)
+    steps = [step for step in STEPS if step.wanted(config.optimize)]
+    if not steps:
+        raise UsageError(
+            "nothing is asked for; name --surgery, --prune or --quantize, or a recipe with --config"
+        )
+    if any(isinstance(transform, Observers) for transform in source.transforms):
+        raise UsageError(f"{checkpoint} is quantized already; optimize the checkpoint it was made from")
+    if output.suffix == ".pte" and config.optimize.quantize == "none":
+        raise UsageError(f"{output} would be an int8 program; ask for one with --quantize, or name a .pth")
+    task = make_task(source.task, trusted, source=str(checkpoint))
+    dataset = _data(config, source, task, reporter) if with_data else None
+    model = built(source, trusted, checkpoint)
+    work = Work(config, source, model, task, dataset, trusted, reporter)
+    folder = _beside(output, ".steps")
+    if not resume and folder.is_dir():
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    run = _Run(work, folder, resume)
+    for step in steps:
+        step.check(work)
+    run.measure_as_it_was()
+    with reporter.progress("optimizing", total=len(steps)) as progress:
+        for step in steps:
+            progress.advance(0, now=step.name)
+            run.take(step)
+            progress.advance(1, now=step.name)
+    return _finish(config, output, run)
+
+
+class _Run:
+    """The steps so far."""
+
+    def __init__(self, work: Work, folder: Path, resume: bool) -> None:
+        self.work = work
+        self.folder = folder
+        self.measured: list[Measured] = []
+        self.details: dict[str, Any] = {}
+        self.artifacts: dict[str, Path] = {}
+        self._resume = resume
+        # By what a step depends on, it is known again: the model so far, and the settings.
+        settings = work.config.model_dump(mode="json")
+        self._key = _digest([weights_hash(work.checkpoint.state), settings])
+
+    def measure_as_it_was(self) -> None:
+        self.measured.append(self._recorded("0-before", lambda: self._measure("as it was")))
+
+    def take(self, step: Step) -> None:
+        """Takes a step, or what is there of it."""
+        number = len(self.measured)
+        stem = self.folder / f"{number}-{step.name}"
+        record, checkpoint = stem.with_suffix(".json"), stem.with_suffix(".pth")
+        found = self._found(record)
+        if found is not None and checkpoint.is_file():
+            self.work.reporter.info(f"{step.name} is done already")
+            done = Done(
+                self.work.reloaded(load_checkpoint(checkpoint), checkpoint),
+                found["details"],
+                {kind: self.folder / name for kind, name in found["files"].items()},
+                found["measured"] and Measured.model_validate(found["measured"]),
+            )
+        else:
+            done = step.take(self.work, stem, self._resume)
+            done.work.save(checkpoint)
+            if done.measured is None:
+                self.work = done.work
+                done = replace(done, measured=self._measure(step.title(self.work.config.optimize)))
+            self._note(record, done)
+        assert done.measured is not None
+        self.work = done.work
+        self.measured.append(done.measured)
+        self.details[step.name] = done.details
+        self.artifacts |= done.files
+
+    def _measure(self, title: str) -> Measured:
+        work = self.work
+        with tempfile.TemporaryDirectory(prefix=".measured.", dir=self.folder) as folder:
+            return measure(
+                title,
+                work.model,
+                work.example,
+                work.dataset,
+                work.task,
+                work.config.train.eval_batch_size,
+                Path(folder),
+                work.reporter,
+            )
+
+    def _recorded(self, name: str, compute: Callable[[], Measured]) -> Measured:
+        record = self.folder / f"{name}.json"
+        found = self._found(record)
+        if found is not None:
+            return Measured.model_validate(found["measured"])
+        measured = compute()
+        self._note(record, Done(self.work, {}, {}, measured))
+        return measured
+
+    def _found(self, record: Path) -> dict[str, Any] | None:
+        """What a run with the same model and settings noted."""
+        if not self._resume or not record.is_file():
+            return None
+        try:
+            found = json.loads(record.read_text())
+            if found["key"] != self._key:
+                raise UsageError(
+                    "the run can't be resumed with another checkpoint or other settings; start anew without "
+                    "--resume"
+                )
+            return dict(found)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{record} is damaged; start anew without --resume") from error
+
+    def _note(self, record: Path, done: Done) -> None:
+        assert done.measured is not None
+        document = {
+            "key": self._key,
+            "measured": done.measured.model_dump(mode="json"),
+            "details": done.details,
+            "files": {kind: path.name for kind, path in done.files.items()},
+        }
+        write_text(record, json.dumps(document, indent=2) + "\n")
+
+
+def _data(config: OptimizeCommand, source: Checkpoint, task: Task, reporter: Reporter) -> Dataset:
+    dataset = load_dataset(config.data, reporter, program=source.inputs)
+    check_fits(dataset, source.inputs, task.check_targets, task.spec.classes, source.targets)
+    return dataset.ignoring(task.spec.ignore_index)
+
+
+def _finish(config: OptimizeCommand, output: Path, run: _Run) -> OptimizeResult:
+    """Puts results in their places, the report last."""
+    program, plot = run.artifacts.get("program"), run.artifacts.get("plot")
+    paths: dict[str, Path | None] = {"program": None, "plot": None}
+    for kind, found, target in (
+        ("program", program, output.with_suffix(".pte")),
+        ("plot", plot, _beside(output, ".quantization.png")),
+    ):
+        if found is not None:
+            write_bytes(target, found.read_bytes())
+            paths[kind] = target
+    checkpoint = None
+    if output.suffix != ".pte":
+        figures = run.measured[-1].figures
+        metrics = {f"val_{name}": value for name, value in figures.items()}
+        final = replace(run.work.checkpoint, training=None, metrics=metrics)
+        save_checkpoint(output, final)
+        checkpoint = output
+    report = OptimizationReport(
+        steps=run.measured, details=run.details, config=config.model_dump(mode="json")
+    )
+    report_path = _beside(output, ".optimize.json")
+    save_report(report_path, report)
+    return OptimizeResult(checkpoint, paths["program"], paths["plot"], report_path, report)
+
+
+def _beside(output: Path, suffix: str) -> Path:
+    return output.with_name(output.stem + suffix)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,112 @@
+"""A model on its way through a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..artifacts.checkpoint import Checkpoint, save_checkpoint
+from ..artifacts.transforms import Transform
+from ..config.stages import OptimizeCommand
+from ..data import Dataset
+from ..errors import InputError, UsageError
+from ..factories import Trusted
+from ..models.trusted import build_trusted_model
+from ..reporting import Reporter
+from ..tasks import Task
+
+# Of random samples, where a step only follows shapes.
+_EXAMPLES = 2
+
+
+@dataclass(frozen=True)
+class Work:
+    """A model, and what its steps need.
+
+    Attributes:
+        checkpoint: the model as data; its state is that of `model`.
+        model: the same, built and filled; a step changes it.
+        dataset: prepared as the model wants it; None where none is named.
+        trusted: the code that the caller vouches for.
+    """
+
+    config: OptimizeCommand
+    checkpoint: Checkpoint
+    model: nn.Module
+    task: Task
+    dataset: Dataset | None
+    trusted: Trusted
+    reporter: Reporter
+
+    @property
+    def example(self) -> dict[str, Tensor]:
+        """Inputs of two samples by name: the first of the training split, or random ones."""
+        if self.dataset is not None:
+            return self.samples(_EXAMPLES)
+        generator = torch.Generator().manual_seed(0)
+        return {
+            name: torch.randn(_EXAMPLES, *spec.shape, generator=generator)
+            if spec.dtype == "float32"
+            else torch.zeros(_EXAMPLES, *spec.shape, dtype=torch.int64)
+            for name, spec in self.checkpoint.inputs.items()
+        }
+
+    def samples(self, count: int) -> dict[str, Tensor]:
+        """Inputs of the first samples of the training split, as the model takes them.
+
+        Raises:
+            UsageError: no data is named.
+        """
+        split = self.data("samples").train
+        stored = split.inputs(torch.arange(min(count, len(split))))
+        specs = self.checkpoint.inputs
+        return {name: specs[name].preprocessing.apply(stored[name]).contiguous() for name in specs}
+
+    def data(self, why: str) -> Dataset:
+        """The data set.
+
+        Raises:
+            UsageError: none is named.
+        """
+        if self.dataset is None:
+            raise UsageError(f"{why} need data; name it with --data, and with --data-dir where it lies")
+        return self.dataset
+
+    def changed(self, model: nn.Module, transforms: Sequence[Transform]) -> Work:
+        """After a step that changed the model."""
+        state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        done = (*self.checkpoint.transforms, *transforms)
+        return replace(self, model=model, checkpoint=replace(self.checkpoint, state=state, transforms=done))
+
+    def reloaded(self, checkpoint: Checkpoint, source: Path) -> Work:
+        """With a checkpoint in place of the model.
+
+        Raises:
+            InputError: its state doesn't fit its model.
+        """
+        return replace(self, model=built(checkpoint, self.trusted, source), checkpoint=checkpoint)
+
+    def save(self, path: Path) -> None:
+        """Writes the model as a checkpoint."""
+        save_checkpoint(path, replace(self.checkpoint, training=None))
+
+
+def built(checkpoint: Checkpoint, trusted: Trusted, source: Path) -> nn.Module:
+    """The model of a checkpoint.
+
+    Raises:
+        InputError: it names code that nobody vouches for, or its state doesn't fit.
+    """
+    model = build_trusted_model(
+        checkpoint.model, trusted, source=str(source), transforms=checkpoint.transforms
+    )
+    try:
+        model.load_state_dict(checkpoint.state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{source} does not fit the model {checkpoint.model.name}: {reason}") from error
+    return model
