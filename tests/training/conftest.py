@@ -53,7 +53,7 @@ def recorder() -> Callable[..., Recorder]:
     return Recorder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> Callable[..., TrainCommand]:
     """A run of seconds: images of 8x8 with random crops, dropout, momentum, a schedule; 8 steps an epoch."""
 
