@@ -14,8 +14,8 @@ from edgetrain.config.model import ModelConfig
 from edgetrain.export.batches import Batch
 from edgetrain.export.capture import capture
 from edgetrain.export.pipeline import Lowered
+from edgetrain.export.planning import lower_captured
 from edgetrain.export.recipes import training_recipe
-from edgetrain.export.stage import lower_captured
 from edgetrain.export.updates import prepare_update
 from edgetrain.models import build_model, resolve_model
 from edgetrain.reporting import SILENT

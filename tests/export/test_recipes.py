@@ -14,8 +14,8 @@ from edgetrain.export import steps
 from edgetrain.export.batches import Batch
 from edgetrain.export.capture import capture, export_graph
 from edgetrain.export.pipeline import Captured, Joint, Recipe
+from edgetrain.export.planning import lower_captured
 from edgetrain.export.recipes import inference_recipe, training_recipe
-from edgetrain.export.stage import lower_captured
 
 SHAPE = models.SHAPES[models.Signals]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,11 @@ from edgetrain.config.model import ModelConfig
 from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.config.stages import ExportCommand
 from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, UsageError
-from edgetrain.export import ExportResult, decompositions, export
+from edgetrain.export import ExportResult, decompositions, export, stage
 from edgetrain.export.capture import export_graph
 from edgetrain.export.pipeline import Captured
+from edgetrain.export.planning import lower_captured
 from edgetrain.export.recipes import inference_recipe
-from edgetrain.export.stage import lower_captured
 from edgetrain.factories import Trusted
 from edgetrain.models import build_model, resolve_model
 from edgetrain.runtimes import open_session
@@ -262,6 +263,19 @@ def test_wrong_gradients_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_patterns_without_match(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         run_export(tmp_path, models.Pools, **settings)
+    assert_nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("update", ["head", "budget:1MB"])
+def test_groups_without_match(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update: str) -> None:
+    """They are refused before anything is planned, which takes long."""
+    for name in ("plan_program", "choose_update"):
+        monkeypatch.setattr(stage, name, None)
+    checkpoint = models.write_checkpoint(tmp_path / "model.pth", models.Pools)
+    pattern = "body.*" if update == "head" else "boby.*"
+    config = models.command({"groups": {pattern: 0.1}}, update=update)
+    with pytest.raises(UsageError, match=re.escape(f"--group {pattern} fits no trainable parameter; there")):
+        export(config, checkpoint, tmp_path / "model", trusted=Trusted(models.factory_name(models.Pools)))
     assert_nothing_left(tmp_path)
 
 

@@ -32,6 +32,9 @@ Update = Literal["optimizer", "graph", "none"]
 BATCH = "batch"
 # The method of the layers before the first that is trained, where these are one of their own.
 BACKBONE = "backbone"
+# Methods that make a step whose update is in the graph, where a program has them. They run one after the
+# other, and share one arena for each kind of memory.
+STEP_METHODS = (BACKBONE, "train", "update")
 
 
 class _Record(BaseModel):

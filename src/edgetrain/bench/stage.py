@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..artifacts.atomic import check_writable
-from ..artifacts.contract import BACKBONE, Contract
+from ..artifacts.contract import BACKBONE, STEP_METHODS, Contract
 from ..artifacts.program import Program, load_program
 from ..config.stages import BenchCommand
 from ..data import BatchLoader, Dataset, load_dataset
@@ -224,7 +224,7 @@ def _batches(config: BenchCommand, program: Program, dataset: Dataset, batch_siz
 
 def _arena_bytes(contract: Contract, in_graph: bool) -> int:
     """Planned memory of the methods that make a step, which share it."""
-    names = (BACKBONE, "train", "update") if in_graph else (BACKBONE, contract.gradient_method)
+    names = STEP_METHODS if in_graph else (BACKBONE, contract.gradient_method)
     arenas = [method.arena_bytes for name, method in contract.methods.items() if name in names]
     return sum(map(max, zip(*arenas, strict=True)))
 

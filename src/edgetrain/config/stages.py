@@ -143,6 +143,18 @@ class ExportConfig(Section):
         return parse_bytes(size) if kind == "budget" else None
 
     @model_validator(mode="after")
+    @property
+    def rules_file(self) -> Path | None:
+        """The file of rules that `update` names."""
+        kind, _, path = self.update.partition(":")
+        return Path(path) if kind == "rules" else None
+
+    @property
+    def recompute_budget(self) -> int | None:
+        """Bytes that activations may take; None where none are named."""
+        kind, _, size = self.recompute.partition(":")
+        return parse_bytes(size) if kind == "budget" and size else None
+
     def _parts_have_no_statistics(self) -> ExportConfig:
         if self.micro_batch is not None and self.batch_norm == "train":
             raise ValueError(

@@ -16,6 +16,7 @@ from ..artifacts.contract import BACKBONE
 from ..artifacts.manifest import Manifest, Verification
 from ..artifacts.memory import chart
 from ..config.stages import ExportCommand
+from ..engine.optimizers import check_groups
 from ..errors import InputError, UsageError
 from ..factories import NOTHING, Trusted
 from ..models.trusted import build_trusted_model
@@ -25,16 +26,14 @@ from .backbone.delegation import describe_delegation
 from .batches import Batch, MakeBatch, batch_maker
 from .budget import Chosen, choose_update
 from .calibration import calibration_samples
-from .capture import capture
 from .contract import make_contract
-from .edge import to_edge_dialect
-from .joint import make_joint
-from .lowering import lower
 from .memory.timeline import MemoryTimeline, describe, record_of
-from .pipeline import Captured, Lowered, Recipe, Subject, Verified
-from .preflight import check_gradients_reach, check_operators
+from .pipeline import Lowered, Subject, Verified
+from .planning import plan_program, plan_step
+from .preflight import check_gradients_reach
 from .recipes import training_recipe
-from .updates import prepare_update
+from .step_memory import step_memory
+from .updates import allowed_parameters, prepare_update
 from .updates.scheme import Scheme, read_scheme
 from .verification import verification_sizes, verify
 from .writing import write
@@ -112,14 +111,12 @@ def export_subject(subject: Subject, output: Path, *, reporter: Reporter = SILEN
     chosen = _choose(subject, samples, example, make_batch, reporter)
     scheme = read_scheme(settings.update) if chosen is None else chosen.scheme
     with (
-        reporter.progress("exporting", total=5) as progress,
+        reporter.progress("exporting", total=4) as progress,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
     ):
         subject = _prepared(subject, scheme, example, reporter)
-        progress.advance(now="capture")
-        captured = replace(capture(subject, example), samples={} if samples is None else samples.inputs)
-        progress.advance(now="lowering")
-        lowered = lower_captured(captured, recipe, subject.origin)
+        progress.advance(now="planning")
+        lowered = plan_program(subject, example, samples)
         if BACKBONE in lowered.edge.joint.graphs:
             reporter.detail(describe_delegation(lowered))
         _report_memory(lowered, reporter)
@@ -152,47 +149,6 @@ def rules_path(output: Path) -> Path:
     return output.with_name(output.name + ".update.yaml")
 
 
-def planned(subject: Subject, example: Batch, samples: Batch | None) -> Lowered:
-    """The program of a model that is ready for its update, as far as the memory of `train` depends on it.
-
-    Raises:
-        CheckFailedError: the runtime can't execute it.
-    """
-    captured = replace(capture(subject, example), samples={} if samples is None else samples.inputs)
-    settings = subject.settings
-    if settings.backbone == "none":  # the other methods say where a backbone ends, and nothing else
-        only = "train"
-        captured = replace(
-            captured,
-            graphs={only: captured.graphs[only]},
-            signatures={only: captured.signatures[only]},
-        )
-    # A method for gradients beside `train` changes nothing about it.
-    in_graph = "off" if settings.update_in_graph == "off" else "on"
-    command = subject.config.model_copy(
-        update={"export": settings.model_copy(update={"update_in_graph": in_graph})}
-    )
-    return lower_captured(captured, training_recipe(command), subject.origin)
-
-
-def lower_captured(captured: Captured, recipe: Recipe, origin: str) -> Lowered:
-    """From captured graphs to a program ready to be written.
-
-    Raises:
-        CheckFailedError: the runtime can't execute it; says what and where.
-    """
-    for change in recipe.steps.captured:
-        captured = change(captured)
-    joint = make_joint(captured)
-    for step in recipe.steps.joint:
-        joint = step(joint)
-    edge = to_edge_dialect(joint, recipe, origin)
-    check_operators(edge, recipe, origin)
-    for rewrite in recipe.steps.edge:
-        edge = rewrite(edge)
-    return lower(edge, recipe)
-
-
 def _choose(
     subject: Subject, samples: Batch | None, example: Batch, make_batch: MakeBatch, reporter: Reporter
 ) -> Chosen | None:
@@ -200,10 +156,14 @@ def _choose(
     if subject.settings.budget is None:
         return None
 
+    check_groups(subject.config.optimizer, allowed_parameters(subject.module, subject.settings))
+    # A group may be one that a set doesn't train; it takes no memory.
+    optimizer = subject.config.optimizer.model_copy(update={"groups": {}})
+    config = subject.config.model_copy(update={"optimizer": optimizer})
     def plan(scheme: Scheme) -> int:
-        fresh = replace(subject, module=copy.deepcopy(subject.module))
+        fresh = replace(subject, module=copy.deepcopy(subject.module), config=config)
         ready = _prepared(fresh, scheme, example, SILENT)
-        return sum(planned(ready, example, samples).arena_bytes["train"])
+        return step_memory(plan_step(ready, example, samples), subject.config).total
 
     return choose_update(subject, samples, make_batch, plan, reporter)
 
@@ -218,6 +178,9 @@ def _prepared(subject: Subject, scheme: Scheme, example: Batch, reporter: Report
         )
     subject = replace(subject, transforms=transforms, rules=scheme.rules)
     check_gradients_reach(subject, example, reporter)
+    if subject.settings.update_in_graph != "off":
+        trained = [name for name, parameter in subject.module.named_parameters() if parameter.requires_grad]
+        check_groups(subject.config.optimizer, trained)
     return subject
 
 

@@ -64,7 +64,7 @@ def test_export_within_a_budget(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_the_least_is_named_and_nothing_written(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--update budget:100B: training takes at least [\d,]+ bytes"):
+    with pytest.raises(UsageError, match=r"budget:100B: the least found for training is [\d,]+ bytes"):
         export(command(update="budget:100B"), checkpoint, tmp_path / "model")
     assert not list(tmp_path.iterdir())
 

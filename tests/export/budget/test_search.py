@@ -80,9 +80,8 @@ def test_less_than_the_head(subject: Subject) -> None:
 
 
 def test_the_least_is_named(subject: Subject) -> None:
-    with pytest.raises(
-        UsageError, match=r"budget:1kB: .* at least 5,014 bytes, .* of 6; give budget:5014 or"
-    ):
+    named = r"budget:1kB: the least found for training is 5,014 bytes, .* of 6; give budget:5014 or"
+    with pytest.raises(UsageError, match=named):
         choose(subject, "1kB", Planner())
     assert choose(subject, 5014, Planner()).planned == 5014
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from edgetrain.artifacts.specs import INPUTS, TARGETS
-from edgetrain.errors import UsageError
 from edgetrain.export.batches import Batch
 from edgetrain.export.capture import capture
 from edgetrain.export.joint import make_joint
@@ -229,9 +228,6 @@ def test_a_budget_is_kept_with_the_least_work() -> None:
     assert macs[-1] == 0
 
 
-def test_a_budget_out_of_reach_is_refused() -> None:
+def test_a_budget_out_of_reach_is_come_near_to() -> None:
     least = recomputed(joint_graph("residual"), "budget", gradients_stay=False).peak_after
-    with pytest.raises(UsageError, match=f"step is {least:,} bytes"):
-        recomputed(joint_graph("residual"), f"budget:{least - 1}", gradients_stay=False)
-    near = recomputed(joint_graph("residual"), "budget:10kB", gradients_stay=False, strict=False)
-    assert near.peak_after == least
+    assert recomputed(joint_graph("residual"), "budget:10kB", gradients_stay=False).peak_after == least

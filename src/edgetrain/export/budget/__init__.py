@@ -1,6 +1,7 @@
 """`export.update: budget:BYTES`: which parts of a model to train so that it takes no more memory than that.
 
-Counted is what `train` is planned with: activations, weights that change and the optimizer's state.
+Counted is what a training step takes (`StepMemory`): activations, weights that change and the optimizer's
+state.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def choose_update(
         make_batch: random samples, where these are not given.
         plan: raises CheckFailedError where the runtime can't train these.
     Raises:
-        UsageError: the budget is below the least possible, which is named, or nothing may be trained.
+        UsageError: the budget is below the least that is found, which is named, or nothing may be trained.
         CheckFailedError: the runtime can train nothing of the model.
     """
     settings = subject.settings
@@ -194,7 +195,7 @@ class _Search:
         return best, predicted
 
     def _least(self, head: tuple[int, ...]) -> tuple[int, ...]:
-        """The smallest set there is.
+        """The smallest set that was found, of those that train a part of one layer.
 
         Raises:
             UsageError: it is above the budget.
@@ -214,8 +215,8 @@ class _Search:
         if found[least] > self.budget:
             trained = self.layers[int(np.argmax(least))].name or "the model's own parameters"
             raise UsageError(
-                f"--update {self.update}: training takes at least {found[least]:,} bytes, for a part of "
-                f"{trained}; give budget:{found[least]} or more, or plan smaller batches with "
+                f"--update {self.update}: the least found for training is {found[least]:,} bytes, for a part "
+                f"of {trained}; give budget:{found[least]} or more, or plan smaller batches with "
                 "--max-batch-size or --micro-batch"
             )
         return least
@@ -270,8 +271,8 @@ def _memory_model(
 ) -> MemoryModel:
     settings, (name, any_of_them) = command.export, next(iter(parameters.items()))
     in_graph = settings.update_in_graph != "off"
-    states = len(states_of(command.optimizer, {name: any_of_them})) if in_graph else 0
-    sums = int(in_graph and settings.micro_batch is not None)
+    states = len(states_of(command.optimizer, {name: any_of_them}))
+    sums = int(settings.micro_batch is not None)
     return memory_model(
         layers,
         sizes,

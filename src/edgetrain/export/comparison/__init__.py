@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from torch import Tensor
 
 from ...artifacts.contract import Metric
 from ...config.stages import ExportCommand
@@ -14,12 +11,12 @@ from ...errors import CheckFailedError, UsageError
 from ...factories import NOTHING, Trusted
 from ...reporting import SILENT, Reporter
 from ..batches import Batch, batch_maker
-from ..calibration import calibration_inputs, calibration_samples
-from ..capture import capture
-from ..pipeline import Lowered, Subject
+from ..calibration import calibration_samples
+from ..pipeline import Subject
+from ..planning import plan_step
 from ..preflight import check_gradients_reach
-from ..recipes import training_recipe
-from ..stage import load_subject, lower_captured
+from ..stage import load_subject
+from ..step_memory import step_memory
 from ..tuning import check_enough, tuned_figure
 from ..updates import prepare_update
 from ..updates.order import layers_in_order
@@ -36,8 +33,7 @@ class UpdateCost:
     Attributes:
         update: as in `export.update`.
         trained: number of parameters that are trained.
-        activations, weights, state: bytes of the activations of `train`, of the weights that change, and of
-            the optimizer's state.
+        activations, weights, state: bytes of a training step, as in `StepMemory`.
         figure: what a short fine-tuning reached on samples held back; None without calibration data.
     """
 
@@ -133,13 +129,7 @@ def _updates(own: str, layers: list[str]) -> list[str]:
 
 
 def _with_update(config: ExportCommand, update: str) -> ExportCommand:
-    """The configuration with another update.
-
-    A method for gradients beside `train` changes nothing about it, so that it is left out.
-    """
-    in_graph = "off" if config.export.update_in_graph == "off" else "on"
-    changes = {"update": update, "update_in_graph": in_graph}
-    return config.model_copy(update={"export": config.export.model_copy(update=changes)})
+    return config.model_copy(update={"export": config.export.model_copy(update={"update": update})})
 
 
 def _prepare(subject: Subject, example: Batch) -> Subject:
@@ -151,30 +141,14 @@ def _prepare(subject: Subject, example: Batch) -> Subject:
 
 def _cost(subject: Subject, example: Batch, samples: Batch | None, metric: Metric) -> UpdateCost:
     check_gradients_reach(subject, example, SILENT)
-    lowered = _lowered(subject, example)
-    joint, tensors = lowered.edge.joint, lowered.edge.tensors
+    lowered = plan_step(subject, example, samples)
+    memory = step_memory(lowered, subject.config)
     parameters = dict(subject.module.named_parameters())
     return UpdateCost(
         update=subject.settings.update,
-        trained=sum(parameters[name].numel() for name in joint.trainable),
-        activations=lowered.arena_bytes["train"][0],
-        weights=_bytes(tensors[name] for name in (*joint.trainable, *joint.mutated)),
-        state=_bytes(joint.states.values()),
+        trained=sum(parameters[name].numel() for name in lowered.edge.joint.trainable),
+        activations=memory.activations,
+        weights=memory.weights,
+        state=memory.state,
         figure=None if samples is None else tuned_figure(subject, samples, metric),
     )
-
-
-def _lowered(subject: Subject, example: Batch) -> Lowered:
-    """The program of a model that is ready for its update, as far as its cost depends on it."""
-    captured = replace(capture(subject, example), samples=calibration_inputs(subject))
-    if subject.settings.backbone == "none":  # the others say where a backbone ends, and nothing else
-        captured = replace(
-            captured,
-            graphs={"train": captured.graphs["train"]},
-            signatures={"train": captured.signatures["train"]},
-        )
-    return lower_captured(captured, training_recipe(subject.config), subject.origin)
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from torch.export import ExportedProgram
 
 from ...config.stages import ExportCommand, parse_bytes
-from ...errors import UsageError
 from ..memory.timeline import megabytes
 from ..pipeline import Edge
 from ..recomputation.choice import Choice, all_kept, blocks_again, cheap_again, choose, within
@@ -51,10 +50,7 @@ class Recomputed:
 def recompute(edge: Edge, command: ExportCommand) -> Edge:
     """Has the backward graphs of `train` and `gradients` make again what `export.recompute` says, in place.
 
-    A budget is that of `train`; `gradients` comes as near to it as it can, since it also holds all gradients.
-
-    Raises:
-        UsageError: the budget can't be kept.
+    Each comes as near to a budget as it can; whether `train` keeps it is known once its memory is planned.
     """
     notes = []
     for name in ("train", "gradients"):
@@ -63,15 +59,12 @@ def recompute(edge: Edge, command: ExportCommand) -> Edge:
                 edge.manager.exported_program(name),
                 command.export.recompute,
                 gradients_stay=name == "gradients" or edge.joint.optimizer is None,
-                strict=name == "train",
             )
             notes.append(f"{name}: {done}")
     return replace(edge, notes=(*edge.notes, *notes))
 
 
-def recomputed(
-    program: ExportedProgram, policy: str, *, gradients_stay: bool, strict: bool = True
-) -> Recomputed:
+def recomputed(program: ExportedProgram, policy: str, *, gradients_stay: bool) -> Recomputed:
     """Rewrites a joint graph in edge dialect, in place.
 
     Functions of weights alone are always made again: they cost little and have the size of weights.
@@ -79,22 +72,13 @@ def recomputed(
     Args:
         policy: as `export.recompute`.
         gradients_stay: gradients live until the end of the step.
-        strict: refuse a budget that can't be kept.
-    Raises:
-        UsageError: the budget can't be kept.
     """
     tape = make_tape(program, gradients_stay=gradients_stay)
     before = choose(tape, tape.maker.keys())
     if policy in _CHOICES:
         choice = _CHOICES[policy](tape)
     else:
-        budget = parse_bytes(policy.removeprefix("budget:"))
-        choice = within(tape, budget)
-        if strict and choice.schedule.peak > budget:
-            raise UsageError(
-                f"the least found for a training step is {choice.schedule.peak:,} bytes besides the weights, "
-                f"more than export.recompute allows ({budget:,}); a smaller export.max_batch_size needs less"
-            )
+        choice = within(tape, parse_bytes(policy.removeprefix("budget:")))
     operators = replay(program, tape, choice.kept)
     return Recomputed(
         operators=operators,
