@@ -172,6 +172,13 @@ def test_calibration_data_are_never_overwritten(run, calls, stand_in):
     assert not calls
 
 
+def test_rules_are_never_overwritten(run, calls, folder):
+    (folder / "lean.json").write_text('{"rules": [{"pattern": "head", "train": "all"}]}')
+    ran = run("export", "model.pth", "-o", "lean", "--update", "rules:lean.json", "--force")
+    assert (ran.code, "lean.json is also read" in ran.stderr) == (2, True)
+    assert not calls
+
+
 def test_the_checkpoint_is_never_overwritten(run, calls, stand_in):
     stand_in("odd.ptd", "checkpoint")
     assert run("export", "odd.ptd", "-o", "odd", "--force").code == 2

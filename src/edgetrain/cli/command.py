@@ -93,8 +93,9 @@ class Invocation:
         if self.output.mute:
             return
         data = getattr(self.config, "data", None)
-        calibration = getattr(getattr(self.config, "export", None), "calibration", None)
-        sources = [*inputs, self.config_file, getattr(data, "root", None), calibration]
+        export = getattr(self.config, "export", None)
+        read = [getattr(export, name, None) for name in ("calibration", "rules_file")]
+        sources = [*inputs, self.config_file, getattr(data, "root", None), *read]
         claim_outputs(outputs, named=named, inputs=sources, explicit=explicit, force=self.force or replace)
 
 
