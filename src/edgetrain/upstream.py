@@ -53,6 +53,20 @@ def dropout_types() -> tuple[type[torch.nn.Module], ...]:
     return (_DropoutNd,)
 
 
+def copy_registrations(source: torch.nn.Module, target: torch.nn.Module) -> None:
+    """Gives a module the parameters, buffers and layers of another, the same objects in the same order, and
+    none besides: `Module._parameters`, `_buffers`, `_non_persistent_buffers_set` and `_modules`."""
+    for name in ("_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"):
+        setattr(target, name, getattr(source, name).copy())
+
+
+def has_hooks(module: torch.nn.Module) -> bool:
+    """Whether something runs before or after a module's forward or backward: `Module._forward_hooks`,
+    `_forward_pre_hooks`, `_backward_hooks` and `_backward_pre_hooks`."""
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(module, name) for name in names)
+
+
 # --- torchvision -------------------------------------------------------------------------------------------
 
 

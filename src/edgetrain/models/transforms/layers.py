@@ -16,8 +16,8 @@ _NAMES = """
     ReLU ReLU6 LeakyReLU Sigmoid Tanh Hardswish Hardsigmoid Hardtanh SiLU GELU ELU Softplus Mish PReLU
     Conv1d Conv2d Linear BatchNorm1d BatchNorm2d LayerNorm GroupNorm
     Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout
-    MaxPool1d MaxPool2d AvgPool1d AvgPool2d AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveMaxPool1d AdaptiveMaxPool2d
-    Upsample ZeroPad2d
+    MaxPool1d MaxPool2d AvgPool1d AvgPool2d
+    AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveMaxPool1d AdaptiveMaxPool2d Upsample ZeroPad2d
 """
 LAYERS: dict[str, type[nn.Module]] = {
     **{name: getattr(nn, name) for name in _NAMES.split()},

@@ -1,0 +1,44 @@
+"""Activations that cost more than ReLU → ReLU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ...models.transforms.traced_forward import mode_set
+
+if TYPE_CHECKING:
+    from .changes import Place
+
+_TO_RELU = (nn.ReLU6, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.LeakyReLU)
+# What modules of one's own usually are.
+_KNOWN = (nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.GELU, nn.Mish, nn.ReLU6, nn.Sigmoid)
+_POINTS = torch.linspace(-9, 9, 721).view(1, 1, 1, -1)
+
+
+def relu_instead(place: Place) -> nn.Module | None:
+    """ReLU, in place where the other was."""
+    if type(place.layer) not in _TO_RELU:
+        return None
+    return nn.ReLU(inplace=bool(getattr(place.layer, "inplace", False)))
+
+
+def known_activation(module: nn.Module) -> nn.Module | None:
+    """PyTorch's layer for an activation that somebody wrote as a module of their own, found by its values."""
+    if any(True for _ in module.parameters()) or any(True for _ in module.buffers()):
+        return None
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), mode_set(module, training=False):
+        try:
+            values = module(_POINTS.clone())
+        except Exception:  # it is something else
+            return None
+        if not isinstance(values, torch.Tensor) or values.shape != _POINTS.shape:
+            return None
+        for kind in _KNOWN:
+            if torch.allclose(values, kind()(_POINTS), rtol=1e-4, atol=1e-5):
+                return kind()
+        if torch.allclose(values, nn.GELU("tanh")(_POINTS), rtol=1e-4, atol=1e-5):
+            return nn.GELU("tanh")
+    return None
