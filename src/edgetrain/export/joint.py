@@ -30,7 +30,15 @@ def make_joint(captured: Captured) -> Joint:
     trainable, mutated = gradient_names(joint), mutated_buffers(joint)
     tensors = {**joint.state_dict, **joint.constants}
     signatures["train"] = _with_gradients(signatures["train"], {n: tensors[n] for n in trainable})
-    return Joint(graphs, signatures, trainable, mutated, captured.counted, captured.quantized)
+    return Joint(
+        graphs,
+        signatures,
+        trainable,
+        mutated,
+        captured.counted,
+        captured.quantized,
+        captured.kept_zeros,
+    )
 
 
 def add_backward(program: ExportedProgram) -> ExportedProgram:

@@ -97,6 +97,7 @@ class Captured:
         counted: the metric sum that says what the loss is a mean over.
         samples: inputs of real samples by name, preprocessed, [N, ...] each; empty where none are given.
         quantized: set where the backbone is int8.
+        kept_zeros: parameters whose zeros have no gradient, though the graph of `train` doesn't say so.
     """
 
     graphs: Graphs
@@ -104,6 +105,7 @@ class Captured:
     counted: str = ""
     samples: dict[str, Tensor] = field(default_factory=dict)
     quantized: Quantized | None = None
+    kept_zeros: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Joint:
         trainable: parameters that `train` returns gradients of, in its order.
         mutated: buffers that `train` writes.
         counted: the metric sum that says what the loss is a mean over.
-        quantized: as for `Captured`.
+        quantized, kept_zeros: as for `Captured`.
         optimizer: whose update becomes part of `train`; None: its gradients are for a runtime's optimizer.
         states: of that optimizer, zeros, by name.
     """
@@ -125,6 +127,7 @@ class Joint:
     mutated: list[str]
     counted: str = ""
     quantized: Quantized | None = None
+    kept_zeros: frozenset[str] = frozenset()
     optimizer: OptimizerConfig | None = None
     states: dict[str, Tensor] = field(default_factory=dict)
 

@@ -18,6 +18,7 @@ from .cheaper import cheaper
 from .dropout import maskable_dropout
 from .folded_batch_norm import folded_batch_norm
 from .im2col import without_convolutions
+from .kept_zeros import masked_gradients, weights_themselves
 from .optimizer_in_graph import optimizer_in_graph
 from .order import order
 from .recompute import recompute
@@ -37,6 +38,7 @@ class Choice(Generic[Record]):
 
 
 ON_CAPTURED: tuple[Choice[Captured], ...] = (
+    Choice(weights_themselves),
     Choice(backbone, lambda command: command.export.backbone != "none"),
     Choice(folded_batch_norm),
 )
@@ -44,6 +46,7 @@ ON_JOINT: tuple[Choice[Joint], ...] = (
     Choice(without_convolutions, lambda command: command.export.convolutions == "im2col"),
     Choice(maskable_dropout),
     Choice(cheaper),
+    Choice(masked_gradients),
     Choice(optimizer_in_graph, lambda command: command.export.update_in_graph != "off"),
     Choice(weights_method),
 )

@@ -6,6 +6,7 @@ from torch import nn
 
 from ...errors import UsageError
 from ...models.transforms import SPLITTABLE, channel_unit
+from ...models.transforms.zeros import is_sparse
 
 
 def share_of_channels(model: nn.Module, layer: str, share: float, origin: str) -> int:
@@ -40,6 +41,12 @@ def check_adaptable(model: nn.Module, layer: str, origin: str) -> None:
     Raises:
         UsageError: it can't; says why.
     """
+    if is_sparse(model.get_submodule(layer)):
+        raise UsageError(
+            f"{origin}: a LoRA adapter of {layer} would fill the zeros that pruning left in its weight, once "
+            "it is added to it; give the layer a rule of its own before this one, with none, bias, a share "
+            "or all"
+        )
     _changeable(model, layer, (nn.Linear,), f"{origin}: a LoRA adapter")
 
 

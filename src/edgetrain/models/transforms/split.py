@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ...artifacts.contract import Slice
+from .zeros import SparseConv1d, SparseConv2d, SparseLinear
 
-# Subclasses may compute something else.
-SPLITTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d)
+# Other subclasses may compute something else; the parts of a layer that keeps its zeros keep theirs.
+SPLITTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, SparseLinear, SparseConv1d, SparseConv2d)
 _PARTS = ("trained", "frozen")
 
 
@@ -98,7 +99,7 @@ def _part(
     with_bias = layer.bias is not None
     part: nn.Linear | nn.Conv1d | nn.Conv2d
     if isinstance(layer, nn.Linear):
-        part = nn.Linear(layer.in_features, end - start, with_bias, device="meta")
+        part = type(layer)(layer.in_features, end - start, with_bias, device="meta")
     else:
         share, outputs = end - start, layer.out_channels
         part = type(layer)(
