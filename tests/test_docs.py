@@ -67,7 +67,7 @@ def _commands() -> dict[str, dict[str, Any]]:
     """Subcommand → its options by flag."""
     group: Any = typer.main.get_command(app)
     return {
-        name: {flag: option for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+        name: {flag: param for param in command.made.params for flag in (*param.opts, *param.secondary_opts)}
         for name, command in group.commands.items()
     }
 

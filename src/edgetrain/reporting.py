@@ -36,3 +36,8 @@ class Reporter:
 
 
 SILENT = Reporter()
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes in the unit budgets are given in."""
+    return f"{count / 1e6:.3f} MB" if count < 10**8 else f"{count / 1e6:.1f} MB"

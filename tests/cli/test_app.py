@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 import edgetrain
+from edgetrain.cli import app as program
 from edgetrain.cli.app import app, main
 
-COMMANDS = ("train", "export", "finetune", "bench", "compare", "inspect", "doctor")
+COMMANDS = tuple(command.name for command in program.COMMANDS)
 
 
 @pytest.mark.parametrize("arguments", [(), *((command,) for command in COMMANDS)])
@@ -70,6 +71,23 @@ def test_cli_runner_sees_the_same_exit_codes(tmp_path):
     result = CliRunner().invoke(app, ["inspect", str(tmp_path / "none.pth")])
     assert result.exit_code == 3
     assert "does not exist" in result.stderr
+
+
+@pytest.mark.parametrize("command", [None, *program.COMMANDS], ids=lambda command: command and command.name)
+def test_help_loads_only_what_it_shows(command):
+    code = (
+        "import sys; from edgetrain.cli.app import COMMANDS, main; main(sys.argv[1:]);"
+        "others = {'edgetrain.cli.' + c.name.replace('-', '_') for c in COMMANDS if c.name not in sys.argv};"
+        "own = {'edgetrain.cli.build_runner'} if 'export' in sys.argv else set();"  # export has its rows
+        "print(*(others - own) & set(sys.modules), file=sys.stderr);"
+        "print(*{'yaml', 'pydantic', 'edgetrain.artifacts'} & set(sys.modules), file=sys.stderr)"
+    )
+    arguments = [command.name] if command else []
+    child = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--help"], capture_output=True, text=True, check=False
+    )
+    flags_of_models = command is not None and command.configured
+    assert child.stderr.split() == (["pydantic"] if flags_of_models else [])
 
 
 @pytest.mark.parametrize(

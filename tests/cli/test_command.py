@@ -12,27 +12,27 @@ from edgetrain.cli.app import app
 from edgetrain.cli.quiet import quiet_libraries
 from edgetrain.config.stages import COMMANDS
 
-GROUP = typer.main.get_command(app)
+PARAMETERS = {name: command.made.params for name, command in typer.main.get_command(app).commands.items()}
 EVERYWHERE = {"--json", "--quiet", "-q", "--verbose", "-v", "--debug"}
 CONFIGURED = {"--config", "-c", "--set", "--force", "--output", "-o"}
 
 
-@pytest.mark.parametrize("name", GROUP.commands)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_flags_never_clash(name):
-    flags = [flag for param in GROUP.commands[name].params for flag in (*param.opts, *param.secondary_opts)]
+    flags = [flag for param in PARAMETERS[name] for flag in (*param.opts, *param.secondary_opts)]
     assert len(flags) == len(set(flags))
 
 
-@pytest.mark.parametrize("name", GROUP.commands)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_common_options(name):
-    flags = {flag for param in GROUP.commands[name].params for flag in param.opts}
+    flags = {flag for param in PARAMETERS[name] for flag in param.opts}
     assert flags >= EVERYWHERE
     assert (flags >= CONFIGURED) == (name in COMMANDS)
 
 
-@pytest.mark.parametrize("name", GROUP.commands)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_every_option_explains_itself(name):
-    assert all(param.help for param in GROUP.commands[name].params if param.name != "help")
+    assert all(param.help for param in PARAMETERS[name] if param.name != "help")
 
 
 def test_precedence_from_the_command_line(run, folder, train_calls):

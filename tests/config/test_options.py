@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -95,6 +97,18 @@ def test_only_what_was_given_counts():
         "other": 1,
     }
     assert given_values("train", arguments) == {"train.epochs": "3", "data.augment": False}
+
+
+def test_flags_need_no_validators():
+    """Making validators takes longer than all the rest of a page of help that is edgetrain's own."""
+    code = (
+        "from edgetrain.config.options import flags_of;"
+        "from edgetrain.config.stages import COMMANDS, SECTIONS;"
+        "assert all(flags_of(command) for command in COMMANDS);"
+        "print(*(m.__name__ for m in [*SECTIONS.values(), *COMMANDS.values()] if m.__pydantic_complete__))"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout.split() == []
 
 
 def test_parameters_are_optional():

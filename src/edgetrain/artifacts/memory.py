@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..reporting import megabytes
+
 # How much of a method's memory a manifest tells, which has to stay small.
 MOST_STRETCHES = 24
 MOST_TENSORS = 12
@@ -65,11 +67,6 @@ class MemoryRecord(_Record):
     peak: str
     tensors: list[TensorAtPeak] = Field(max_length=MOST_TENSORS)
     stretches: list[Stretch] = Field(max_length=MOST_STRETCHES)
-
-
-def megabytes(count: int) -> str:
-    """A number of bytes in the unit budgets are given in."""
-    return f"{count / 1e6:.3f} MB" if count < 10**8 else f"{count / 1e6:.1f} MB"
 
 
 def chart(stretches: Sequence[Stretch], width: int = 100) -> list[str]:

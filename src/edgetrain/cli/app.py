@@ -12,31 +12,49 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .bench import bench
-from .build_runner import build_runner
-from .command import add_command
-from .compare import compare
-from .convert import convert
-from .doctor import doctor
 from .errors import FAILED, report
-from .export import export
-from .finetune import finetune
-from .inspect import inspect
-from .pack import pack
-from .train import train
+from .late import Subcommand, group_of
 
-app = typer.Typer(name="edgetrain", pretty_exceptions_enable=False)
+# Each is a file of its own beside this one, loaded when the command is called.
+COMMANDS = (
+    Subcommand("train", "Train a model in PyTorch; the best epoch becomes the checkpoint."),
+    Subcommand(
+        "export",
+        "Lower a checkpoint with its backward graph to ExecuTorch, and verify the result against PyTorch.",
+    ),
+    Subcommand("finetune", "Fine-tune an exported program on (shifted) data, as a device would."),
+    Subcommand("bench", "Measure the same fine-tuning steps in every runtime."),
+    Subcommand(
+        "convert", "Convert models from other places to ExecuTorch, and compare each result with its source."
+    ),
+    Subcommand("pack", "Pack one split of a data set into a file that a device can map."),
+    Subcommand(
+        "build-runner",
+        "Build a native runner with the kernels that some programs call and no others.",
+        configured=False,
+        writes=False,
+    ),
+    Subcommand("compare", "Put the histories of several runs side by side.", configured=False, writes=False),
+    Subcommand(
+        "inspect", "Show what a file holds. Nothing in it is executed.", configured=False, writes=False
+    ),
+    Subcommand(
+        "doctor",
+        "Say what is installed, what works here and what to install; exit code 1 if something is missing.",
+        configured=False,
+        writes=False,
+    ),
+)
 
-add_command(app, "train", train)
-add_command(app, "export", export)
-add_command(app, "finetune", finetune)
-add_command(app, "bench", bench)
-add_command(app, "convert", convert)
-add_command(app, "pack", pack)
-add_command(app, "build-runner", build_runner, configured=False, writes=False)
-add_command(app, "compare", compare, configured=False, writes=False)
-add_command(app, "inspect", inspect, configured=False, writes=False)
-add_command(app, "doctor", doctor, configured=False, writes=False)
+# Typer has None for these, and loads pydantic to find that None is no flag that was given.
+_NOT_GIVEN = {"help": False, "install_completion": False, "show_completion": False}
+
+app = typer.Typer(
+    name="edgetrain",
+    cls=group_of(COMMANDS),
+    pretty_exceptions_enable=False,
+    context_settings={"default_map": _NOT_GIVEN},
+)
 
 
 def _show_version(wanted: bool) -> None:

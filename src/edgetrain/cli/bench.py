@@ -12,7 +12,6 @@ from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .console import Table, number_text, plain
 from .inputs import check_input
 from .outputs import ends_in
-from .recorded_data import with_recorded_data
 
 # Narrow enough for a terminal of 80 columns; the report has all figures.
 _COLUMNS = (
@@ -44,9 +43,10 @@ def bench(
     model: ModelOption = None,
     loss: LossOption = None,
 ) -> None:
-    """Measure the same fine-tuning steps in every runtime."""
     check_input("bench", program, "program")
     check_input("bench --weights", weights, "file of weights")
+    from .recorded_data import with_recorded_data
+
     run = with_recorded_data(run, program)
     path = output or Path("bench.json")
     inputs = [program, weights, program.with_suffix(".ptd"), program.with_suffix(".json")]

@@ -39,7 +39,6 @@ def build_runner(
         typer.Option(metavar="DIR", help="the package executorch for that machine, with --toolchain"),
     ] = None,
 ) -> None:
-    """Build a native runner with the kernels that some programs call and no others."""
     for program in programs:
         check_input("build-runner", program, "program")
     from ..runtimes.native_build import RUNNER, Target

@@ -11,8 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..config.loader import load_config
-from ..config.options import flags_of, given_values
 from ..errors import UsageError
 from ..reporting import Reporter
 from .console import Output
@@ -99,26 +97,20 @@ class Invocation:
         claim_outputs(outputs, named=named, inputs=sources, explicit=explicit, force=self.force or replace)
 
 
-def add_command(
-    app: typer.Typer,
-    name: str,
-    body: Callable[..., int | None],
-    *,
-    configured: bool = True,
-    writes: bool = True,
-) -> None:
-    """Registers a subcommand.
+def make_command(
+    name: str, body: Callable[..., int | None], *, configured: bool, writes: bool
+) -> Callable[..., None]:
+    """The function that Typer makes a subcommand of.
 
     Args:
         body: called with an `Invocation` and its own arguments; it returns an exit code, or None for 0.
-        configured: the command has a configuration: it gets `--config`, `--set` and the models' flags.
-        writes: the command has outputs: it gets `--force`.
+        configured, writes: see `late.Subcommand`.
     """
     own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
     parameters = [
         *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
         *_common_parameters(configured, writes),
-        *(flag.signature_parameter() for flag in (flags_of(name) if configured else ())),
+        *(_flag_parameters(name) if configured else ()),
     ]
 
     def command(**arguments: Any) -> None:
@@ -135,10 +127,9 @@ def add_command(
         if code:
             raise typer.Exit(code)
 
-    command.__doc__ = body.__doc__
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    app.command(name)(command)
+    return command
 
 
 def _common_parameters(configured: bool, writes: bool) -> list[inspect.Parameter]:
@@ -160,12 +151,21 @@ def _common_parameters(configured: bool, writes: bool) -> list[inspect.Parameter
     ]
 
 
+def _flag_parameters(name: str) -> list[inspect.Parameter]:
+    from ..config.options import flags_of
+
+    return [flag.signature_parameter() for flag in flags_of(name)]
+
+
 def _invocation(configured_as: str | None, arguments: dict[str, Any]) -> Invocation:
     if arguments["quiet"] and arguments["verbose"]:
         raise UsageError("-q and -v contradict each other; give one of them")
     file = arguments.get("config")
     config = None
     if configured_as is not None:
+        from ..config.loader import load_config
+        from ..config.options import given_values
+
         flags = given_values(configured_as, arguments)
         config = load_config(configured_as, file=file, overrides=arguments["overrides"], flags=flags)
     output = Output(

@@ -21,7 +21,6 @@ def compare(
         typer.Argument(metavar="HISTORY.json...", help="histories of 'edgetrain train' or 'finetune'"),
     ],
 ) -> None:
-    """Put the histories of several runs side by side."""
     for path in histories:
         check_input("compare", path, "history")
     from ..artifacts.history import load_history

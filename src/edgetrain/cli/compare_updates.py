@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.memory import megabytes
 from ..factories import Trusted
+from ..reporting import megabytes
 from .command import Invocation
 from .console import Table, figure_text, file_text
 

@@ -45,7 +45,6 @@ def convert(
         ),
     ] = None,
 ) -> int | None:
-    """Convert models from other places to ExecuTorch, and compare each result with its source."""
     from .. import convert as stage
 
     sources = stage.find_files(files)

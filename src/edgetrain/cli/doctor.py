@@ -13,7 +13,6 @@ _STATES = {"ok": "ok", "missing": "MISSING", "optional": "absent"}
 
 
 def doctor(run: Invocation) -> int:
-    """Say what is installed, what works here and what to install; exit code 1 if something is missing."""
     findings: list[Finding] = []
     with run.reporter.progress("examining this machine") as progress:
         for finding in examine():

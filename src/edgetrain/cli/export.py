@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..artifacts.memory import megabytes
 from ..errors import UsageError
 from ..factories import Trusted
+from ..reporting import megabytes
 from .build_runner import document, rows
 from .command import Invocation, LossOption, ModelOption
 from .compare_updates import compare_updates
@@ -61,7 +61,6 @@ def export(
     model: ModelOption = None,
     loss: LossOption = None,
 ) -> None:
-    """Lower a checkpoint with its backward graph to ExecuTorch, and verify the result against PyTorch."""
     check_input("export", checkpoint, "checkpoint")
     trusted = Trusted(model, loss)
     if comparing:

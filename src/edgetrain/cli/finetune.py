@@ -14,7 +14,6 @@ from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .console import Table, figure_text, file_text
 from .inputs import check_input
 from .outputs import ends_in
-from .recorded_data import with_recorded_data
 
 
 def finetune(
@@ -55,10 +54,11 @@ def finetune(
     model: ModelOption = None,
     loss: LossOption = None,
 ) -> None:
-    """Fine-tune an exported program on (shifted) data, as a device would."""
     check_input("finetune", program, "program")
     check_input("finetune --weights", weights, "file of weights")
     check_input("finetune --from-pth", from_pth, "checkpoint")
+    from .recorded_data import with_recorded_data
+
     run = with_recorded_data(run, program)
     from .. import finetuning
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..artifacts.kinds import Kind, kind_of
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..artifacts.kinds import Kind
 
 _MADE_BY: dict[Kind, str] = {
     "checkpoint": "(.pth) from 'edgetrain train'",
@@ -28,6 +31,8 @@ def check_input(command: str, path: Path | None, wanted: Kind) -> None:
         raise InputError(f"{path} does not exist; {needed}")
     if path.is_dir():
         raise InputError(f"{path} is a folder; {needed}")
+    from ..artifacts.kinds import kind_of
+
     found = kind_of(path)
     if found is None:
         raise InputError(f"{path} is no {wanted}, or a damaged one; {needed}")

@@ -21,7 +21,6 @@ def inspect(
     run: Invocation,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="any file edgetrain writes or reads")],
 ) -> None:
-    """Show what a file holds. Nothing in it is executed."""
     if not file.exists():
         raise InputError(f"{file} does not exist")
     from ..artifacts.inspect import describe

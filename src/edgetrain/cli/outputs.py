@@ -13,7 +13,6 @@ from typing import Any
 
 import typer
 
-from ..artifacts.atomic import check_writable
 from ..errors import UsageError
 
 
@@ -68,6 +67,8 @@ def claim_outputs(
         UsageError: an output is an input, is there already, is named twice, or is no regular file.
         EdgetrainError: an output can't be written.
     """
+    from ..artifacts.atomic import check_writable
+
     every = [*outputs, *named]
     _refuse_twice(every)
     sources = [path for path in inputs if path is not None]

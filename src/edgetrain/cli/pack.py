@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..artifacts.specs import INPUTS, TARGETS
 from ..errors import UsageError
 from .command import Invocation
 from .console import Table, file_text, number_text
@@ -26,7 +25,6 @@ def pack(
         ),
     ] = None,
 ) -> None:
-    """Pack one split of a data set into a file that a device can map."""
     data, split = run.config.data, run.config.pack.split
     path = output or Path(f"{data.name}.{split}.ptd")
     _check_name(path)
@@ -72,6 +70,8 @@ def _rows(path: Path, description: Path, packed: Any) -> Iterator[tuple[str, Any
 
 def _called(what: str, name: str) -> str:
     """What a row says, and of which tensor, where somebody named it."""
+    from ..artifacts.specs import INPUTS, TARGETS
+
     return what if name in (INPUTS, TARGETS) else f"{what}: {name}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import warnings
 
@@ -14,6 +13,8 @@ def quiet_libraries(*, debug: bool = False) -> None:
     """Silences warnings and logs of libraries; called before they are imported, and undone by `--debug`."""
     if debug:
         return
+    import logging
+
     for name in _LOUD_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     if not sys.warnoptions:

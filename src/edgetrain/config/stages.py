@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from .base import Section, setting
 from .data import DataConfig
@@ -324,54 +324,54 @@ class ConvertConfig(Section):
 class TrainCommand(Section):
     """What `edgetrain train` reads."""
 
-    data: DataConfig = DataConfig()
-    model: ModelConfig = ModelConfig()
-    task: TaskConfig = TaskConfig()
-    loss: LossConfig = LossConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
-    train: TrainConfig = TrainConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    task: TaskConfig = Field(default_factory=TaskConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
 
 
 class ExportCommand(Section):
     """What `edgetrain export` reads. The optimizer becomes part of the program."""
 
-    optimizer: OptimizerConfig = OptimizerConfig()
-    export: ExportConfig = ExportConfig()
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    export: ExportConfig = Field(default_factory=ExportConfig)
 
 
 class ConvertCommand(Section):
     """What `edgetrain convert` reads."""
 
-    convert: ConvertConfig = ConvertConfig()
-    task: TaskConfig = TaskConfig()
-    loss: LossConfig = LossConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    export: ExportConfig = ExportConfig()
+    convert: ConvertConfig = Field(default_factory=ConvertConfig)
+    task: TaskConfig = Field(default_factory=TaskConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    export: ExportConfig = Field(default_factory=ExportConfig)
 
 
 class FinetuneCommand(Section):
     """What `edgetrain finetune` reads."""
 
-    data: DataConfig = DataConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
-    finetune: FinetuneConfig = FinetuneConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
 
 
 class BenchCommand(Section):
     """What `edgetrain bench` reads."""
 
-    data: DataConfig = DataConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    bench: BenchConfig = BenchConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    bench: BenchConfig = Field(default_factory=BenchConfig)
 
 
 class PackCommand(Section):
     """What `edgetrain pack` reads."""
 
-    data: DataConfig = DataConfig()
-    pack: PackConfig = PackConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
+    pack: PackConfig = Field(default_factory=PackConfig)
 
 
 COMMANDS: dict[str, type[Section]] = {

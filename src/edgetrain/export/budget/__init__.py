@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from ...artifacts.memory import megabytes
 from ...config.stages import ExportCommand
 from ...config.update_rules import UpdateRule, write_update_rules
 from ...errors import CheckFailedError, UsageError
-from ...reporting import Reporter
+from ...reporting import Reporter, megabytes
 from ..batches import Batch, MakeBatch
 from ..optimizers.state import states_of
 from ..pipeline import Subject

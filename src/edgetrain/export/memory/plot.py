@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...artifacts.atomic import write_bytes
-from ...artifacts.memory import Kind, megabytes
+from ...artifacts.memory import Kind
+from ...reporting import megabytes
 from .timeline import KINDS, MemoryTimeline
 
 _COLOURS: dict[Kind, str] = {

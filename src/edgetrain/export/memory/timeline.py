@@ -7,15 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...artifacts.memory import (
-    MOST_STRETCHES,
-    MOST_TENSORS,
-    Kind,
-    MemoryRecord,
-    Stretch,
-    TensorAtPeak,
-    megabytes,
-)
+from ...artifacts.memory import MOST_STRETCHES, MOST_TENSORS, Kind, MemoryRecord, Stretch, TensorAtPeak
+from ...reporting import megabytes
 from .placement import Interval, live_bytes
 
 # In the order of a chart, from what is there longest.

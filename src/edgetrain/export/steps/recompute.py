@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch.export import ExportedProgram
 
 from ...config.stages import ExportCommand, parse_bytes
-from ..memory.timeline import megabytes
+from ...reporting import megabytes
 from ..pipeline import Edge
 from ..recomputation.choice import Choice, all_kept, blocks_again, cheap_again, choose, within
 from ..recomputation.replay import replay

@@ -1,0 +1,69 @@
+"""Subcommands that are loaded when they are called.
+
+A page of help has to be there at once; the modules and settings of commands that it doesn't show would take
+most of its time.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """What is known of a subcommand before its module is loaded.
+
+    Attributes:
+        name: also that of its module in this package, and of the function in it, with `_` for `-`.
+        help: what the command does.
+        configured: it has a configuration: it gets `--config`, `--set` and the models' flags.
+        writes: it has outputs: it gets `--force`.
+    """
+
+    name: str
+    help: str
+    configured: bool = True
+    writes: bool = True
+
+
+class LateCommand(TyperCommand):
+    """Name and help of a subcommand, for lists of them. It has no parameters; `made` has."""
+
+    def __init__(self, subcommand: Subcommand) -> None:
+        super().__init__(subcommand.name, help=subcommand.help)
+        self._subcommand = subcommand
+
+    @functools.cached_property
+    def made(self) -> Any:
+        """The command itself, a `TyperCommand`."""
+        from .command import make_command
+
+        known = self._subcommand
+        function = known.name.replace("-", "_")
+        body = getattr(importlib.import_module(f"{__package__}.{function}"), function)
+        callback = make_command(known.name, body, configured=known.configured, writes=known.writes)
+        program = typer.Typer(add_completion=False)
+        program.command(known.name, help=known.help)(callback)
+        return typer.main.get_command(program)
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Of the command itself, which the context then belongs to: it parses, completes and is called."""
+        return self.made.make_context(*arguments, **settings)
+
+
+def group_of(subcommands: Iterable[Subcommand]) -> type[TyperGroup]:
+    """The class of a `Typer` program that has these subcommands."""
+
+    class Group(TyperGroup):
+        def __init__(self, **settings: Any) -> None:
+            late = {subcommand.name: LateCommand(subcommand) for subcommand in subcommands}
+            super().__init__(**{**settings, "commands": late})
+
+    return Group
