@@ -93,16 +93,16 @@ class Dependencies:
         found = []
         with _quietly(), _explained():
             for group in self._graph.get_all_groups(root_module_types=_ROOTS):
-                layer = self._graph._module2name[group[0].dep.target.module]
-                blocks = _blocks(group)
-                why = self._why_left(group, skipped) if blocks else "its groups don't fit those of others"
-                rated = None if why else rate(group)
+                blocks, layers = _blocks(group), self._layers(group)
+                coupled = self._why_left(group, layers, skipped)
+                if not coupled and not blocks:
+                    coupled = "groups of channels that don't fit each other"
+                rated = None if coupled else rate(group)
                 if rated is None or len(rated) <= blocks:
-                    self.left[layer] = why or "it has one channel"
+                    self._leave(layers, coupled, skipped)
                 else:
-                    found.append(
-                        ChannelGroup(layer, blocks, rated.reshape(blocks, -1).mean(0).nan_to_num(1.0))
-                    )
+                    scores_of_block = rated.reshape(blocks, -1).mean(0).nan_to_num(1.0)
+                    found.append(ChannelGroup(layers[0], blocks, scores_of_block))
         return found
 
     def prune(self, layer: str, channels: Sequence[int]) -> None:
@@ -112,18 +112,31 @@ class Dependencies:
             cut = self._graph.get_pruner_of_module(module).prune_out_channels
             self._graph.get_pruning_group(module, cut, list(channels)).prune()
 
-    def _why_left(self, group: Any, skipped: Sequence[str]) -> str:
+    def _layers(self, group: Any) -> list[str]:
+        """The layers whose output channels a group has, the one it was found by first."""
+        modules = {
+            dependency.target.module: None
+            for dependency, _ in group
+            if isinstance(dependency.target.module, _ROOTS)
+            and self._graph.is_out_channel_pruning_fn(dependency.handler)
+        }
+        return [self._graph._module2name[module] for module in modules]
+
+    def _why_left(self, group: Any, layers: Sequence[str], skipped: Sequence[str]) -> str:
+        """What a group's channels are, too, that they have to stay for."""
         kinds = self._library.ops.OPTYPE
         for dependency, _ in group:
             target = dependency.target
             if target.type == kinds.OUTPUT:
-                return "its channels are the model's outputs"
+                return "the model's outputs"
             if target.type in (kinds.MHA, kinds.LSTM, kinds.CUSTOMIZED):
-                return f"its channels are those of {self._graph._module2name.get(target.module)}, too"
-            name = self._graph._module2name.get(target.module)
-            if name in skipped and self._graph.is_out_channel_pruning_fn(dependency.handler):
-                return "skipped" if dependency is group[0].dep else f"its channels are those of {name}, too"
-        return ""
+                return f"those of {self._graph._module2name.get(target.module)}"
+        return next((f"those of {layer}" for layer in layers if layer in skipped), "")
+
+    def _leave(self, layers: Sequence[str], coupled: str, skipped: Sequence[str]) -> None:
+        for layer in layers:
+            why = f"its channels are {coupled}" if coupled else "it has one channel"
+            self.left[layer] = "skipped" if layer in skipped else why
 
 
 def _blocks(group: Any) -> int:
