@@ -1,4 +1,4 @@
-"""float32 → int8: weights per channel, activations by calibration (PT2E)."""
+"""float32 → int8: weights per channel, activations by calibration or by each batch (PT2E)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,35 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from ..models.transforms.observed.quantizer import xnnpack_quantizer
 
-def quantize(program: ExportedProgram, samples: Sequence[Tensor], batch: int) -> nn.Module:
+
+def quantize(
+    program: ExportedProgram,
+    samples: Sequence[Tensor],
+    batch: int,
+    *,
+    skip: Sequence[str] = (),
+    dynamic: bool = False,
+    fold: bool = True,
+) -> nn.Module:
     """Quantizes what XNNPACK can compute in int8; the rest stays float32.
 
     Args:
         program: captured in evaluation mode.
         samples: [N, ...] for each input; the ranges of activations are those on these samples.
         batch: samples per run.
+        skip: patterns of layers that stay float32.
+        dynamic: weights in int8, and activations rounded by the program to the range of each batch; of linear
+            layers and convolutions only.
+        fold: keep weights in int8; otherwise in float32, and rounded whenever they are used.
     """
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    quantizer = xnnpack_quantizer("dynamic" if dynamic else "calibrated", skip)
     prepared = prepare_pt2e(program.module(check_guards=False), quantizer)
     count = len(samples[0])
     with torch.no_grad():
         for start in range(0, count, batch):
             prepared(*(tensor[[i % count for i in range(start, start + batch)]] for tensor in samples))
-    return convert_pt2e(prepared)
+    return convert_pt2e(prepared, fold_quantize=fold)

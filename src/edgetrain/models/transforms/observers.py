@@ -98,6 +98,9 @@ def _collect_observers(graph: GraphModule) -> None:
             setattr(observers, name, module)
             graph._modules.pop(str(node.target), None)
             node.target = f"{OBSERVERS}.{name}"
+    for name, module in list(graph.named_children()):
+        if isinstance(module, FakeQuantize):  # of a node that is gone
+            delattr(graph, name)
     graph.add_module(OBSERVERS, observers)
 
 

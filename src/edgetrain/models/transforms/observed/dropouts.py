@@ -42,7 +42,7 @@ def put_dropouts_back(graph: GraphModule, model: nn.Module) -> None:
 
 def drop_dropouts(graph: GraphModule) -> None:
     """Leaves dropout layers out."""
-    modules = dict(graph.named_modules())
+    modules = dict(graph.named_modules(remove_duplicate=False))
     for node in list(graph.graph.nodes):
         if node.op == "call_module" and isinstance(modules[str(node.target)], dropout_types()):
             node.replace_all_uses_with(node.args[0])
@@ -51,7 +51,7 @@ def drop_dropouts(graph: GraphModule) -> None:
 
 def _round_before(graph: GraphModule, dropout: Node) -> None:
     """Lets a dropout's result be rounded where its argument is, if all who use it round it."""
-    modules = dict(graph.named_modules())
+    modules = dict(graph.named_modules(remove_duplicate=False))
 
     def rounds(node: Any) -> bool:
         return node.op == "call_module" and isinstance(modules[str(node.target)], FakeQuantize)

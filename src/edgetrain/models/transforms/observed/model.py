@@ -101,10 +101,13 @@ class ObservedModel(nn.Module):
         return made
 
 
-def int8_module(model: ObservedModel) -> nn.Module:
+def int8_module(model: ObservedModel, *, fold: bool = True) -> nn.Module:
     """The model with weights in int8, between `quantize` and `dequantize`; called as the model is.
 
     Its ranges are those that the model has now; the model stays as it is.
+
+    Args:
+        fold: keep weights in int8; otherwise in float32, and rounded whenever they are used.
     """
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
@@ -118,7 +121,7 @@ def int8_module(model: ObservedModel) -> nn.Module:
     graph.recompile()
     for parameter in graph.parameters():
         parameter.requires_grad_(False)
-    made = convert_pt2e(graph)
+    made = convert_pt2e(graph, fold_quantize=fold)
     assert isinstance(made, nn.Module)
     return made
 

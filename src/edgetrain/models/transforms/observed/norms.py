@@ -119,29 +119,25 @@ def put_norms_back(graph: GraphModule, model: nn.Module) -> None:
 
 
 def fix_norms(graph: GraphModule) -> None:
-    """Makes the norms constants: part of the convolutions' weights, or evaluated where they stand alone."""
-    modules = dict(graph.named_modules())
+    """Makes the norms constants: part of the convolutions' weights, or a scale and a shift where they stand
+    alone."""
+    modules = dict(graph.named_modules(remove_duplicate=False))
     for node in list(graph.graph.nodes):
         module = modules.get(str(node.target)) if node.op == "call_module" else None
         if isinstance(module, _Folded):
             node.replace_all_uses_with(node.args[0])
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             with graph.graph.inserting_before(node):
-                names = ("weight", "bias", "running_mean", "running_var")
-                tensors = [graph.graph.get_attr(f"{node.target}.{name}") for name in names]
-                arguments = (*node.args, *tensors, False, 0.0, module.eps, False)
-                plain = graph.graph.call_function(torch.ops.aten.batch_norm.default, arguments)
-            plain.meta = dict(node.meta)
-            node.replace_all_uses_with(plain)
+                scale, shift = (_constant(graph, node, value) for value in _line(module, node))
+                scaled = graph.graph.call_function(torch.ops.aten.mul.Tensor, (node.args[0], scale))
+                moved = graph.graph.call_function(torch.ops.aten.add.Tensor, (scaled, shift))
+            scaled.meta, moved.meta = dict(node.meta), dict(node.meta)
+            node.replace_all_uses_with(moved)
         elif node.target in (folded_weight, folded_bias):
-            name = f"_folded_{node.name}"
             with torch.no_grad():
                 value = node.target(*(_value(graph, argument) for argument in node.args))
-            graph.register_buffer(name, value)
             with graph.graph.inserting_before(node):
-                constant = graph.graph.get_attr(name)
-            constant.meta = dict(node.meta)
-            node.replace_all_uses_with(constant)
+                node.replace_all_uses_with(_constant(graph, node, value))
         else:
             continue
         graph.graph.erase_node(node)
@@ -185,6 +181,25 @@ def _module(model: nn.Module, path: str) -> nn.Module | None:
         return model.get_submodule(path)
     except AttributeError:
         return None
+
+
+@torch.no_grad()
+def _line(norm: nn.BatchNorm1d | nn.BatchNorm2d, node: Node) -> tuple[Tensor, Tensor]:
+    """Scale and shift of a norm in evaluation mode, to be broadcast over a node's value."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    shape = (1, -1) + (1,) * (node.meta["val"].dim() - 2)
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return scale.view(shape), (norm.bias - norm.running_mean * scale).view(shape)
+
+
+def _constant(graph: GraphModule, node: Node, value: Tensor) -> Node:
+    """A tensor in the place of a node."""
+    name = f"constant_{node.name}_{len(list(graph.buffers(recurse=False)))}"
+    graph.register_buffer(name, value)
+    constant = graph.graph.get_attr(name)
+    constant.meta = dict(node.meta)
+    return constant
 
 
 def _value(graph: GraphModule, argument: Any) -> Any:

@@ -59,28 +59,34 @@ def check_patterns(model: nn.Module, patterns: Iterable[str]) -> None:
 
 
 def _config(ranges: Ranges) -> Any:
+    """As ExecuTorch's, but for three things: our module rounds while training; weights are rounded to the
+    range they have, where a moving average would clip those that grow; and scales may be smaller, or a
+    network with small outputs (1e-3) would give zeros."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import get_symmetric_quantization_config
-
-    if ranges != "trained":
-        return get_symmetric_quantization_config(is_per_channel=True, is_dynamic=ranges == "dynamic")
-    return _trained_config()
-
-
-def _trained_config() -> Any:
-    """As ExecuTorch's for training, with ours in the place of its fake-quantizing modules, and with the
-    present range of each weight: a moving average of ranges would clip weights that grow."""
     from torchao.quantization.pt2e.observer import (
+        HistogramObserver,
         MovingAverageMinMaxObserver,
         MovingAveragePerChannelMinMaxObserver,
+        PerChannelMinMaxObserver,
     )
     from torchao.quantization.pt2e.quantizer import QuantizationConfig, QuantizationSpec
 
+    if ranges == "dynamic":
+        return get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
+    if ranges == "calibrated":
+        activations = HistogramObserver.with_args(eps=_LEAST_SCALE)
+        weights = PerChannelMinMaxObserver.with_args(eps=_LEAST_SCALE)
+    else:
+        activations = FakeQuantize.with_args(observer=MovingAverageMinMaxObserver, eps=_LEAST_SCALE)
+        weights = FakeQuantize.with_args(
+            observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0, eps=_LEAST_SCALE
+        )
     activation = QuantizationSpec(
         dtype=torch.int8,
         quant_min=-128,
         quant_max=127,
         qscheme=torch.per_tensor_affine,
-        observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=MovingAverageMinMaxObserver, eps=_EPS),
+        observer_or_fake_quant_ctr=activations,
     )
     weight = QuantizationSpec(
         dtype=torch.int8,
@@ -88,12 +94,10 @@ def _trained_config() -> Any:
         quant_max=127,
         qscheme=torch.per_channel_symmetric,
         ch_axis=0,
-        observer_or_fake_quant_ctr=FakeQuantize.with_args(
-            observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0, eps=_EPS
-        ),
+        observer_or_fake_quant_ctr=weights,
     )
-    return QuantizationConfig(activation, activation, weight, None, True)
+    return QuantizationConfig(activation, activation, weight, None, ranges == "trained")
 
 
-# The least scale, as in ExecuTorch's configuration.
-_EPS = 2**-12
+# XNNPACK wants input scale times weight scale, over output scale, to be at least 2^-32.
+_LEAST_SCALE = 2.0**-16
