@@ -27,6 +27,10 @@ COMMANDS = (
     Subcommand(
         "convert", "Convert models from other places to ExecuTorch, and compare each result with its source."
     ),
+    Subcommand(
+        "optimize",
+        "Make a checkpoint smaller and faster: surgery, pruning, quantization, training in between.",
+    ),
     Subcommand("pack", "Pack one split of a data set into a file that a device can map."),
     Subcommand(
         "build-runner",

@@ -54,10 +54,10 @@ class OptimizeConfig(Section):
         "out while training",
     )
     prune_epochs: int = setting(0, "epochs of training while or after pruning", ge=0)
-    quantize: Literal["none", "int8", "qat", "dynamic-int8"] = setting(
+    quantize: Literal["none", "int8", "qat", "dynamic-int8", "int4"] = setting(
         "none",
-        "int8: ranges from calibration samples; qat: the same, trained with the rounding; dynamic-int8: "
-        "linear layers only, ranges at run time",
+        "int8: with ranges from calibration samples; qat: after training with the rounding; dynamic-int8: "
+        "with ranges found at run time; int4: as int8, and weights of linear layers in 4 bits",
     )
     quantize_skip: list[str] = setting([], "patterns of layers that stay float32, as in 'classifier.*'")
     qat_epochs: int = setting(2, "epochs of training with the rounding", ge=1)

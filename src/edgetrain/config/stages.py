@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from .base import Section, setting
 from .data import DataConfig
 from .model import LossConfig, ModelConfig, TaskConfig
+from .optimize import OptimizeConfig
 from .optimizer import OptimizerConfig, ScheduleConfig
 
 # Far above any machine; more only start threads until the system refuses.
@@ -142,7 +143,6 @@ class ExportConfig(Section):
         kind, _, size = self.update.partition(":")
         return parse_bytes(size) if kind == "budget" else None
 
-    @model_validator(mode="after")
     @property
     def rules_file(self) -> Path | None:
         """The file of rules that `update` names."""
@@ -155,6 +155,7 @@ class ExportConfig(Section):
         kind, _, size = self.recompute.partition(":")
         return parse_bytes(size) if kind == "budget" and size else None
 
+    @model_validator(mode="after")
     def _parts_have_no_statistics(self) -> ExportConfig:
         if self.micro_batch is not None and self.batch_norm == "train":
             raise ValueError(
@@ -374,6 +375,16 @@ class PackCommand(Section):
     pack: PackConfig = Field(default_factory=PackConfig)
 
 
+class OptimizeCommand(Section):
+    """What `edgetrain optimize` reads; `train` says how it trains in between, but for the epochs."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    optimize: OptimizeConfig = Field(default_factory=OptimizeConfig)
+
+
 COMMANDS: dict[str, type[Section]] = {
     "train": TrainCommand,
     "export": ExportCommand,
@@ -381,6 +392,7 @@ COMMANDS: dict[str, type[Section]] = {
     "bench": BenchCommand,
     "pack": PackCommand,
     "convert": ConvertCommand,
+    "optimize": OptimizeCommand,
 }
 
 SECTIONS: dict[str, type[Section]] = {

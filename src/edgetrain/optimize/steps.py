@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from ..artifacts.optimization import Measured
 from ..config.optimize import OptimizeConfig
 from ..data import BatchLoader
+from ..engine.step_hooks import StepHook
 from ..models.transforms import apply_transforms
-from .pruning import PrunedLayer, losses_of, prune, sparse_layers
+from .layers import surgery
+from .pruning import PrunedLayer, PruneResult, losses_of, prune, sparse_layers
 from .pruning.report import shrunk_layers, weight_shapes
+from .quantization import QatSchedule
+from .quantized import check_calibration, quantize, with_observers
 from .retraining import retrain
 from .work import Work
 
@@ -51,14 +58,56 @@ class Step:
     wanted: Callable[[OptimizeConfig], bool]
     title: Callable[[OptimizeConfig], str]
     take: Callable[[Work, Path, bool], Done]
-    check: Callable[[Work], None] = lambda work: None
+    check: Callable[[Work], None]
+
+
+def _replace_layers(work: Work, stem: Path, resume: bool) -> Done:
+    settings = work.config.optimize
+    result = surgery(work.model, _rules(settings), inputs=work.example)
+    for note in result.notes:
+        work.reporter.detail(note)
+    work = _trained(work.changed(result.model, result.transforms), settings.surgery_epochs, stem, resume)
+    replaced = [
+        {"rule": rule, "old": old, "new": new, "times": times}
+        for (rule, old, new), times in result.counts().items()
+    ]
+    places = [asdict(replacement) for replacement in result.replaced]
+    details = {"replaced": replaced, "places": places, "notes": list(result.notes)}
+    return Done(work, {**details, "difference": result.difference})
+
+
+def _check_layers(work: Work) -> None:
+    """Tries the rules on a copy: training after a mistake in them would be for nothing."""
+    settings = work.config.optimize
+    if settings.surgery_epochs:
+        work.data("epochs of training after surgery")
+    surgery(copy.deepcopy(work.model), _rules(settings), inputs=work.example)
+
+
+def _rules(settings: OptimizeConfig) -> list[Any]:
+    preset = [] if settings.surgery == "rules" else [settings.surgery]
+    own = [] if settings.surgery_rules is None else [settings.surgery_rules]
+    return [*preset, *settings.surgery_options, *own]
 
 
 def _prune(work: Work, stem: Path, resume: bool) -> Done:
     settings = work.config.optimize
     shapes = weight_shapes(work.model)
-    result = prune(
-        work.model,
+    result = _pruned(work, work.model)
+    for layer, reason in result.left.items():
+        work.reporter.detail(f"{layer} stays whole: {reason}")
+    work = work.changed(result.model, result.transforms)
+    work = _trained(work, settings.prune_epochs, stem, resume, result.hook)
+    if result.afterwards:
+        work = work.changed(apply_transforms(work.model, result.afterwards), result.afterwards)
+    layers = [asdict(layer) for layer in _layers(shapes, work)]
+    return Done(work, {"layers": layers, "left_whole": dict(result.left)})
+
+
+def _pruned(work: Work, model: nn.Module) -> PruneResult:
+    settings = work.config.optimize
+    return prune(
+        model,
         settings.prune_ratio,
         kind=settings.prune,
         scope=settings.prune_scope,
@@ -69,14 +118,6 @@ def _prune(work: Work, stem: Path, resume: bool) -> Done:
         round_to=settings.prune_round,
         schedule=settings.prune_schedule,
     )
-    work = work.changed(result.model, result.transforms)
-    if settings.prune_epochs:
-        training = stem.with_name(f"{stem.name}-training.pth")
-        work = retrain(work, settings.prune_epochs, training, resume=resume, hook=result.hook)
-    if result.afterwards:
-        work = work.changed(apply_transforms(work.model, result.afterwards), result.afterwards)
-    layers = [asdict(layer) for layer in _layers(shapes, work)]
-    return Done(work, {"layers": layers, "left_whole": dict(result.left)})
 
 
 def _layers(before: dict[str, tuple[int, ...]], work: Work) -> tuple[PrunedLayer, ...]:
@@ -93,11 +134,53 @@ def _batches(work: Work) -> list[Any]:
     return [batch for _, batch in zip(range(_TAYLOR_BATCHES), loader.epoch(0), strict=False)]
 
 
+def _check_pruning(work: Work) -> None:
+    settings = work.config.optimize
+    if settings.prune_epochs:
+        work.data("epochs of training with pruning")
+    if settings.prune_importance == "taylor":
+        work.data("first-order importances")
+    if settings.surgery == "none":  # otherwise the model isn't yet what is pruned
+        _pruned(work, copy.deepcopy(work.model))
+
+
+def _round(work: Work, stem: Path, resume: bool) -> Done:
+    settings = work.config.optimize
+    before = work
+    if settings.quantize == "qat":
+        work = _trained(with_observers(work), settings.qat_epochs, stem, resume, QatSchedule())
+    program = stem.with_suffix(".pte")
+    found = quantize(before, work, program, stem.with_suffix(".png"), _ROUNDING.title(settings))
+    return Done(work, found.details, {"program": program, "plot": stem.with_suffix(".png")}, found.measured)
+
+
+def _trained(work: Work, epochs: int, stem: Path, resume: bool, hook: StepHook | None = None) -> Work:
+    if not epochs:
+        return work
+    return retrain(work, epochs, stem.with_name(f"{stem.name}-training.pth"), resume=resume, hook=hook)
+
+
+_ROUNDING = Step(
+    "quantization",
+    wanted=lambda settings: settings.quantize != "none",
+    title=lambda settings: f"quantization ({settings.quantize})",
+    check=check_calibration,
+    take=_round,
+)
 STEPS: tuple[Step, ...] = (
+    Step(
+        "surgery",
+        wanted=lambda settings: settings.surgery != "none",
+        title=lambda settings: f"surgery ({settings.surgery})",
+        check=_check_layers,
+        take=_replace_layers,
+    ),
     Step(
         "pruning",
         wanted=lambda settings: settings.prune != "none",
         title=lambda s: f"pruning ({s.prune}{'' if s.prune_ratio is None else f' {s.prune_ratio:.0%}'})",
+        check=_check_pruning,
         take=_prune,
     ),
+    _ROUNDING,
 )
