@@ -36,7 +36,8 @@ def set_attributes(model: nn.Module, record: SetAttributes) -> nn.Module:
     """Sets what a layer keeps about its shape."""
     module = model.get_submodule(record.module)
     for name, value in record.values.items():
-        if not isinstance(getattr(module, name, None), int | tuple):
+        known = getattr(module, name, None)
+        if not isinstance(known, int | tuple) or isinstance(known, bool):
             raise InputError(f"{record.module} has no number called {name}")
         setattr(module, name, value)
     return model
