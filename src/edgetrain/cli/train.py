@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import UsageError
 from ..factories import Trusted
 from .command import Invocation
 from .console import Table, figure_text, file_text, number_text
@@ -56,11 +57,20 @@ def train(
     stem = default_output(checkpoint)
     files = [*training.output_files(checkpoint), *(program_files(stem, exporting) if exporting else [])]
     run.claim(files, inputs=[start], explicit=output is not None, replace=resume)
+    origin = None if start is None else load_checkpoint(start)
+    hook = None
+    if run.config.train.qat:
+        from ..optimize import QatSchedule, start_with_rounding
+
+        if start is None or origin is None:
+            raise UsageError("--qat goes on from a trained model; name its checkpoint with --start")
+        origin, hook = start_with_rounding(run.config, origin, start, run.reporter), QatSchedule()
     result = training.train(
         run.config,
         checkpoint,
         resume=resume,
-        start=None if start is None else load_checkpoint(start),
+        start=origin,
+        hook=hook,
         reporter=run.reporter,
     )
     exported = None if exporting is None or follows() else _export(run, exporting, checkpoint, stem)

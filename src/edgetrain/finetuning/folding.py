@@ -15,6 +15,7 @@ from ..artifacts.transforms import lasting
 from ..errors import InputError
 from ..factories import Trusted
 from ..models.transforms import merge_transforms
+from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import CONVERTED, build_trusted_model
 from ..runtimes.fitting import targets_of
 from .outputs import state_path
@@ -56,7 +57,7 @@ def find_source(program: Program, given: Path | None, trusted: Trusted) -> dict[
         return _read(given, manifest)
     beside = source_beside(program.path)
     if beside is not None and manifest.checkpoint == file_record(beside):
-        return load_checkpoint(beside).state
+        return float_checkpoint(load_checkpoint(beside)).state
     held = _by_name(program, program.tensors())
     model = build_trusted_model(
         manifest.model, trusted, source=str(program.path), transforms=lasting(manifest.transforms)
@@ -104,7 +105,7 @@ def _read(path: Path, manifest: Manifest) -> dict[str, Tensor]:
                 f"{path} is not the checkpoint that {manifest.program.name} was exported from; name that one "
                 "with --from-pth"
             ) from error
-    state = load_checkpoint(path).state
+    state = float_checkpoint(load_checkpoint(path)).state
     stored = manifest.contract.stored
     parameters = {t.name: torch.empty(t.shape, device="meta") for t in stored if t.kind == "parameter"}
     aliases = {tensor.name: tensor.aliases for tensor in stored}

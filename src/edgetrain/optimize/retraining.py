@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..artifacts.checkpoint import load_checkpoint
+from ..artifacts.checkpoint import Checkpoint, load_checkpoint
+from ..artifacts.transforms import Observers
 from ..config.model import LossConfig, ModelConfig, TaskConfig
 from ..config.names import LOSSES, TASKS
-from ..config.stages import TrainCommand
+from ..config.stages import OptimizeCommand, TrainCommand
 from ..engine.step_hooks import StepHook
-from ..factories import is_factory
+from ..factories import Trusted, is_factory
+from ..reporting import Reporter
 from ..training import last_path, train
-from .work import Work
+from .quantized import with_observers
+from .work import Work, open_work
 
 
 def retrain(work: Work, epochs: int, output: Path, *, resume: bool, hook: StepHook | None = None) -> Work:
@@ -34,6 +37,24 @@ def retrain(work: Work, epochs: int, output: Path, *, resume: bool, hook: StepHo
         reporter=work.reporter,
     )
     return work.reloaded(load_checkpoint(output), output)
+
+
+def start_with_rounding(
+    config: TrainCommand, checkpoint: Checkpoint, source: Path, reporter: Reporter
+) -> Checkpoint:
+    """What `train --qat` starts from: a trained model that computes with the rounding of its int8 program.
+
+    Args:
+        checkpoint: of the float model; one that has the rounding stays as it is.
+        source: its file, for messages.
+    Raises:
+        as `open_work`, and UsageError if the model can't be quantized.
+    """
+    if any(isinstance(transform, Observers) for transform in checkpoint.transforms):
+        return checkpoint
+    command = OptimizeCommand(data=config.data)
+    trusted = Trusted(model=config.model.name, loss=config.loss.name)
+    return with_observers(open_work(command, checkpoint, source, trusted, reporter)).checkpoint
 
 
 def _command(work: Work, epochs: int) -> TrainCommand:

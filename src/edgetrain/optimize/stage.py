@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,20 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from ..artifacts.atomic import check_writable, write_bytes, write_text
-from ..artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ..artifacts.checkpoint import load_checkpoint, save_checkpoint
 from ..artifacts.optimization import Measured, OptimizationReport, save_report
 from ..artifacts.transforms import Observers
 from ..config.stages import OptimizeCommand
-from ..data import Dataset, load_dataset
-from ..data.checks import check_fits
 from ..errors import InputError, UsageError
 from ..factories import NOTHING, Trusted
 from ..reporting import SILENT, Reporter
-from ..tasks import Task, make_task
 from ..training.start import weights_hash
 from .measure import measure
 from .steps import STEPS, Done, Step
-from .work import Work, built
+from .work import Work, open_work
 
 
 @dataclass(frozen=True)
@@ -91,14 +87,12 @@ def optimize(
         raise UsageError(f"{checkpoint} is quantized already; optimize the checkpoint it was made from")
     if output.suffix == ".pte" and config.optimize.quantize == "none":
         raise UsageError(f"{output} would be an int8 program; ask for one with --quantize, or name a .pth")
-    task = make_task(source.task, trusted, source=str(checkpoint))
-    dataset = _data(config, source, task, reporter) if with_data else None
-    model = built(source, trusted, checkpoint)
-    work = Work(config, source, model, task, dataset, trusted, reporter)
+    work = open_work(config, source, checkpoint, trusted, reporter, with_data=with_data)
     folder = _beside(output, ".steps")
-    if not resume and folder.is_dir():
-        shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
+    if not resume:
+        for path in folder.glob("[0-9]-*"):
+            path.unlink()
     run = _Run(work, folder, resume)
     for step in steps:
         step.check(work)
@@ -202,12 +196,6 @@ class _Run:
             "files": {kind: path.name for kind, path in done.files.items()},
         }
         write_text(record, json.dumps(document, indent=2) + "\n")
-
-
-def _data(config: OptimizeCommand, source: Checkpoint, task: Task, reporter: Reporter) -> Dataset:
-    dataset = load_dataset(config.data, reporter, program=source.inputs)
-    check_fits(dataset, source.inputs, task.check_targets, task.spec.classes, source.targets)
-    return dataset.ignoring(task.spec.ignore_index)
 
 
 def _finish(config: OptimizeCommand, output: Path, run: _Run) -> OptimizeResult:

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from ..artifacts.checkpoint import Checkpoint, save_checkpoint
 from ..artifacts.transforms import Transform
 from ..config.stages import OptimizeCommand
-from ..data import Dataset
+from ..data import Dataset, load_dataset
+from ..data.checks import check_fits
 from ..errors import InputError, UsageError
 from ..factories import Trusted
 from ..models.trusted import build_trusted_model
 from ..reporting import Reporter
-from ..tasks import Task
+from ..tasks import Task, make_task
 
 # Of random samples, where a step only follows shapes.
 _EXAMPLES = 2
@@ -93,6 +94,32 @@ class Work:
     def save(self, path: Path) -> None:
         """Writes the model as a checkpoint."""
         save_checkpoint(path, replace(self.checkpoint, training=None))
+
+
+def open_work(
+    config: OptimizeCommand,
+    checkpoint: Checkpoint,
+    source: Path,
+    trusted: Trusted,
+    reporter: Reporter,
+    *,
+    with_data: bool = True,
+) -> Work:
+    """A checkpoint's model, built, with its data.
+
+    Args:
+        source: the checkpoint's file, for messages.
+        with_data: whether `config.data` is there.
+    Raises:
+        InputError: the checkpoint, or data, is unusable, or doesn't fit.
+    """
+    task = make_task(checkpoint.task, trusted, source=str(source))
+    dataset = None
+    if with_data:
+        dataset = load_dataset(config.data, reporter, program=checkpoint.inputs)
+        check_fits(dataset, checkpoint.inputs, task.check_targets, task.spec.classes, checkpoint.targets)
+        dataset = dataset.ignoring(task.spec.ignore_index)
+    return Work(config, checkpoint, built(checkpoint, trusted, source), task, dataset, trusted, reporter)
 
 
 def built(checkpoint: Checkpoint, trusted: Trusted, source: Path) -> nn.Module:

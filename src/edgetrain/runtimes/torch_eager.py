@@ -20,6 +20,7 @@ from ..errors import EdgetrainError, InputError
 from ..factories import NOTHING, Trusted
 from ..models.calling import call_model
 from ..models.transforms import apply_transforms
+from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import build_trusted_model
 from ..tasks import make_task
 from ..tasks.outputs import named_outputs
@@ -116,7 +117,7 @@ class TorchSession(Session):
                 f"torch needs the layers of {program.path} that XNNPACK runs as they were; put the "
                 f"checkpoint it was exported from{wanted} beside it, or use another runtime"
             )
-        self.model.load_state_dict(load_checkpoint(path).state)
+        self.model.load_state_dict(float_checkpoint(load_checkpoint(path)).state)
 
     def _arguments(self, method: str) -> list[Argument]:
         """Those of a sample: the whole model is run."""

@@ -14,6 +14,7 @@ from ...artifacts.checkpoint import FORMAT, checkpoint_from
 from ...config.stages import ConvertConfig
 from ...errors import InputError, UsageError
 from ...factories import Trusted
+from ...models.transforms.observers import float_checkpoint
 from ...models.trusted import build_trusted_model
 from ..kinds import Identified
 from ..source import Source
@@ -41,7 +42,7 @@ def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
 
 
 def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) -> Source:
-    checkpoint = checkpoint_from(path, payload)
+    checkpoint = float_checkpoint(checkpoint_from(path, payload))
     if config.model not in (None, checkpoint.model.name):
         raise UsageError(f"{path} is a {checkpoint.model.name}, not a {config.model}; leave out --model")
     module = build_trusted_model(

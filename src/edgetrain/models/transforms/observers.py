@@ -8,11 +8,13 @@ can still be exported for training on the device.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from ...artifacts.checkpoint import Checkpoint
 from ...artifacts.transforms import Observers, Transform
 from ...errors import UsageError
 
@@ -31,7 +33,7 @@ def observe(model: nn.Module, record: Observers) -> ObservedModel:
     """
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
-    from .observed.capture import capture_forward, example_inputs
+    from .observed.capture import capture_forward, example_inputs, graph_of
     from .observed.dropouts import put_dropouts_back
     from .observed.model import OBSERVERS, ObservedModel
     from .observed.norms import put_norms_back, take_norms_in
@@ -47,7 +49,7 @@ def observe(model: nn.Module, record: Observers) -> ObservedModel:
     check_patterns(model, record.skipped)
     state = set(model.state_dict())
     with without_masks(model) as pruned:
-        graph = capture_forward(model, example_inputs(record.inputs))
+        graph = graph_of(capture_forward(model, example_inputs(record.inputs)))
     take_norms_in(graph, model)
     graph = prepare_qat_pt2e(graph, xnnpack_quantizer("trained", record.skipped))
     put_dropouts_back(graph, model)
@@ -67,6 +69,15 @@ def strip_observers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def without_observers(transforms: Iterable[Transform]) -> tuple[Transform, ...]:
     """What was done to the float model."""
     return tuple(transform for transform in transforms if not isinstance(transform, Observers))
+
+
+def float_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
+    """The float model of a checkpoint, with the weights that it learned under rounding, if it did."""
+    return replace(
+        checkpoint,
+        state=strip_observers(checkpoint.state),
+        transforms=without_observers(checkpoint.transforms),
+    )
 
 
 def _mask(graph: GraphModule, pruned: Iterable[str]) -> None:
