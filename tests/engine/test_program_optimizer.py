@@ -50,6 +50,8 @@ def test_it_does_what_is_asked_for(own: dict[str, Any], asked: dict[str, Any]) -
         ({}, {"clip_norm": 1.0}, "clip_norm needs all gradients of a step at once"),
         ({"name": "adam"}, {}, "the program's own optimizer is adam, not sgd"),
         ({}, {"momentum": 0.5}, "the program's own optimizer has momentum 0.9, not 0.5"),
+        ({}, {"dampening": 1.0}, "the program's own optimizer has dampening 0, not 1"),
+        ({}, {"nesterov": True}, "the program's own optimizer has nesterov false, not true"),
         (
             {"name": "adamw"},
             {"name": "adamw", "eps": 0.1},

@@ -76,6 +76,27 @@ def test_both_ways_to_train(
     assert after < before
 
 
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_resumed_runs_are_bitwise_the_same(
+    run: Callable[..., Any], export_with: Callable[[str], Path], packed: Any, tmp_path: Path, name: str
+) -> None:
+    """Features that were kept are made again, in another epoch; whether they are kept doesn't show."""
+
+    def train(name_of_output: str, steps: int, *more: Any) -> list[float]:
+        out = tmp_path / f"{name_of_output}.ptd"
+        common = ("--data", packed.train, "-o", out, "--batch-size", 20, "--epochs", 9, "--log-steps")
+        done = run("train", export_with(name), *common, "--max-steps", steps, *more)
+        assert done.code == 0, done.error
+        return done.losses
+
+    # An epoch has ten steps.
+    whole = train("whole", 25)
+    assert train("parts", 13) + train("parts", 25, "--resume") == whole
+    assert train("unkept", 25, "--keep-features", 0) == whole
+    saved = [(tmp_path / f"{out}.ptd").read_bytes() for out in ("whole", "parts", "unkept")]
+    assert saved[0] == saved[1] == saved[2]
+
+
 def test_only_what_stays_the_same_is_kept(
     run: Callable[..., Any], export_with: Callable[[str], Path], packed: Any, tmp_path: Path
 ) -> None:

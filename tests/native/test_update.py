@@ -18,7 +18,7 @@ from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.config.model import ModelConfig
 from edgetrain.config.optimizer import OptimizerConfig, ScheduleConfig
 from edgetrain.config.stages import ExportCommand
-from edgetrain.engine.program_optimizer import why_outside
+from edgetrain.engine.program_optimizer import why_outside, with_own_settings
 from edgetrain.engine.schedules import learning_rate
 from edgetrain.export import export
 from edgetrain.models import build_model
@@ -29,6 +29,7 @@ Runner = Callable[..., Any]
 Export = Callable[..., Path]
 SAMPLES, STEPS, BATCH = 40, 20, 8
 INSIDE = "the weights are updated in the graph"
+OUTSIDE = "the weights are updated outside of the graph"
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"momentum": 0.0, "weight_decay": 0.01},
     "momentum": {},
@@ -169,8 +170,43 @@ def test_what_the_graph_can_not_do(
     config = OptimizerConfig(**{**OPTIMIZERS["nesterov"], **changed})
     done = run("train", program, *flags(data, out, *given))
     why = why_outside(load_program(program).manifest.contract, config, accumulate)
-    assert done.said[0] == f"the weights are updated outside of the graph: {why}"
+    assert done.said[0] == f"{OUTSIDE}: {why}"
     assert_same(done, out, eager(program, data, config, accumulate=accumulate))
+
+
+# One change of each setting, as flags, and as a configuration.
+CHANGES: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "name": (["--optimizer", "adam"], {"name": "adam"}),
+    "momentum": (["--momentum", 0.5], {"momentum": 0.5}),
+    "dampening": (["--dampening", 0.25, "--no-nesterov"], {"dampening": 0.25, "nesterov": False}),
+    "nesterov": (["--no-nesterov"], {"nesterov": False}),
+    "weight_decay": (["--weight-decay", 0.03], {"weight_decay": 0.03}),
+    "beta1": (["--beta1", 0.7], {"beta1": 0.7}),
+    "beta2": (["--beta2", 0.99], {"beta2": 0.99}),
+    "eps": (["--eps", 1e-6], {"eps": 1e-6}),
+    "clip_norm": (["--clip-norm", 0.1], {"clip_norm": 0.1}),
+    "groups": (["--group", "*.bias=0.1"], {"groups": {"*.bias": 0.1}}),
+    "lr": (["--lr", 0.02], {"lr": 0.02}),
+}
+
+
+@pytest.mark.parametrize("own", ["nesterov", "adamw"])
+def test_both_runtimes_have_the_same_reasons(
+    export_mlp: Export, data: Path, run: Runner, tmp_path: Path, own: str
+) -> None:
+    """Every setting there is makes the same difference, or none, and is called the same."""
+    assert CHANGES.keys() == OptimizerConfig.model_fields.keys()
+    program = export_mlp(own)
+    contract = load_program(program).manifest.contract
+    found: dict[str, str | None] = {}
+    for setting, (given, config) in CHANGES.items():
+        done = run("train", program, *flags(data, tmp_path / f"{setting}.ptd", *given, steps=1))
+        asked = with_own_settings(OptimizerConfig.model_validate(config), contract)
+        found[setting] = why_outside(contract, asked)
+        expected = INSIDE if found[setting] is None else f"{OUTSIDE}: {found[setting]}"
+        assert (done.code, done.said[0]) == (0, expected), setting
+    inside = ["beta1", "beta2", "eps"] if own == "nesterov" else ["momentum", "dampening", "nesterov"]
+    assert [setting for setting, why in found.items() if why is None] == [*inside, "lr"]
 
 
 def test_a_program_that_keeps_its_gradients(
@@ -188,12 +224,14 @@ def test_a_program_that_keeps_its_gradients(
     assert (refused.code, "leave --gradients out" in refused.error) == (2, True)
 
 
-@pytest.mark.parametrize("cut", [3, 5])
+@pytest.mark.parametrize(
+    ("cut", "settings"), [(3, {}), (5, {}), (3, {"micro_batch": 3}), (5, {"micro_batch": 3})], ids=str
+)
 def test_resumed_runs_are_bitwise_the_same(
-    export_mlp: Export, data: Path, run: Runner, tmp_path: Path, cut: int
+    export_mlp: Export, data: Path, run: Runner, tmp_path: Path, cut: int, settings: dict[str, Any]
 ) -> None:
-    """Within an epoch, and between two."""
-    program, whole, parts = export_mlp("adamw"), tmp_path / "whole.ptd", tmp_path / "parts.ptd"
+    """Within an epoch, and between two; of batches in parts, too."""
+    program, whole, parts = export_mlp("adamw", **settings), tmp_path / "whole.ptd", tmp_path / "parts.ptd"
     at_once = run("train", program, *flags(data, whole, steps=9))
     first = run("train", program, *flags(data, parts, steps=cut))
     second = run("train", program, *flags(data, parts, "--resume", steps=9))

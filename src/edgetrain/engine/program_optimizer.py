@@ -30,7 +30,7 @@ def why_outside(contract: Contract, config: OptimizerConfig, accumulate: int = 1
     for setting, value in own.rule.items():
         wanted = config.rule[setting]
         if value != wanted:
-            return f"the program's own optimizer has {setting} {value}, not {wanted}"
+            return f"the program's own optimizer has {setting} {_text(value)}, not {_text(wanted)}"
     if not _same_shares(own, config):
         return "the program's own optimizer has other groups, or another learning rate for the rest"
     return None
@@ -60,6 +60,11 @@ def with_own_settings(config: OptimizerConfig, contract: Contract) -> OptimizerC
 def own_optimizer(contract: Contract, lr: float) -> OptimizerConfig:
     """The program's own at a learning rate; SGD with momentum where it has none."""
     return with_own_settings(OptimizerConfig(lr=lr), contract)
+
+
+def _text(value: bool | float) -> str:
+    """A setting as the runner writes it."""
+    return str(value).lower() if isinstance(value, bool) else repr(value).removesuffix(".0")
 
 
 def _shares(config: OptimizerConfig) -> dict[str, float]:
