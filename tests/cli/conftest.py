@@ -94,7 +94,7 @@ def train_calls(fake_stage: Callable[..., None], history: History) -> list[Simpl
     """A training stage that writes nothing; returns the list of its calls."""
     calls: list[SimpleNamespace] = []
 
-    def train(config: Any, output: Path, *, resume: bool, reporter: Any) -> SimpleNamespace:
+    def train(config: Any, output: Path, *, resume: bool, reporter: Any, **more: Any) -> SimpleNamespace:
         calls.append(SimpleNamespace(config=config, output=output, resume=resume, reporter=reporter))
         return SimpleNamespace(
             checkpoint=output,

@@ -126,7 +126,7 @@ def test_losses_by_name(name, problem):
 
 
 def test_other_commands_sections_are_checked_and_left_out(write):
-    file = write("train: {epochs: 2}\nbench: {steps: 3}\noptimize: {anything: 1}\nexport:\n")
+    file = write("train: {epochs: 2}\nbench: {steps: 3}\noptimize: {surgery: lite}\nexport:\n")
     assert load_config("train", file=file).train.epochs == 2
     assert load_config("bench", file=file).bench.steps == 3
     file = write("train: {epochs: 2}\nbench: {step: 3, threads: [1, x]}\nfinetune: 3\n")

@@ -21,9 +21,6 @@ from .stages import COMMANDS, SECTIONS
 from .strict_yaml import parse_value, read_yaml
 from .wording import dotted, short, worded
 
-# Sections a file may hold although no command of this version reads them.
-_RESERVED = frozenset({"optimize"})
-
 # (section, key, ...)
 KeyPath = tuple[Any, ...]
 
@@ -116,7 +113,7 @@ def _add_file(tree: _Tree, command: str, file: Path) -> None:
         )
         return
     for name, values in sections.items():
-        if name not in SECTIONS and name not in _RESERVED:
+        if name not in SECTIONS:
             tree.complain((name,), f"unknown section{_section_hint(name)}", str(file))
         elif values is None:
             continue  # `train:` with nothing below it
@@ -163,7 +160,7 @@ def _misplaced(command: str, path: KeyPath) -> str | None:
     sections = COMMANDS[command].model_fields
     if path[0] in sections:
         return None
-    if path[0] in SECTIONS or path[0] in _RESERVED:
+    if path[0] in SECTIONS:
         return f"'edgetrain {command}' does not read the section '{path[0]}'; it reads {', '.join(sections)}"
     if len(path) == 1:
         return f"unknown key{_home_hint(path[0]) or _section_hint(path[0])}"
@@ -270,7 +267,7 @@ def _home_hint(name: Any) -> str:
 
 
 def _section_hint(name: Any) -> str:
-    near = difflib.get_close_matches(str(name), [*SECTIONS, *_RESERVED], n=1)
+    near = difflib.get_close_matches(str(name), SECTIONS, n=1)
     if near:
         return f"; did you mean '{near[0]}'?"
     return _home_hint(name) or f"; known are {', '.join(SECTIONS)}"

@@ -47,9 +47,7 @@ class TrainConfig(Section):
         "auto", "arithmetic of the forward pass; auto is bfloat16 autocast on a GPU that has it, else float32"
     )
     threads: int | None = setting(None, "CPU threads; default: PyTorch's choice", ge=1, le=MOST_THREADS)
-    qat: bool = setting(
-        False, "quantization-aware: learn with the rounding that the int8 program will have"
-    )
+    qat: bool = setting(False, "quantization-aware: learn with the rounding that the int8 program will have")
     save_every: int | None = setting(
         None,
         "also save the resumable state every so many steps; default: after each epoch",
