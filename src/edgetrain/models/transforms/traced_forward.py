@@ -183,10 +183,13 @@ class OwnCode(Tracer):
 def _traced(module: nn.Module, training: bool, fixed: dict[str, Any] | None = None) -> Graph:
     with mode_set(module, training):
         try:
-            return OwnCode(fixed).trace(module)
+            graph = OwnCode(fixed).trace(module)
         except Exception as error:  # the model's code runs on stand-ins, and may fail in any way
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise Untraceable(f"torch.fx can't trace its forward ({reason})") from error
+    for node in graph.nodes:
+        node.type = None  # annotations that are text can't be pickled
+    return graph
 
 
 def _computed(graph: Graph, fixed: dict[str, Any] | None = None) -> list[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
 
 _TO_RELU = (nn.ReLU6, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.LeakyReLU)
 # What modules of one's own usually are.
-_KNOWN = (nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.GELU, nn.Mish, nn.ReLU6, nn.Sigmoid)
-_POINTS = torch.linspace(-9, 9, 721).view(1, 1, 1, -1)
+_KNOWN = (
+    *(nn.SiLU(), nn.Hardswish(), nn.Hardsigmoid(), nn.GELU(), nn.GELU("tanh")),
+    *(nn.Mish(), nn.ReLU6(), nn.Sigmoid()),
+)
+# Two sets, since what a module computes may depend on all of its input.
+_POINTS = [torch.linspace(-9, 9, 721).view(1, 1, 1, -1), torch.linspace(-7, 12, 400).view(1, 1, 20, -1)]
 
 
 def relu_instead(place: Place) -> nn.Module | None:
@@ -31,14 +36,13 @@ def known_activation(module: nn.Module) -> nn.Module | None:
         return None
     with torch.no_grad(), torch.random.fork_rng(devices=[]), mode_set(module, training=False):
         try:
-            values = module(_POINTS.clone())
+            values = [module(points.clone()) for points in _POINTS]
         except Exception:  # it is something else
             return None
-        if not isinstance(values, torch.Tensor) or values.shape != _POINTS.shape:
-            return None
-        for kind in _KNOWN:
-            if torch.allclose(values, kind()(_POINTS), rtol=1e-4, atol=1e-5):
-                return kind()
-        if torch.allclose(values, nn.GELU("tanh")(_POINTS), rtol=1e-4, atol=1e-5):
-            return nn.GELU("tanh")
-    return None
+        found = (known for known in _KNOWN if all(map(_equal, values, map(known, _POINTS))))
+        return copy.deepcopy(next(found, None))
+
+
+def _equal(found: object, expected: torch.Tensor) -> bool:
+    same_shape = isinstance(found, torch.Tensor) and found.shape == expected.shape
+    return same_shape and torch.allclose(found, expected, rtol=1e-4, atol=1e-5)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from ...models.transforms.layers import LAYERS
 from ...upstream import dropout_types
 from .changes import Place
 
@@ -18,6 +19,15 @@ def nothing_instead(place: Place) -> nn.Module | None:
     if isinstance(place.layer, dropout_types()):
         return nn.Identity()
     return no_stochastic_depth(place)
+
+
+def not_in_place(place: Place) -> nn.Module | None:
+    """The same dropout, not in place: captured in place it has no kernel in the runtime, and ReLU's gradient
+    needs what ReLU returned, which that of other activations doesn't."""
+    layer = place.layer
+    if type(layer) not in LAYERS.values() or not isinstance(layer, dropout_types()) or not layer.inplace:
+        return None
+    return type(layer)(layer.p)
 
 
 def no_stochastic_depth(place: Place) -> nn.Module | None:

@@ -1,4 +1,4 @@
-"""Resizing to a size → resizing by a whole factor, and smooth resizing → nearest neighbours."""
+"""Resizing to a size → resizing by a whole factor."""
 
 from __future__ import annotations
 
@@ -21,24 +21,6 @@ def by_scale_instead(place: Place) -> nn.Module | None:
         place.note("stays, since its factor is no whole number, or not always the same")
         return None
     return nn.Upsample(scale_factor=factor, mode=resize.mode, align_corners=resize.align_corners)
-
-
-def nearest_instead(place: Place) -> nn.Module | None:
-    """Nearest neighbours, by a whole factor; others stay."""
-    resize = place.layer
-    if type(resize) is not nn.Upsample or resize.mode == "nearest":
-        return None
-    if resize.size is None:
-        given = resize.scale_factor
-        wanted = given if isinstance(given, tuple) else (given,)
-        factor = None if any(f is None or f % 1 for f in wanted) else given
-    else:
-        factors = {_factors(before, after) for before, after in place.sizes()}
-        factor = factors.pop() if len(factors) == 1 else None
-    if factor is None:
-        place.note("stays, since it isn't known to be by a whole factor")
-        return None
-    return nn.Upsample(scale_factor=factor, mode="nearest")
 
 
 def _factors(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[float, ...] | None:

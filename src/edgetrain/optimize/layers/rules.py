@@ -12,8 +12,8 @@ from .convnext import conv_norm_relu_instead
 from .kernels import kernel_5_instead, kernel_7_instead
 from .layer_norm import batch_norm_instead
 from .pools import average_pools_instead, max_pools_instead
-from .random_layers import plain_dropout_instead, no_stochastic_depth, nothing_instead
-from .resizing import by_scale_instead, nearest_instead
+from .random_layers import no_stochastic_depth, not_in_place, nothing_instead, plain_dropout_instead
+from .resizing import by_scale_instead
 from .squeeze_excite import identity_instead
 from .trainable_pools import trainable_pools_instead
 
@@ -48,6 +48,7 @@ _RULES = (
     rule_of("squeeze-excite", "squeeze-excite → nothing", identity_instead),
     rule_of("convnext", "ConvNeXt's blocks → convolution, batch norm, ReLU", conv_norm_relu_instead),
     rule_of("activations", "ReLU6, GELU, SiLU, Mish, Hardswish, Hardsigmoid, LeakyReLU → ReLU", relu_instead),
+    rule_of("in-place-dropout", "dropout in place → not in place", not_in_place, True),
     rule_of("max-pools", "max-pools of 5x5 and more → chains of 3x3 and 2x2", max_pools_instead, True),
     rule_of("average-pools", "average pools of 5x5 and more → chains of 3x3 and 2x2", average_pools_instead),
     rule_of("resize", "resizing to a size → by a whole factor", by_scale_instead, True),
@@ -65,16 +66,14 @@ _RULES = (
         plain_dropout_instead,
         True,
     ),
-    rule_of(
-        "pool-gradients", "average pools without a gradient → equal ones with", trainable_pools_instead, True
-    ),
-    rule_of("nearest", "smooth resizing → nearest neighbours", nearest_instead),
+    rule_of("pool-gradients", "pools without a gradient → equal ones with", trainable_pools_instead, True),
 )
 RULES = {rule.name: rule for rule in _RULES}
 PRESETS: dict[str, tuple[str, ...]] = {
     "lite": (
         *("squeeze-excite", "convnext", "activations", "max-pools", "average-pools", "resize", "kernel-6"),
+        *("stochastic-depth", "in-place-dropout"),
     ),
     "no-retrain": ("max-pools", "dropout", "fold-batch-norm", "identities"),
-    "trainable": ("stochastic-depth", "plain-dropout", "pool-gradients", "nearest"),
+    "trainable": ("stochastic-depth", "in-place-dropout", "plain-dropout", "pool-gradients"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 
 from ...artifacts.transforms import Transform
 from ...errors import CheckFailedError, UsageError
+from ...models.calling import call_model
 from .changes import Changes, Replacement
-from .observed import Observed
+from .observed import Observed, tensors
 from .own_rules import chosen_rules
 from .rules import Rule
 
@@ -82,6 +84,8 @@ def surgery(
         before, observed = observed, _observed_after(rule, changes.model, named)
         if rule.keeps_function:
             difference = max(difference or 0.0, _checked_difference(rule, before, observed))
+    if named is not None and changes.transforms:
+        _check_gradients(changes.model, named)
     notes = (*changes.notes, *changes.untraced_notes())
     return SurgeryResult(changes.model, tuple(changes.transforms), tuple(changes.replaced), notes, difference)
 
@@ -113,6 +117,22 @@ def _checked_difference(rule: Rule, before: Observed, after: Observed) -> float:
             f"{difference:.1e}; leave the rule out"
         )
     return difference
+
+
+def _check_gradients(model: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+    """Refuses what can be run, but not trained: a layer that works in place on what the one before it needs
+    for its gradient."""
+    try:
+        copied = copy.deepcopy(model).train()
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            outputs = tensors(call_model(copied, {k: v.clone() for k, v in inputs.items()}))
+            sum(t.sum() for t in outputs if t.requires_grad).backward()  # type: ignore[union-attr]
+    except Exception as error:  # other reasons are not surgery's
+        if "modified by an inplace operation" in str(error):
+            raise CheckFailedError(
+                "the model can't be trained after surgery: something works in place on what a new layer "
+                "returned, and needs for its gradient; leave out 'activations', or change that in the model"
+            ) from error
 
 
 def largest_difference(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:

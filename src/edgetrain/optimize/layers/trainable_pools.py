@@ -1,4 +1,4 @@
-"""Average pools whose gradient the runtime can't compute → equal ones whose gradient it can."""
+"""Pools whose gradient the runtime can't compute → equal ones whose gradient it can."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ def trainable_pools_instead(place: Place) -> nn.Module | None:
     """Equal for inputs of the size that was seen: adaptive pools with a fixed window, pools that round their
     size up without rounding. Others stay."""
     pool = place.layer
-    if type(pool) is nn.AdaptiveAvgPool2d:
-        return _fixed(place, pool)
+    if type(pool) is nn.AdaptiveAvgPool2d and pool.output_size not in (1, (1, 1)):
+        return _fixed(place, nn.AvgPool2d)
+    if type(pool) is nn.AdaptiveMaxPool2d and not pool.return_indices:
+        return _fixed(place, nn.MaxPool2d)
     if type(pool) is nn.AvgPool2d and pool.ceil_mode:
         return _rounded_down(place, pool)
     return None
 
 
-def _fixed(place: Place, pool: nn.AdaptiveAvgPool2d) -> nn.Module | None:
-    if pool.output_size in (1, (1, 1)):
-        return None
+def _fixed(place: Place, kind: type[nn.AvgPool2d] | type[nn.MaxPool2d]) -> nn.Module | None:
+    """A pool of this kind whose window is the share of the map that each output is about."""
     sizes = {(before[-2:], after[-2:]) for before, after in place.sizes()}
     if len(sizes) != 1:
         place.note("stays, since the size of its window isn't known, or not always the same")
@@ -31,7 +32,7 @@ def _fixed(place: Place, pool: nn.AdaptiveAvgPool2d) -> nn.Module | None:
     if height % rows or width % columns:
         place.note(f"stays, since {height}x{width} is no multiple of {rows}x{columns}")
         return None
-    return nn.AvgPool2d((height // rows, width // columns))
+    return kind((height // rows, width // columns))
 
 
 def _rounded_down(place: Place, pool: nn.AvgPool2d) -> nn.Module | None:
