@@ -19,9 +19,11 @@ from edgetrain.export import verification
 from edgetrain.export.batches import Batch
 from edgetrain.export.verification import _Eager, compare
 from edgetrain.runtimes.steps import Steps
-from edgetrain.tasks import make_task
+from edgetrain.tasks import Task, make_task
 
 Sabotage = Callable[[Steps, int], None]
+# What `run_gate` last had run: whose kernels, samples, steps.
+ran: list[tuple[str, int, int]] = []
 
 
 def deep_model() -> nn.Module:
@@ -31,6 +33,10 @@ def deep_model() -> nn.Module:
     for _ in range(5):
         layers += [nn.Linear(6, 6), nn.Sigmoid()]
     return nn.Sequential(*layers, nn.Linear(6, 3))
+
+
+def eager_task() -> Task:
+    return make_task(TaskSpec(name="classification", loss="cross_entropy", classes=tuple("abc")))
 
 
 def make_batch(draw: int, size: int) -> Batch:
@@ -46,14 +52,16 @@ def run_gate(
     sabotage: Sabotage,
     model: nn.Module | None = None,
     kernels: str = "stock",
+    seconds: Callable[[str], float] = lambda whose: 0.0,
 ) -> Any:
     """Verifies a "program" that is eager PyTorch itself, except for what `sabotage` does to its results.
 
     Args:
         kernels: those that are wrong; edgetrain's are installed if it is these.
+        seconds: that a step takes for each sample in some kernels.
     """
     model = model or deep_model()
-    task = make_task(TaskSpec(name="classification", loss="cross_entropy", classes=tuple("abc")))
+    task = eager_task()
     eager = _Eager(model, task, "frozen", OptimizerConfig(lr=0.01))
 
     class Device:
@@ -74,6 +82,8 @@ def run_gate(
             found = eager.run(batch, steps)
             found.predictions = {m: task.predictions(outputs) for m, outputs in found.outputs.items()}
             found.outputs = {}
+            found.seconds = seconds(whose) * len(batch)
+            ran.append((whose, len(batch), steps))
             if whose == kernels:
                 sabotage(found, len(batch))
             return found
@@ -85,6 +95,7 @@ def run_gate(
     contract = SimpleNamespace(max_batch_size=16, optimizer=None, splits_batches=False)
     manifest = SimpleNamespace(batch_norm="frozen", contract=contract)
     program: Any = SimpleNamespace(manifest=manifest)
+    ran.clear()
     return compare(program, model, task, make_batch, 1e-4)
 
 
@@ -95,6 +106,23 @@ def test_a_right_program_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(found.loss, found.gradients, found.weights_after_steps, found.predictions, found.metrics) == 0
     assert found.kernels == ["stock"]
     assert run_gate(monkeypatch, lambda outcome, size: None, kernels="fast").kernels == ["stock", "fast"]
+
+
+def test_slow_kernels_run_little_where_others_run_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a single sample, still: its loss, gradients, three steps, and what follows."""
+
+    def slow(whose: str) -> float:
+        return 6.0 if whose == "stock" else 0.01
+
+    found = run_gate(monkeypatch, lambda outcome, size: None, kernels="fast", seconds=slow)
+    assert ran == [("stock", 1, 3), ("fast", 1, 3), ("fast", 3, 3), ("fast", 16, 1)]
+    assert (found.batch_sizes, found.stock_batch_sizes) == ([3, 1, 16], [1])
+    # Where there are no others, they run as much as is affordable.
+    found = run_gate(monkeypatch, lambda outcome, size: None, seconds=slow)
+    assert ran == [("stock", 1, 3), ("stock", 3, 3), ("stock", 10, 1)]
+    assert (found.batch_sizes, found.stock_batch_sizes) == ([3, 1, 10], None)
+    with pytest.raises(CheckFailedError, match="in edgetrain's kernels, differs"):
+        run_gate(monkeypatch, scale("loss of step 1", 1.5, sizes=(16,)), kernels="fast", seconds=slow)
 
 
 def scale(name: str, factor: float, sizes: tuple[int, ...] = (1, 3, 16)) -> Sabotage:
@@ -161,12 +189,35 @@ def test_wrong_kernels_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         run_gate(monkeypatch, wrong)
 
 
+def test_a_small_loss_is_known_no_finer_than_its_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a sample that the model is sure of, the loss is log(1 + s) with a small s: it has few digits."""
+    model = nn.Linear(6, 3)
+    batch = make_batch(0, 1)
+    with torch.no_grad():
+        model.weight.mul_(0.1)
+        model.bias.zero_()
+        model.bias[batch.targets[TARGETS]] = 10.0
+
+    def round_up(outcome: Steps, size: int) -> None:
+        if size == 1:
+            outcome.quantities["loss of evaluate"] = outcome.quantities["loss of evaluate"] + 1.2e-7
+
+    expected = _Eager(model, eager_task(), "frozen", OptimizerConfig(lr=0.01)).run(batch, 3)
+    loss = expected.quantities["loss of evaluate"].item()
+    assert loss < 2e-4
+    # One step of float32 near 1 is more than the tolerance of such a loss.
+    assert 1.2e-7 / loss > 5e-4
+    assert run_gate(monkeypatch, round_up, model).loss <= 1e-4
+    with pytest.raises(CheckFailedError, match="loss of evaluate"):
+        run_gate(monkeypatch, scale("loss of evaluate", 1.1, sizes=(1,)), model)
+
+
 def test_a_kink_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """An input of a ReLU that is 0 but for rounding: the gradient may go either way."""
     torch.manual_seed(0)
     first = nn.Linear(6, 4)
     model = nn.Sequential(first, nn.ReLU(), nn.Linear(4, 3))
-    inputs = make_batch(0, 3).inputs[INPUTS]
+    inputs = make_batch(0, 1).inputs[INPUTS]
     with torch.no_grad():
         first.bias[0] = -(inputs[0] @ first.weight[0])
 
@@ -178,5 +229,5 @@ def test_a_kink_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     seen: list[int] = []
     found = run_gate(monkeypatch, flip, model)
-    assert seen == [3, 3, 1, 16], "the first batch was replaced by another"
+    assert seen == [1, 1, 3, 16], "the first batch was replaced by another"
     assert found.gradients <= 1e-4

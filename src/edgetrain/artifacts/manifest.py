@@ -38,6 +38,10 @@ class Verification(_Record):
 
     batch_sizes: list[int] = Field(description="sizes of the batches the program was run on")
     kernels: list[Literal["stock", "fast"]] = Field(description="whose kernels it was run with")
+    stock_batch_sizes: list[int] | None = Field(
+        default=None,
+        description="sizes of those that ExecuTorch's own kernels were run on, where that is not all",
+    )
     loss: float
     gradients: float | None = Field(description="null where the program returns none")
     weights_after_steps: float

@@ -168,8 +168,11 @@ def _verification(found: Any) -> str:
         "predict after them": found.predict_after_steps,
     }
     sizes = ", ".join(map(str, found.batch_sizes))
+    kernels = {name: name for name in found.kernels}
+    if found.stock_batch_sizes is not None:
+        kernels["stock"] += f" for {', '.join(map(str, found.stock_batch_sizes))}"
     shown = ", ".join(f"{name} {number_text(e, 2)}" for name, e in errors.items() if e is not None)
-    said = f"relative errors: {shown} (batches of {sizes}; kernels: {', '.join(found.kernels)})"
+    said = f"relative errors: {shown} (batches of {sizes}; kernels: {', '.join(kernels.values())})"
     if found.features_sqnr is not None:
         said += f"; SQNR of the int8 features {found.features_sqnr:.1f} dB"
     return said

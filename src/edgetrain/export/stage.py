@@ -214,6 +214,12 @@ def _report(found: Verification, largest: int, reporter: Reporter) -> None:
             "in this runtime"
         )
     if found.sensitivity is not None:
+    if found.stock_batch_sizes is not None:
+        sizes = ", ".join(map(str, found.stock_batch_sizes))
+        reporter.info(
+            f"verified in ExecuTorch's own kernels with batches of {sizes} only, since larger ones take too "
+            "long in these; in edgetrain's with all"
+        )
         reporter.warn(
             f"this model's results move by {found.sensitivity:.0e} under rounding alone, so that they could "
             "be compared no finer than that"

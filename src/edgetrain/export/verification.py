@@ -2,9 +2,9 @@
 
 Compared are losses, metric sums, predictions, every gradient that is returned, the weights after three steps
 of the program's own optimizer (of SGD, where it has none), and then `evaluate` and `predict`, all with
-dropout off, on a few samples, on a single one, and (one step) on the largest batch; in ExecuTorch's own
-kernels, since a program has to be right wherever it is taken, and in edgetrain's where these are installed,
-since devices will use them.
+dropout off, on a single sample, on a few, and (one step) on the largest batch; in ExecuTorch's own kernels,
+since a program has to be right wherever it is taken, and in edgetrain's where these are installed, since
+devices will use them. Of a large model the stock kernels then run the single sample only.
 
 Two float32 computations of one quantity never agree to the last digit, and at a kink of the model (an input
 of a ReLU near 0, a tie in a max-pool or between two classes) rounding decides which way a result goes. So
@@ -46,7 +46,8 @@ STEPS = 3
 LEARNING_RATE = 0.01
 _ROUNDING = 1e-7
 _TRIES = 6
-# How long a step on the largest batch may take [s]; stock kernels can need minutes for one.
+# How long a step on the largest batch may take [s], and where other kernels run the program as well, the
+# whole comparison on a batch; stock kernels can need minutes for one step.
 _PATIENCE = 60.0
 _WHOSE: dict[Kernels, str] = {"stock": "ExecuTorch's own", "fast": "edgetrain's"}
 
@@ -108,29 +109,31 @@ def compare(
     if contract.splits_batches:
         most += 1  # in two parts
     kernels: list[Kernels] = ["stock", "fast"] if find_kernels() is not None else ["stock"]
-    runs: list[Errors] = []
-    sizes = dict.fromkeys(few)
+    runs: dict[Kernels, dict[int, Errors]] = {}
     sensitivities = []
     with Child(DeviceSteps, program, what="running the new program") as device:
         for whose in kernels:
             check = _Check(device, whose, eager, make_batch, tolerance)
-            runs += [check.run(size, STEPS) for size in few]
-            affordable = int(_PATIENCE / max(check.seconds_per_sample, 1e-6))
-            # One that is run in parts is tried whatever it takes: nothing else shows how they add up.
-            largest_tried = most if contract.splits_batches else min(most, affordable)
-            if most not in few and largest_tried > max(few):
-                sizes[largest_tried] = None
-                runs.append(check.run(largest_tried, steps=1))
+            runs[whose] = _runs(
+                check,
+                few,
+                most,
+                in_parts=contract.splits_batches,
+                brief=whose == "stock" and "fast" in kernels,
+            )
             sensitivities += [] if check.sensitivity is None else [check.sensitivity]
-    errors = {name: largest(run.get(name, 0.0) for run in runs) for name in runs[0]}
+    sizes = list(dict.fromkeys([*few, *(size for found in runs.values() for size in found)]))
+    every = [run for found in runs.values() for run in found.values()]
+    errors = {name: largest(run.get(name, 0.0) for run in every) for name in every[0]}
     gradients = {n.removeprefix("gradient of "): e for n, e in errors.items() if _kind(n) == "gradient"}
 
     def worst(kind: str) -> float:
         return largest(error for name, error in errors.items() if _kind(name) == kind)
 
     return Verification(
-        batch_sizes=list(sizes),
+        batch_sizes=sizes,
         kernels=kernels,
+        stock_batch_sizes=sorted(runs["stock"]) if len(runs["stock"]) < len(sizes) else None,
         loss=worst("loss"),
         gradients=worst("gradient") if gradients else None,
         weights_after_steps=worst("change"),
@@ -141,6 +144,28 @@ def compare(
         tolerance=tolerance,
         sensitivity=max(sensitivities, default=None),
     )
+
+
+def _runs(check: _Check, few: list[int], most: int, *, in_parts: bool, brief: bool) -> dict[int, Errors]:
+    """Errors by batch size: of the whole comparison, then of one step with the largest batch.
+
+    Args:
+        few: sizes for the whole comparison.
+        most: the largest size.
+        in_parts: that one is run in parts. It is tried whatever it takes: nothing else shows how they add up.
+        brief: other kernels run the program as well. What takes too long in these is left to them, but for
+            the smallest batch.
+    """
+    found: dict[int, Errors] = {}
+    for size in sorted(few):
+        if brief and size * (STEPS + 1) * check.seconds_per_sample > _PATIENCE:
+            return found
+        found[size] = check.run(size, STEPS)
+    affordable = int(_PATIENCE / max(check.seconds_per_sample, 1e-6))
+    largest_tried = most if in_parts else min(most, affordable)
+    if most not in few and largest_tried > max(few):
+        found[largest_tried] = check.run(largest_tried, steps=1)
+    return found
 
 
 def verification_sizes(batch_norm: BatchNormMode, max_batch_size: int) -> tuple[list[int], int]:
@@ -221,8 +246,18 @@ class _Eager:
             self._known[key] = self.run(batch, steps)
         return self._known[key]
 
-    def run(self, batch: Batch, steps: int, variant: nn.Module | None = None) -> Steps:
-        """What `DeviceSteps.run` does, in eager PyTorch."""
+    def run(
+        self,
+        batch: Batch,
+        steps: int,
+        variant: nn.Module | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Steps:
+        """What `DeviceSteps.run` does, in eager PyTorch.
+
+        Args:
+            dtype: of outputs, and of the loss that is made of them.
+        """
         model = variant or copy.deepcopy(self.model)
         parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         # Masks change never, and can't be subtracted.
@@ -235,7 +270,7 @@ class _Eager:
             set_training_mode(model, self.batch_norm)
             optimizer.zero_grad()
             with no_dropout(model):
-                outputs = named_outputs(call_model(model, batch.inputs))
+                outputs = named_outputs(call_model(model, batch.inputs), dtype)
             loss = self.task.loss(outputs, batch.targets)
             loss.backward()
             found.quantities[f"loss of step {step}"] = loss.detach()
@@ -249,7 +284,7 @@ class _Eager:
         with torch.no_grad():
             for name, tensor in changing.items():
                 found.quantities[f"change of {name}"] = tensor - before[name]
-            outputs = named_outputs(call_model(model, batch.inputs))
+            outputs = named_outputs(call_model(model, batch.inputs), dtype)
             loss = self.task.loss(outputs, batch.targets)
             found.quantities["loss of evaluate"] = loss
             self._note(found, "evaluate", outputs, batch, loss)
@@ -264,14 +299,21 @@ class _Eager:
 
     def noise(self, batch: Batch, steps: int, reference: Steps) -> Errors:
         """How far each quantity moves, in the 2-norm, in float64 and with weights moved by about one rounding
-        error."""
-        exact = self.run(_double(batch), steps, copy.deepcopy(self.model).double())
+        error.
+
+        Losses have the largest of theirs, and sums of one metric too: they are made of terms of one size, and
+        one that is small, as of a sample the model is sure of, may stay where it is just by chance.
+        """
+        # A loss of one's own may take nothing but float32.
+        finest = torch.float64 if self.task.own_loss is None else torch.float32
+        exact = self.run(_double(batch), steps, copy.deepcopy(self.model).double(), finest)
         # Several times: whether a kink shows depends on the direction.
         moved = [self.run(batch, steps, _jittered(self.model, seed)) for seed in range(4)]
-        return {
+        found = {
             name: largest(distance(other.quantities[name], expected) for other in (exact, *moved))
             for name, expected in reference.quantities.items()
         }
+        return {name: largest(found[n] for n in found if _terms(n) == _terms(name)) for name in found}
 
 
 def _errors(
@@ -313,6 +355,11 @@ def _sensitivity(reference: Steps, noise: Errors) -> float:
 
 def _kind(name: str) -> str:
     return name.split(" of ")[0]
+
+
+def _terms(name: str) -> str:
+    """What tells quantities apart that are made of different terms."""
+    return {"loss": "loss", "sum": name.split(" in ")[0]}.get(_kind(name), name)
 
 
 def _require(errors: Errors, tolerance: float, kernels: Kernels) -> None:

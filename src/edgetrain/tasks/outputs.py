@@ -15,13 +15,15 @@ OUTPUT = "output"
 _MAIN = (OUTPUT, "out", "logits")
 
 
-def named_outputs(returned: Any) -> dict[str, Tensor]:
+def named_outputs(returned: Any, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """The tensors a model returned, by name.
 
     A tensor is `output`; a mapping (torchvision's segmentation models, transformers' outputs) keeps its
     names; of a tuple the tensors are `output`, `output1`, ... Floating-point ones are given as float32, as
     losses and programs want them, whatever the model computed in.
 
+    Args:
+        dtype: for a reference that is finer than float32.
     Raises:
         UsageError: there is none.
     """
@@ -39,7 +41,7 @@ def named_outputs(returned: Any) -> dict[str, Tensor]:
             f"the model must return a tensor or tensors by name, but returned {type(returned).__name__}"
         )
     return {
-        name: value.float() if value.is_floating_point() and value.dtype != torch.float32 else value
+        name: value.to(dtype) if value.is_floating_point() and value.dtype != dtype else value
         for name, value in found.items()
     }
 
