@@ -104,6 +104,40 @@ def test_squeeze_excite(make) -> None:
     assert [type(m) for m in result.model] == [nn.Conv2d, nn.Identity]
 
 
+class WrittenOut(nn.Module):
+    """Activations as sums and products, a gate that is none, and a product of two things."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gate = nn.Conv2d(3, 3, 1), nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x * F.relu6(x + 3) / 6
+        x = self.conv(x) * 2
+        x = self.gate(x) * x
+        x = x * torch.tanh(F.softplus(x))
+        x = 0.5 * x * (1 + torch.erf(x * 0.5**0.5))
+        return x * F.relu6(self.conv(x))
+
+
+def test_activations_written_out() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 8)
+    model = WrittenOut()
+    result = operated(model, "activations", x)
+    assert result.counts() == {
+        **{
+            ("activations", f"{name} written out", "ReLU"): 1
+            for name in ("Hardswish", "SiLU", "Mish", "GELU")
+        },
+        ("activations", "torch.nn.functional.relu6()", "ReLU"): 1,
+    }
+    y = F.relu(model.conv(F.relu(model.conv(x))) * 2)
+    torch.testing.assert_close(result.model(x), y * F.relu(model.conv(y)))
+    assert not any(name in result.model.code for name in ("softplus", "erf", "relu6"))
+
+
 class Gated(nn.Module):
     """A gate of each place, not of the pooled map."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...models.transforms.traced_forward import mode_set
 
@@ -31,18 +32,24 @@ def relu_instead(place: Place) -> nn.Module | None:
 
 
 def known_activation(module: nn.Module) -> nn.Module | None:
-    """PyTorch's layer for an activation that somebody wrote as a module of their own, found by its values."""
+    """PyTorch's layer for an activation that somebody wrote as a module of their own."""
     if any(True for _ in module.parameters()) or any(True for _ in module.buffers()):
         return None
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), mode_set(module, training=False):
+    with mode_set(module, training=False):
+        return activation_by_values(module)
+
+
+def activation_by_values(function: Callable[[Tensor], Any]) -> nn.Module | None:
+    """PyTorch's layer that has the same values as a function; None where there is none, or it fails."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
-            values = [module(points.clone()) for points in _POINTS]
+            values = [function(points.clone()) for points in _POINTS]
         except Exception:  # it is something else
             return None
         found = (known for known in _KNOWN if all(map(_equal, values, map(known, _POINTS))))
         return copy.deepcopy(next(found, None))
 
 
-def _equal(found: object, expected: torch.Tensor) -> bool:
-    same_shape = isinstance(found, torch.Tensor) and found.shape == expected.shape
-    return same_shape and torch.allclose(found, expected, rtol=1e-4, atol=1e-5)  # type: ignore[arg-type]
+def _equal(found: Any, expected: Tensor) -> bool:
+    same_shape = isinstance(found, Tensor) and found.shape == expected.shape
+    return same_shape and torch.allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from torch import nn
+from torch.fx import Node
 
 from ...artifacts.transforms import Layer, ReplacedCall, ReplacedLayer, Transform
 from ...errors import UsageError
@@ -24,6 +25,7 @@ from ...models.transforms.traced_forward import (
 from .activations import known_activation
 from .calls import layer_of_call
 from .observed import Observed, Sizes
+from .written_out import written_out
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ class Place:
 
 # What shall be at a place; None: what is there.
 Replace = Callable[[Place], nn.Module | None]
+# By node of a traced forward: what is called there, the layer that shall be there, and the node whose value
+# it is given, or None for the first argument of the call.
+Calls = dict[str, tuple[str, nn.Module, str | None]]
 
 
 @dataclass
@@ -185,22 +190,19 @@ class Changes:
             installed.requires_grad_(False)
         self.replaced.append(Replacement(self.rule, path, short_name(old), short_name(new)))
 
-    def replace_calls(self, path: str, wanted: dict[str, nn.Module], of: str | None = None) -> None:
-        """Puts layers, with their weights, in the place of calls in a module's forward.
-
-        Args:
-            wanted: by node of the traced forward.
-            of: the node whose value they are given; None for the first argument of each call.
-        """
+    def replace_calls(self, path: str, wanted: Calls) -> None:
+        """Puts layers, with their weights, in the place of calls in a module's forward."""
         trace = self.trace(self.model.get_submodule(path))
         assert isinstance(trace, Trace)
         # Dropouts are constants in the graph; as layers they follow the module's mode.
         for node, layer in _dropouts(trace).items():
             if node not in wanted:
                 self._put_call(path, node, layer, None)
-        for node, layer in wanted.items():
-            function = self._put_call(path, node, layer, of)
-            self.replaced.append(Replacement(self.rule, path, f"{function}()", short_name(layer)))
+        calls: dict[str, str] = {}
+        for node, (old, layer, of) in wanted.items():
+            # What it is given may have been replaced by now.
+            calls[node] = self._put_call(path, node, layer, None if of is None else calls.get(of, of))
+            self.replaced.append(Replacement(self.rule, path, old, short_name(layer)))
 
     def untraced_notes(self) -> list[str]:
         """What to say about modules in whose forward no call could be replaced, a line for each kind."""
@@ -220,20 +222,31 @@ class Changes:
             layer = known_activation(module) or module
         return self._asked(replace, Place(path, layer, module, "", "", self))
 
-    def _calls(self, replace: Replace, path: str, module: nn.Module) -> dict[str, nn.Module]:
-        """By node, what shall be in the place of calls in a module's forward."""
+    def _calls(self, replace: Replace, path: str, module: nn.Module) -> Calls:
+        """What shall be in the place of calls in a module's forward."""
         trace = self.trace(module)
         if trace.graph is None:
             assert isinstance(trace, Untraceable)
             self._untraced[path] = (module, trace)
             return {}
-        wanted = {}
-        for node in trace.graph.nodes:
-            if node.op in ("call_function", "call_method"):
-                by_mode = trace.by_mode if isinstance(trace, Trace) else ()
-                place = Place(path, layer_of_call(node, by_mode), None, called(node), node.name, self)
-                if (new := self._asked(replace, place)) is not None:
-                    wanted[node.name] = new
+        wanted: Calls = {}
+        inside: set[Node] = set()
+        by_mode = trace.by_mode if isinstance(trace, Trace) else ()
+        for node in reversed(trace.graph.nodes):
+            if node.op not in ("call_function", "call_method") or node in inside:
+                continue
+            if (found := written_out(module, node)) is not None:
+                layer, source, between = found
+                new = self._asked(replace, Place(path, layer, None, called(node), node.name, self))
+                if new is not None:
+                    wanted[node.name] = (f"{short_name(layer)} written out", new, source.name)
+                    inside |= between
+                    continue
+            layer_there = layer_of_call(node, by_mode)
+            new = self._asked(replace, Place(path, layer_there, None, called(node), node.name, self))
+            if new is not None:
+                wanted[node.name] = (f"{called(node)}()", new, None)
+        wanted = dict(reversed(wanted.items()))
         if wanted and isinstance(trace, Trace) and not isinstance(module, TracedModule):
             trace = self._checked(module, trace)
         if wanted and isinstance(trace, Untraceable):
@@ -250,17 +263,20 @@ class Changes:
         return trace
 
     def _put_call(self, path: str, name: str, new: nn.Module, of: str | None) -> str:
+        """The name of the node that calls the layer."""
         module = self.model.get_submodule(path)
         graph = self.trace(module).graph
         node = None if graph is None else find_node(graph, name)
         assert node is not None
-        function, layer = called(node), _free_name(module, type(new).__name__.lower())
+        layer = _free_name(module, type(new).__name__.lower())
         self.record(
-            ReplacedCall(module=path, node=name, was=function, name=layer, by=self._described(new), of=of)
+            ReplacedCall(module=path, node=name, was=called(node), name=layer, by=self._described(new), of=of)
         )
-        installed = self.model.get_submodule(f"{path}.{layer}".lstrip("."))
-        installed.load_state_dict(new.state_dict())
-        return function
+        owner = self.model.get_submodule(path)
+        owner.get_submodule(layer).load_state_dict(new.state_dict())
+        graph = self.trace(owner).graph
+        assert graph is not None
+        return next(call.name for call in graph.nodes if call.op == "call_module" and call.target == layer)
 
     def _asked(self, replace: Replace, place: Place) -> nn.Module | None:
         """The answer; what is drawn for new weights depends on the place only."""

@@ -29,7 +29,7 @@ def strided_convolutions(changes: Changes) -> None:
             convolution = changes.model.get_submodule(conv_path)
             assert isinstance(convolution, nn.Conv2d)
             source = node.args[0][0].args[0].name
-            changes.replace_calls(path, {node.name: nn.Identity()}, of=source)
+            changes.replace_calls(path, {node.name: ("Focus", nn.Identity(), source)})
             changes.replace_layer(conv_path, _strided(convolution, offsets))
 
 
