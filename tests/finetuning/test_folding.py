@@ -15,6 +15,7 @@ from torch import nn
 from edgetrain.artifacts.checkpoint import load_checkpoint, save_checkpoint
 from edgetrain.artifacts.manifest import load_manifest, manifest_path, save_manifest
 from edgetrain.artifacts.program import load_program
+from edgetrain.artifacts.tensors import read_tensors
 from edgetrain.config.stages import ExportCommand, FinetuneCommand
 from edgetrain.errors import InputError, UsageError
 from edgetrain.export import export
@@ -37,11 +38,21 @@ def _config(kind: type[nn.Module], folder: Path, runtime: str) -> FinetuneComman
     )
 
 
-@pytest.mark.parametrize(
-    "kind", [UnusedHead, Tied, Counting, pytest.param(Constants, marks=pytest.mark.thorough)]
-)
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_the_checkpoint_of_tuned_weights(tmp_path: Path, kind: type[nn.Module], runtime: str) -> None:
+# Each kind and each runtime; the other pairs are left to `make test-all`.
+USUAL = [("executorch", UnusedHead), ("torch", Counting), ("native", Tied), ("native", Counting)]
+PAIRS = [
+    pytest.param(
+        runtime,
+        kind,
+        marks=[*marks, *([] if (runtime, kind) in USUAL else [pytest.mark.thorough])],
+    )
+    for runtime, marks in ((r, ()) if isinstance(r, str) else (*r.values, r.marks) for r in RUNTIMES)
+    for kind in (UnusedHead, Tied, Counting, Constants)
+]
+
+
+@pytest.mark.parametrize(("runtime", "kind"), PAIRS)
+def test_the_checkpoint_of_tuned_weights(tmp_path: Path, runtime: str, kind: type[nn.Module]) -> None:
     """Every tensor of the source is in it, those that the program doesn't hold as they were; exported again
     it gives the tuned .ptd byte for byte."""
     program, trusted = export_model(kind, tmp_path)
@@ -104,6 +115,33 @@ def test_parts_and_adapters_are_merged(tmp_path: Path, runtime: str) -> None:
     session = open_session("executorch", load_program(program, tuned))
     outputs = session.predict({"inputs": inputs})["output"]
     torch.testing.assert_close(outputs, model(inputs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_parts_in_files_that_hold_less(tmp_path: Path, runtime: str) -> None:
+    """Of a layer that is split, they hold the trained part, and give what all weights give."""
+    update = _rules(tmp_path, {"pattern": "body.1", "train": 0.25}, {"pattern": "head", "train": "all"})
+    program, trusted = export_model(UnusedHead, tmp_path, update=update)
+    states, weights = {}, {}
+    for holds in ("full", "trainable", "delta"):
+        config = _config(UnusedHead, tmp_path, runtime)
+        config = config.model_copy(update={"finetune": config.finetune.model_copy(update={"save": holds})})
+        tuned, folded = tmp_path / f"{holds}.ptd", tmp_path / f"{holds}.pth"
+        finetune(config, program, tuned, to_pth=folded, trusted=trusted)
+        assert read_tensors(tuned).contents.holds == holds
+        states[holds], weights[holds] = load_checkpoint(folded).state, load_program(program, tuned).tensors()
+    names = {f"{layer}.{kind}" for layer in ("body.1.trained", "head") for kind in ("weight", "bias")}
+    for holds in ("trainable", "delta"):
+        assert set(read_tensors(tmp_path / f"{holds}.ptd").entries) == names
+        # A difference is rounded, and so is the sum.
+        tolerance = 0 if holds == "trainable" else 1e-6
+        for found, expected in ((states[holds], states["full"]), (weights[holds], weights["full"])):
+            assert found.keys() == expected.keys()
+            for name, tensor in expected.items():
+                torch.testing.assert_close(found[name], tensor, rtol=0, atol=tolerance, msg=name)
+    moved = states["full"]["body.1.weight"] - load_checkpoint(tmp_path / "model.pth").state["body.1.weight"]
+    assert moved[:4].any()
+    assert not moved[4:].any()
 
 
 def test_adapters_are_merged_without_the_checkpoint(tmp_path: Path) -> None:
