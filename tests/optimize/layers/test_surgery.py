@@ -6,12 +6,13 @@ import copy
 
 import pytest
 import torch
-from layer_models import Activated, Functional, SELayer, Untraceable, operated
+from layer_models import Activated, Focus, Functional, SELayer, Untraceable, operated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgetrain.errors import CheckFailedError, UsageError
 from edgetrain.optimize.layers import PRESETS, RULES, surgery
+from edgetrain.optimize.layers.own_rules import chosen_rules
 from edgetrain.optimize.layers.rules import rule_of
 from edgetrain.optimize.layers.surgery import largest_difference
 
@@ -192,6 +193,27 @@ def test_unknown_rules(rules, message: str) -> None:
 def test_a_model_that_fails_on_the_inputs() -> None:
     with pytest.raises(UsageError, match="the model fails on the inputs for surgery: "):
         surgery(nn.Sequential(nn.Linear(3, 3)), "lite", inputs=X)
+
+
+def test_the_order_of_rules() -> None:
+    own = [{"match": nn.SiLU, "replace": nn.Tanh}, {"match": nn.GELU, "replace": nn.Tanh}]
+    names = [rule.name for rule in chosen_rules([own[0], "no-retrain", "focus", own[1], "max-pools"])]
+    assert names == [
+        *("SiLU → Tanh", "focus", "max-pools", "dropout", "fold-batch-norm", "identities"),
+        "GELU → Tanh",
+    ]
+    # Before a preset one's own rules decide, after it they would find nothing.
+    model = surgery(nn.Sequential(nn.SiLU(), nn.GELU()), [own[0], "lite"]).model
+    assert [type(m) for m in model] == [nn.Tanh, nn.ReLU]
+    with pytest.raises(UsageError, match="matches nothing"):
+        surgery(nn.Sequential(nn.SiLU()), ["lite", own[0]])
+
+
+def test_focus_and_then_its_window() -> None:
+    x = torch.randn(2, 3, 16, 16)
+    result = operated(nn.Sequential(Focus(3)), ["lite", "focus"], x)
+    assert result.model[0].conv.conv.kernel_size == (5, 5)
+    assert result.model(x).shape == (2, 5, 8, 8)
 
 
 def test_presets_name_rules() -> None:

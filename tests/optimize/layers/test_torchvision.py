@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
 from layer_models import moved, operated, operators
 from torch import nn
 
-from edgetrain.artifacts.specs import InputSpec
+from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
+from edgetrain.artifacts.specs import INPUTS, InputSpec, TaskSpec
 from edgetrain.config.model import ModelConfig
+from edgetrain.config.stages import ExportCommand
+from edgetrain.export.stage import export
 from edgetrain.models.build import build_model
 from edgetrain.models.torchvision_models import resolve_torchvision
+from edgetrain.optimize.layers import surgery
 
 MODELS = [
     *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "convnext_tiny"),
@@ -81,6 +86,30 @@ def test_no_retrain_keeps_the_function(name: str) -> None:
     assert not any(
         "Dropout" in type(m).__name__ or "Stochastic" in type(m).__name__ for m in result.model.modules()
     )
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_b0"])
+def test_lite_models_export_and_train(name: str, tmp_path: Path) -> None:
+    """Export compares losses, weights after three steps and outputs with eager PyTorch."""
+    torch.manual_seed(0)
+    args = resolve_torchvision(f"torchvision:{name}", {}, InputSpec(shape=(3, 64, 64)), 4)
+    config = ModelConfig(name=f"torchvision:{name}", args=args)
+    result = surgery(build_model(config), "lite", inputs=X)
+    task = TaskSpec(name="classification", loss="cross_entropy", classes=tuple("abcd"))
+    save_checkpoint(
+        tmp_path / "lite.pth",
+        Checkpoint(
+            model=config,
+            state=result.model.state_dict(),
+            inputs={INPUTS: InputSpec(shape=(3, 64, 64))},
+            task=task,
+            transforms=result.transforms,
+        ),
+    )
+    settings = ExportCommand.model_validate({"export": {"max_batch_size": 4}})
+    exported = export(settings, tmp_path / "lite.pth", tmp_path / "lite")
+    assert exported.verification.weights_after_steps < 1e-4
 
 
 @pytest.mark.thorough

@@ -29,6 +29,9 @@ def chosen_rules(wanted: Any) -> list[Rule]:
     Args:
         wanted: names of presets and rules, mappings with a rule of one's own, or the path of a YAML file with
             such a list under `rules`; one of these, or several.
+    Returns:
+        those with names, each once and in the order of `RULES`, where the first of them was; those of one's
+        own where they were.
     Raises:
         UsageError: one is none of these, or names something unknown.
     """
@@ -36,8 +39,10 @@ def chosen_rules(wanted: Any) -> list[Rule]:
     rules = [rule for item in items for rule in _rules(item)]
     if not rules:
         raise UsageError("surgery needs at least one rule; name a preset, as in lite")
-    # A rule that two presets have is followed once.
-    return list({rule.name: rule for rule in rules}.values())
+    named = [rule for rule in RULES.values() if rule in rules]
+    place = min((i for i, rule in enumerate(rules) if rule in named), default=0)
+    rest = [[rule for rule in part if rule not in named] for part in (rules[:place], rules[place:])]
+    return [*rest[0], *named, *rest[1]]
 
 
 def _rules(item: Any) -> list[Rule]:

@@ -44,29 +44,25 @@ def rule_of(
     return Rule(name, about, lambda changes: changes.replace(replace), keeps_function, must_match)
 
 
+# In the order in which they are followed.
 _RULES = (
+    Rule("focus", "YOLOv5's Focus → a convolution with stride 2", focus.strided_convolutions, True),
     rule_of("squeeze-excite", "squeeze-excite → nothing", identity_instead),
     rule_of("convnext", "ConvNeXt's blocks → convolution, batch norm, ReLU", conv_norm_relu_instead),
     rule_of("activations", "ReLU6, GELU, SiLU, Mish, Hardswish, Hardsigmoid, LeakyReLU → ReLU", relu_instead),
-    rule_of("in-place-dropout", "dropout in place → not in place", not_in_place, True),
     rule_of("max-pools", "max-pools of 5x5 and more → chains of 3x3 and 2x2", max_pools_instead, True),
     rule_of("average-pools", "average pools of 5x5 and more → chains of 3x3 and 2x2", average_pools_instead),
+    rule_of("pool-gradients", "pools without a gradient → equal ones with", trainable_pools_instead, True),
     rule_of("resize", "resizing to a size → by a whole factor", by_scale_instead, True),
     rule_of("kernel-6", "convolutions of 6x6 → 5x5", kernel_5_instead),
+    rule_of("large-kernels", "convolutions of more than 7x7 → their middle 7x7", kernel_7_instead),
     rule_of("layer-norm", "layer norm → batch norm", batch_norm_instead),
-    rule_of("large-kernels", "convolutions of more than 7x7 → 7x7", kernel_7_instead),
-    Rule("focus", "YOLOv5's Focus → a convolution with stride 2", focus.strided_convolutions, True),
     rule_of("dropout", "dropout and stochastic depth → nothing", nothing_instead, True),
+    rule_of("stochastic-depth", "stochastic depth → nothing", no_stochastic_depth, True),
+    rule_of("plain-dropout", "dropout of channels, alpha dropout → of values", plain_dropout_instead, True),
+    rule_of("in-place-dropout", "dropout in place → not in place", not_in_place, True),
     Rule("fold-batch-norm", "batch norms → part of the layers before them", batch_norms.fold, True),
     Rule("identities", "layers that do nothing → left out", identities.leave_out, True),
-    rule_of("stochastic-depth", "stochastic depth → nothing", no_stochastic_depth, True),
-    rule_of(
-        "plain-dropout",
-        "dropout of channels, and alpha dropout → dropout of values",
-        plain_dropout_instead,
-        True,
-    ),
-    rule_of("pool-gradients", "pools without a gradient → equal ones with", trainable_pools_instead, True),
 )
 RULES = {rule.name: rule for rule in _RULES}
 PRESETS: dict[str, tuple[str, ...]] = {

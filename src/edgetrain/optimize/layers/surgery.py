@@ -61,9 +61,10 @@ def surgery(
         model: changed in place, though the result may be another object. After an error it is in between;
             work on a copy (`copy.deepcopy`) where that matters.
         rules: presets (`lite`, `no-retrain`, `trainable`), names of rules, rules of one's own, a YAML file,
-            or a list of these, followed in order. A rule of one's own is {"match": ..., "replace": ...}: a
-            layer's type or a function, and a layer's type (with "args") or a function (old layer) → new layer
-            or None.
+            or a list of these. Rules that have names are followed in the order of `RULES`, one's own before
+            or after them, as in the list. A rule of one's own is {"match": ..., "replace": ...}: a layer's
+            type or a function, and a layer's type (with "args") or a function (old layer) → new layer or
+            None.
         inputs: a batch that the model takes, [B, ...] each. Without it some rules don't know enough and leave
             things as they are, and nothing is compared.
     Raises:
