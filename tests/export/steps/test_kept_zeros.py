@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import export_models as models
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -213,6 +214,20 @@ def test_updates_keep_zeros_as_eager_does(
     assert {t.module for t in program.manifest.transforms if isinstance(t, KeptZeros)} == {
         *("conv", "hidden", "twice", "head")
     }
+
+
+@pytest.mark.slow
+def test_an_int8_backbone_has_plain_weights(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    calibration = tmp_path / "samples.npz"
+    inputs = random.normal(size=(24, *models.SHAPES[models.Trained])).astype("float32")
+    np.savez(calibration, inputs=inputs, targets=np.arange(24) % 4)
+    result = run_export(
+        tmp_path, models.Trained, {}, update="head", backbone="xnnpack-int8", calibration=calibration
+    )
+    assert result.verification.features_sqnr > 10
+    operators = result.manifest.contract.methods["backbone"].operators
+    assert not any(name.startswith(("aten::ne", "aten::mul")) for name in operators), operators
 
 
 def test_adapters_would_fill_zeros(tmp_path: Path) -> None:

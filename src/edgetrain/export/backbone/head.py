@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
+
+from ...models.transforms.zeros import only_nonzero
 
 
 class EagerHead(nn.Module):
@@ -15,13 +17,17 @@ class EagerHead(nn.Module):
 
     Args:
         names: of the first outputs.
+        kept_zeros: parameters whose zeros have no gradient, though the graph doesn't say so.
     """
 
-    def __init__(self, program: ExportedProgram, names: Sequence[str]) -> None:
+    def __init__(
+        self, program: ExportedProgram, names: Sequence[str], kept_zeros: Collection[str] = ()
+    ) -> None:
         super().__init__()
         # In a list, it is no submodule with a name that the model may have given to another.
         self._run = [program.graph_module]
         self._names = list(names)
+        self._kept_zeros = frozenset(kept_zeros)
         self._places: list[str] = []
         for spec in program.graph_signature.input_specs:
             if spec.kind is not InputKind.USER_INPUT:
@@ -32,7 +38,10 @@ class EagerHead(nn.Module):
                 self._put(name, tensor)
 
     def forward(self, *features: Tensor) -> dict[str, Tensor]:
-        tensors = [self._get(name) for name in self._places]
+        tensors = [
+            only_nonzero(self._get(name)) if name in self._kept_zeros else self._get(name)
+            for name in self._places
+        ]
         return dict(zip(self._names, self._run[0](*tensors, *features), strict=False))
 
     def _put(self, name: str, tensor: Tensor) -> None:

@@ -37,7 +37,7 @@ def backbone(captured: Captured, command: ExportCommand) -> Captured:
         outputs = [a.name for a in captured.signatures[_SOURCE].outputs if a.role == "output"]
         quantized = Quantized(
             front.module(check_guards=False),
-            EagerHead(graphs[_SOURCE], outputs),
+            EagerHead(graphs[_SOURCE], outputs, captured.kept_zeros),
             captured.samples,
             frontier.names,
         )
