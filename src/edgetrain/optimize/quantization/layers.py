@@ -18,7 +18,18 @@ from ...upstream import MODULE_STACK, leaves
 
 # What passes on the values it is given: rounding behind it belongs to the layer before.
 _ACTIVATIONS = {"relu", "relu_", "hardtanh", "hardtanh_", "clamp"}
-_SHAPES = {"flatten", "view", "reshape", "permute", "transpose", "squeeze", "unsqueeze", "slice", "select"}
+_SHAPES = {
+    "flatten",
+    "view",
+    "reshape",
+    "permute",
+    "transpose",
+    "squeeze",
+    "unsqueeze",
+    "slice",
+    "select",
+    "flip",
+}
 _PASSES = _ACTIVATIONS | _SHAPES | {"max_pool1d", "max_pool2d", "dropout", "contiguous", "clone"}
 _LAYERS = ("torch.nn.modules.conv.", "torch.nn.modules.linear.")
 

@@ -9,9 +9,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ...export.capture import export_graph
 from ...export.quantization import quantize
-from ...models.calling import arrange_inputs
+from ...models.transforms.observed.capture import capture_forward
 from ...models.transforms.observed.quantizer import check_patterns
 from ...models.transforms.zeros import without_masks
 from .checks import check_float, check_samples
@@ -30,14 +29,15 @@ def post_training(
     batch: int = 8,
     fold: bool = True,
 ) -> nn.Module:
-    """The int8 model of a trained one; it takes the model's inputs, in order.
+    """The int8 model of a trained one; called as the model is, or with `inputs` in their order.
 
     Args:
         model: in float32; it stays as it is.
         inputs: real samples [N, ...] by name, for the ranges of activations; N is at least 2.
         skip: patterns of layers that stay float32.
         activations: with the ranges they had on the samples, or (`dynamic`) rounded to the range of each
-            batch when the program runs. Then only linear layers and convolutions compute in int8.
+            batch when the program runs. Then linear layers compute in int8, and convolutions that no ReLU
+            follows; XNNPACK's quantizer leaves the others in float32.
         linear_bits: 4 has the weights of linear layers in 4 bits, with activations that are rounded when the
             program runs; the other layers are as `activations` says.
         batch: samples per run, at least 2.
@@ -50,16 +50,16 @@ def post_training(
     check_float(model)
     check_samples(model, inputs)
     check_patterns(model, skip)
-    arguments, keywords = arrange_inputs(model, inputs)
-    samples = [*arguments, *keywords.values()]
     if batch < 2:
-        raise UsageError(
-            "calibration takes batches of 2 samples or more: a batch of one is traced as a constant"
-        )
+        raise UsageError("calibration takes batches of 2 samples or more, so that any batch fits")
     with without_masks(model):
         plain = copy.deepcopy(model).eval()
-    left: tuple[str, ...] = ()
-    if linear_bits == 4:
-        left = tuple(round_linear_layers(plain, skip))
-    program = export_graph(plain, [t[:batch] for t in samples], max(batch, 2), strict=False)
-    return quantize(program, samples, batch, skip=(*skip, *left), dynamic=activations == "dynamic", fold=fold)
+    left = round_linear_layers(plain, skip) if linear_bits == 4 else []
+    return quantize(
+        capture_forward(plain, {name: tensor[:2] for name, tensor in inputs.items()}),
+        list(inputs.values()),
+        batch,
+        skip=(*skip, *left),
+        dynamic=activations == "dynamic",
+        fold=fold,
+    )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -25,8 +26,9 @@ def example_inputs(specs: Mapping[str, TensorSpec], batch: int = 2) -> dict[str,
     }
 
 
-def capture_forward(model: nn.Module, inputs: Mapping[str, Tensor]) -> GraphModule:
-    """The model's forward in evaluation mode, for any batch, called as the model is.
+def capture_forward(model: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProgram:
+    """The model's forward in evaluation mode, for any batch, called as the model is, or with the inputs in
+    their order.
 
     Its state dict has the model's names, and its parameters are the model's own objects.
 
@@ -43,7 +45,7 @@ def capture_forward(model: nn.Module, inputs: Mapping[str, Tensor]) -> GraphModu
     try:
         # As `export` captures: attention as operations of its own, and no dumps of graphs beside the reason.
         with sdpa_kernel(SDPBackend.MATH), every_layer_called(), contextlib.redirect_stderr(io.StringIO()):
-            program = torch.export.export(
+            return torch.export.export(
                 model,
                 arguments,
                 keywords,
@@ -58,8 +60,16 @@ def capture_forward(model: nn.Module, inputs: Mapping[str, Tensor]) -> GraphModu
     finally:
         for module in training:
             module.training = True
+
+
+def graph_of(program: ExportedProgram) -> GraphModule:
+    """A captured forward as a module, without the hooks that check arguments.
+
+    These refuse inputs in order where the model takes them by name.
+    """
     graph = program.module(check_guards=False)
     assert isinstance(graph, GraphModule)
+    graph._forward_pre_hooks.clear()
     return graph
 
 
