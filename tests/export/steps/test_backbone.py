@@ -72,6 +72,33 @@ def test_float_backbone_is_compared_as_a_whole(float_program: ExportResult) -> N
     assert found.gradients < 1e-5
 
 
+@pytest.mark.slow
+def test_matrix_products_behind_a_backbone(tmp_path: Path) -> None:
+    """XNNPACK has fast convolutions; those that are trained become products, for the kernels of a stock
+    runtime."""
+    checkpoint = models.write_checkpoint(tmp_path / "model.pth", models.Pools)
+    command = models.command(backbone="xnnpack", convolutions="im2col", update="last:2", max_batch_size=4)
+    trusted = Trusted(models.factory_name(models.Pools))
+    result = export(command, checkpoint, tmp_path / "model", trusted=trusted)
+    found = result.verification
+    assert found.gradients is not None
+    assert max(found.loss, found.gradients, found.weights_after_steps, found.predict_after_steps) < 1e-5
+    contract = result.manifest.contract
+    assert contract.trainable == ["body.5.weight", "body.5.bias", "head.weight", "head.bias"]
+    operators = {name: " ".join(method.operators) for name, method in contract.methods.items()}
+    products = {name for name, used in operators.items() if "aten::bmm" in used}
+    assert products == {"train", "gradients", "evaluate", "predict"}
+    assert not [name for name, used in operators.items() if "convolution" in used]
+    program = load_program(result.program)
+    torch.manual_seed(0)
+    inputs, targets = {INPUTS: torch.randn(4, *SHAPE)}, {TARGETS: torch.arange(4)}
+    eager, session = open_session("torch", program, trusted=trusted), open_session("executorch", program)
+    expected = eager.forward_backward(inputs, targets)
+    assert session.forward_backward(inputs, targets).loss == pytest.approx(expected.loss, rel=1e-5)
+    for name, gradient in session.gradients.items():
+        torch.testing.assert_close(gradient, eager.gradients[name], rtol=1e-4, atol=1e-6)
+
+
 def test_int8_backbone_is_compared_by_its_features(int8_program: ExportResult) -> None:
     found = int8_program.verification
     assert found.features_sqnr is not None
