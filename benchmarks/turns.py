@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import statistics
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from edgetrain.bench.native_worker import RunnerSteps
+from edgetrain.errors import EdgetrainError
 
 from .tables import table
 
@@ -17,50 +19,57 @@ WARMUP = 3
 
 @dataclass
 class Side:
-    """One of those that are compared: a runner that waits for its turns, and the times of its steps."""
+    """One of those that are compared: a runner that waits for its turns, the seconds of its steps by turn,
+    and the most memory it took."""
 
     label: str
-    process: subprocess.Popen[str]
+    runner: RunnerSteps
     turns: list[list[float]] = field(default_factory=list)
-
-    def turn(self, steps: int) -> list[float]:
-        """The seconds that each of so many steps took."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"{self.label}: the runner ended, with exit code {self.process.wait()}")
-        return list(json.loads(line)["seconds"])
+    peak_bytes: int = 0
 
 
 def main() -> None:
     arguments, flags = _parse()
-    sides = [_open(text, flags) for text in arguments.side]
-    for side in sides:
-        side.turn(WARMUP)
-    for _ in range(arguments.rounds):
-        for side in sides:
-            side.turns.append(side.turn(arguments.steps))
-    for side in sides:
-        side.process.communicate()
+    try:
+        sides = _measure(arguments, flags)
+    except EdgetrainError as error:
+        sys.exit(str(error))
     medians = [statistics.median(t for turn in side.turns for t in turn) for side in sides]
     rows = [
-        [side.label, 1e3 * median, 1e3 * min(map(statistics.median, side.turns)), medians[0] / median]
+        [
+            side.label,
+            1e3 * median,
+            1e3 * min(map(statistics.median, side.turns)),
+            medians[0] / median,
+            side.peak_bytes / 1e6,
+        ]
         for side, median in zip(sides, medians, strict=True)
     ]
-    print(table(["", "median ms", "best turn ms", "times as fast"], rows))
+    print(table(["", "median ms", "best turn ms", "times as fast", "peak RSS MB"], rows))
 
 
-def _open(text: str, flags: list[str]) -> Side:
+def _measure(arguments: argparse.Namespace, flags: list[str]) -> list[Side]:
+    """All sides, in turns."""
+    with contextlib.ExitStack() as stack:
+        sides = [_open(text, flags, stack) for text in arguments.side]
+        for side in sides:
+            side.runner.run(WARMUP)
+        for _ in range(arguments.rounds):
+            for side in sides:
+                side.turns.append(side.runner.run(arguments.steps).seconds)
+        for side in sides:
+            side.peak_bytes = side.runner.memory().peak_rss_bytes
+    return sides
+
+
+def _open(text: str, flags: list[str], stack: contextlib.ExitStack) -> Side:
     label, runner, program, *more = text.replace("=", ",", 1).split(",")
-    command = [runner, "bench", str(Path(program)), *more, *flags]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    if not process.stdout.readline():
-        sys.exit(f"{label}: {' '.join(command)} ended with exit code {process.wait()}")
-    return Side(label, process)
+    try:
+        steps = RunnerSteps([Path(program), *more, *flags], Path(runner))
+    except EdgetrainError as error:
+        raise EdgetrainError(f"{label}: {error}") from error
+    stack.callback(steps.close)
+    return Side(label, steps)
 
 
 def _parse() -> tuple[argparse.Namespace, list[str]]:

@@ -24,6 +24,12 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("programs")
 
 
+@pytest.fixture(scope="module")
+def stepped(programs: Path) -> str:
+    """What the benchmark of steps prints; its programs are in `programs`."""
+    return run("step", "digits_cnn", "--programs", programs, "--steps", 3, "--rounds", 1)
+
+
 def run(module: str, *arguments: Any) -> str:
     if not (_native_build() / "kernel_calls").is_file():
         pytest.skip("needs the native build (make native)")
@@ -94,16 +100,15 @@ def test_operations_are_counted() -> None:
     assert Call("aten::relu.out", (left, Out((4, 6)))).operations == 0
 
 
-def test_step(programs: Path) -> None:
-    printed = run("step", "digits_cnn", "--programs", programs, "--steps", 3, "--rounds", 1)
-    times, speed_ups = (rows(part) for part in printed.split("\n\n")[1:])
+def test_step(stepped: str) -> None:
+    times, speed_ups = (rows(part) for part in stepped.split("\n\n")[1:])
     assert [line[:2] for line in times[2:]] == [["digits_cnn 1x8x8, batch 4", n] for n in ("1", "2")]
     assert all(float(line[-1]) <= 1e-4 and float(line[4]) > 0 for line in times[2:])
     assert all(float(number) > 0 for line in speed_ups[2:] for number in line[1:])
 
 
+@pytest.mark.usefixtures("stepped")
 def test_turns_and_memory(programs: Path, tmp_path: Path) -> None:
-    run("step", "digits_cnn", "--programs", programs, "--threads", 1, "--steps", 2, "--rounds", 1)
     samples = tmp_path / "samples.ptd"
     write_tensors(samples, {"inputs": torch.randn(8, 1, 8, 8), "targets": torch.arange(8)})
     side = f"{_native_build() / 'edgetrain-runner'},{programs / 'digits_cnn-4.pte'}"
@@ -111,6 +116,9 @@ def test_turns_and_memory(programs: Path, tmp_path: Path) -> None:
     first, second = rows(run("turns", f"inside={side}", f"outside={side},--clip-norm,1e9", *flags))[2:]
     assert (first[0], float(first[3]), second[0]) == ("inside", 1, "outside")
     assert all(float(number) > 0 for number in (*first[1:], *second[1:]))
+    assert 5 < float(first[4]) < 100
+    with pytest.raises(AssertionError, match=r"broken: .*nothing\.pte"):
+        run("turns", f"broken={_native_build() / 'edgetrain-runner'},{tmp_path / 'nothing.pte'}", *flags)
     program = programs / "digits_cnn-4.pte"
     result, plot = tmp_path / "tuned.json", tmp_path / "curve.svg"
     result.write_text(json.dumps({"after": {"accuracy": 0.5}}))

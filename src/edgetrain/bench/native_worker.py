@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -14,22 +15,55 @@ from ..runtimes.native import NativeProcess, optimizer_flags
 from .workload import Memory, Steps, Workload, load_batches
 
 
-class NativeWorker:
+class RunnerSteps:
     """edgetrain-runner's command `bench`, told through its stdin how many steps to take.
 
+    Args:
+        arguments: of the command.
+        runner: another than the one that is installed.
     Raises (all methods):
         EdgetrainError: the runner is not installed, refuses something, or crashed.
+    """
+
+    def __init__(self, arguments: Sequence[str | Path], runner: Path | None = None) -> None:
+        with contextlib.ExitStack() as stack:
+            process = NativeProcess(["bench", *arguments], what="benchmarking native", runner=runner)
+            self._process = stack.enter_context(process)
+            self._ready = self._process.answer()
+            self._peak_rss = 0
+            self._open = stack.pop_all()
+
+    def run(self, count: int) -> Steps:
+        """The next steps, each timed alone."""
+        if count == 0:
+            return Steps([], [])
+        done = self._process.ask(str(count))
+        self._peak_rss = done["peak_rss_bytes"]
+        losses = [float("nan") if loss is None else loss for loss in done["losses"]]
+        return Steps(done["seconds"], losses)
+
+    def memory(self) -> Memory:
+        """What the process needed so far."""
+        return Memory(self._ready["rss_bytes"], self._peak_rss, self._ready["load_ms"])
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._open.close()
+
+
+class NativeWorker:
+    """The native runner on a workload.
+
+    Raises (all methods):
+        EdgetrainError: as `RunnerSteps`.
     """
 
     def __init__(self, workload: Workload) -> None:
         with contextlib.ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgetrain-")))
-            arguments = ["bench", *self._files(workload), *optimizer_flags(workload.optimizer)]
-            arguments += ["--threads", str(workload.threads)]
-            what = "benchmarking native"
-            self._process = stack.enter_context(NativeProcess(arguments, what=what))
-            self._ready = self._process.answer()
-            self._peak_rss = 0
+            arguments = [*self._files(workload), *optimizer_flags(workload.optimizer)]
+            self._steps = RunnerSteps([*arguments, "--threads", str(workload.threads)])
+            stack.callback(self._steps.close)
             self._open = stack.pop_all()
 
     def _files(self, workload: Workload) -> list[str | Path]:
@@ -58,15 +92,10 @@ class NativeWorker:
         return steps, read_tensors(self._gradients).tensors() if self._gradients.exists() else {}
 
     def run(self, count: int) -> Steps:
-        if count == 0:
-            return Steps([], [])
-        done = self._process.ask(str(count))
-        self._peak_rss = done["peak_rss_bytes"]
-        losses = [float("nan") if loss is None else loss for loss in done["losses"]]
-        return Steps(done["seconds"], losses)
+        return self._steps.run(count)
 
     def memory(self) -> Memory:
-        return Memory(self._ready["rss_bytes"], self._peak_rss, self._ready["load_ms"])
+        return self._steps.memory()
 
     def close(self) -> None:
         self._open.close()

@@ -27,14 +27,15 @@ class NativeProcess:
     Args:
         arguments: command, files and flags.
         what: what it does, for the message when it dies, as in "fine-tuning".
+        runner: another than the one that is installed.
     Raises:
         EdgetrainError: the runner is not installed, or can't be started.
     """
 
-    def __init__(self, arguments: Sequence[str | Path], *, what: str) -> None:
+    def __init__(self, arguments: Sequence[str | Path], *, what: str, runner: Path | None = None) -> None:
         self._what = what
         self._said = tempfile.TemporaryFile(prefix="edgetrain-")  # noqa: SIM115
-        path = self._path = require_runner()
+        path = self._path = runner or require_runner()
         try:
             self._process = subprocess.Popen(
                 [path, *map(str, arguments)],
