@@ -79,6 +79,7 @@ def test_layers_follow_the_mode_again(kind: str, model_file: Callable[[str, str]
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_training_programs(convert_model: Callable[..., Any]) -> None:
     report = convert_model("scripted", "Tokens", to="train", export={"max_batch_size": 4})
     assert [path.name for path in report.outputs] == ["out.pte", "out.ptd", "out.json"]

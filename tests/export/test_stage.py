@@ -70,13 +70,29 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[type[nn.Modu
     return make
 
 
-@pytest.mark.parametrize("kind", [models.Signals, models.Pools, models.Sequences, models.Attention])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        models.Signals,
+        models.Pools,
+        models.Sequences,
+        # Tasks of tokens have it in the default run.
+        pytest.param(models.Attention, marks=THOROUGH),
+    ],
+)
 def test_layers(exported: Callable[..., ExportResult], kind: type[nn.Module]) -> None:
     assert_verified(exported(kind))
 
 
-@pytest.mark.parametrize("batch_norm", ["frozen", "train"])
-@pytest.mark.parametrize("weights", ["external", "inline"])
+@pytest.mark.parametrize(
+    ("batch_norm", "weights"),
+    [
+        ("frozen", "inline"),
+        ("train", "external"),
+        pytest.param("frozen", "external", marks=THOROUGH),
+        pytest.param("train", "inline", marks=THOROUGH),
+    ],
+)
 def test_batch_norm_and_placement_of_weights(tmp_path: Path, batch_norm: str, weights: str) -> None:
     result = run_export(tmp_path, models.Normalised, batch_norm=batch_norm, weights=weights)
     assert_verified(result)
@@ -94,8 +110,9 @@ def test_batch_norm_and_placement_of_weights(tmp_path: Path, batch_norm: str, we
 @pytest.mark.parametrize(
     "task",
     [
-        TaskSpec(name="regression", loss="mse"),
-        TaskSpec(name="regression", loss="l1"),
+        # Tests of tasks and fine-tuning train by these two, too.
+        pytest.param(TaskSpec(name="regression", loss="mse"), marks=THOROUGH),
+        pytest.param(TaskSpec(name="regression", loss="l1"), marks=THOROUGH),
         TaskSpec(name="multi-label", loss="bce_with_logits"),
         TaskSpec(name="classification", loss="cross_entropy", label_smoothing=0.1),
     ],
@@ -322,8 +339,9 @@ def named_checkpoint(folder: Path, name: str, shape: tuple[int, ...], classes: i
     [
         ("xor_mlp", (2,), 2, 32, "auto"),
         ("mlp", (20,), 10, 32, "on"),
-        ("cnn1d", (3, 64), 5, 32, "auto"),
-        ("cifar_cnn", (3, 32, 32), 10, 32, "auto"),
+        # Other tests export these two as well, with other sizes.
+        pytest.param("cnn1d", (3, 64), 5, 32, "auto", marks=THOROUGH),
+        pytest.param("cifar_cnn", (3, 32, 32), 10, 32, "auto", marks=THOROUGH),
         # ExecuTorch's own convolutions take seconds for a batch of 32 in deep models.
         pytest.param("torchvision:squeezenet1_1", (3, 32, 32), 10, 4, "off", marks=THOROUGH),
         pytest.param("torchvision:resnet18", (3, 32, 32), 10, 4, "off", marks=THOROUGH),

@@ -30,7 +30,11 @@ def run_export(folder: Path, case: str, trusted: Trusted | None = None) -> Expor
     return export(ExportCommand.model_validate(SETTINGS), path, folder / "model", trusted=trusted or named)
 
 
-@pytest.mark.parametrize("case", models.CASES)
+# Left to `make test-all`: "next token" is of the same model, and tests/e2e has a job of token classification.
+THOROUGH = {"token classification": pytest.mark.thorough}
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=THOROUGH.get(c, ())) for c in models.CASES])
 def test_tasks(tmp_path: Path, case: str) -> None:
     result = run_export(tmp_path, case)
     found, contract = result.verification, result.manifest.contract

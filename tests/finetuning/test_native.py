@@ -210,7 +210,10 @@ def _edgetrain(*arguments: Any) -> None:
 @pytest.mark.parametrize(
     ("recipe", "flags", "least"),
     [
-        ("xor", ["--epochs", 150, "--batch-size", 4, "--lr", 0.5, "--eval-every", 25], 1.0),
+        pytest.param(
+            *("xor", ["--epochs", 150, "--batch-size", 4, "--lr", 0.5, "--eval-every", 25], 1.0),
+            marks=pytest.mark.thorough,
+        ),
         ("digits", ["--epochs", 10, "--batch-size", 16, "--lr", 0.02], 0.95),
     ],
 )

@@ -80,7 +80,7 @@ def test_weights_and_what_is_written_onto_them_lie_elsewhere(edge_dialect) -> No
         pytest.param(models.Signals, marks=pytest.mark.thorough),
         pytest.param(models.Pools, marks=pytest.mark.thorough),
         models.Normalised,
-        models.Attention,
+        pytest.param(models.Attention, marks=pytest.mark.thorough),
     ],
 )
 def test_the_planned_bound_is_the_modelled_peak(kind: type[nn.Module]) -> None:

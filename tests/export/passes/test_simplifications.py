@@ -93,7 +93,9 @@ def run(joint: ExportedProgram, batch: Batch) -> dict[str, Tensor]:
     return dict(zip([*OUTPUTS, *gradient_names(joint)], outputs, strict=True))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.thorough if n == "signals" else ()) for n in CASES]
+)
 def test_numbers_stay_right_after_each(name: str) -> None:
     torch.manual_seed(0)
     factory, shape = CASES[name]

@@ -111,7 +111,13 @@ def winograd_case(y: int, padding: int) -> Case:
 
 
 WINOGRAD = [winograd_case(y, padding) for y in range(1, 10) for padding in range(3) if y + 2 * padding > 2]
-CASES = NAMED + WINOGRAD + [random_case(seed) for seed in range(120)]
+RANDOM = [random_case(seed) for seed in range(120)]
+CASES = NAMED + WINOGRAD + RANDOM
+
+
+def usual(cases: list[Case]) -> list[object]:
+    """All, of which most random ones are left to `make test-all`."""
+    return [pytest.param(c, marks=pytest.mark.thorough) if c in RANDOM[40:] else c for c in cases]
 
 
 def tensors(case: Case) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -139,7 +145,7 @@ def exact(case: Case, x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) 
     return torch.ops.aten.convolution.default(x.double(), w.double(), bias, *settings(case))
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", usual(CASES), ids=str)
 def test_forward(kernels: KernelCaller, case: Case) -> None:
     x, w, b = tensors(case)
     for bias in (b, None):
@@ -159,7 +165,7 @@ def backward(
     return answer.kernel, answer.outputs
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", usual(CASES), ids=str)
 def test_backward(kernels: KernelCaller, case: Case) -> None:
     x, w, b = tensors(case)
     grad = torch.randn(exact(case, x, w, b).shape, generator=torch.Generator().manual_seed(2))
@@ -201,7 +207,7 @@ def transposed(
     return answer.kernel, answer.outputs[0], expected
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.batch > 0], ids=str)
+@pytest.mark.parametrize("case", usual([case for case in CASES if case.batch > 0]), ids=str)
 def test_transposed(kernels: KernelCaller, case: Case) -> None:
     generator = torch.Generator().manual_seed(4)
     images = torch.randn(exact(case, *tensors(case)).shape, generator=generator)

@@ -35,9 +35,18 @@ def test_mm(kernels: KernelCaller, m: int, n: int, k: int) -> None:
     check(kernels("aten::mm.out", a, b, Out((m, n))), a.double() @ b.double())
 
 
+FACTORS = {"none": (1, 1), "one": (0, 2.5), "all": (0.5, -1)}
+
+
 @pytest.mark.parametrize(("m", "n", "k"), SIZES)
-@pytest.mark.parametrize(("beta", "alpha"), [(1, 1), (0, 2.5), (0.5, -1)])
-@pytest.mark.parametrize("rows", ["none", "one", "all"])
+@pytest.mark.parametrize(
+    ("rows", "beta", "alpha"),
+    [
+        pytest.param(rows, *factors, marks=() if FACTORS[rows] == factors else pytest.mark.thorough)
+        for rows in FACTORS
+        for factors in FACTORS.values()
+    ],
+)
 def test_addmm(kernels: KernelCaller, m: int, n: int, k: int, beta: float, alpha: float, rows: str) -> None:
     a, b, full = operands(m, n, k)
     self = {"none": torch.linspace(-1, 1, n), "one": torch.linspace(-1, 1, n)[None], "all": full}[rows]
