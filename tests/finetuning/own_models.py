@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +79,30 @@ class Tied(nn.Module):
 
 
 def export_model(kind: type[nn.Module], folder: Path, **settings: Any) -> tuple[Path, Trusted]:
-    """A checkpoint model.pth and the program made of it, with random weights.
+    """A checkpoint model.pth and the program made of it, with random weights. What was exported before is
+    copied.
 
     Args:
         settings: of the export.
     """
+    update = str(settings.get("update", ""))
+    rules = Path(update.removeprefix("rules:")).read_text() if update.startswith("rules:") else None
+    others = json.dumps({key: value for key, value in settings.items() if not (rules and key == "update")})
+    made, trusted = _exported(kind, others, rules)
+    for path in made.glob("model.*"):
+        shutil.copy(path, folder)
+    return folder / "model.pte", trusted
+
+
+@functools.cache
+def _exported(kind: type[nn.Module], settings: str, rules: str | None) -> tuple[Path, Trusted]:
+    """The folder of checkpoint and program; `settings` as JSON, `rules` the contents of a file of them."""
+    folder = Path(tempfile.mkdtemp(prefix="edgetrain-"))
+    atexit.register(shutil.rmtree, folder)
+    update = {}
+    if rules is not None:
+        (folder / "rules.json").write_text(rules)
+        update = {"update": f"rules:{folder / 'rules.json'}"}
     torch.manual_seed(5)
     name = f"{MODULE}:{kind.__name__}"
     ids = kind is Tied
@@ -96,8 +120,9 @@ def export_model(kind: type[nn.Module], folder: Path, **settings: Any) -> tuple[
         counter.fill_(1234)
     save_checkpoint(folder / "model.pth", checkpoint)
     trusted = Trusted(model=name)
-    config = ExportCommand.model_validate({"export": {"max_batch_size": 8, **settings}})
-    return export(config, folder / "model.pth", folder / "model", trusted=trusted).program, trusted
+    config = ExportCommand.model_validate({"export": {"max_batch_size": 8, **json.loads(settings), **update}})
+    export(config, folder / "model.pth", folder / "model", trusted=trusted)
+    return folder, trusted
 
 
 def data_for(kind: type[nn.Module], folder: Path) -> dict[str, Any]:
