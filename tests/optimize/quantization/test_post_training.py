@@ -129,10 +129,20 @@ def test_inputs_by_name() -> None:
         assert models.sqnr(found["logits"], expected["logits"]) > 30
 
 
-def test_no_linear_layer() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3))
+def test_linear_layers_of_other_lengths_have_8_bits() -> None:
+    model, x = nn.Sequential(nn.Linear(64, 40), nn.Linear(40, 4)).eval(), torch.randn(8, 64)
+    int8 = post_training(model, {"x": x}, linear_bits=4)
+    largest = {
+        tuple(t.shape): t.abs().max().item() for t in int8.state_dict().values() if t.dtype == torch.int8
+    }
+    assert largest[40, 64] <= 8
+    assert largest[4, 40] == 127
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.Linear(8, 4)])
+def test_no_linear_layer(layer: nn.Module) -> None:
     with pytest.raises(UsageError, match="no linear layer whose weights could have 4 bits"):
-        post_training(model, {"x": models.images()}, linear_bits=4)
+        post_training(nn.Sequential(layer), {"x": models.images()}, linear_bits=4)
 
 
 def test_a_pattern_that_fits_nothing() -> None:

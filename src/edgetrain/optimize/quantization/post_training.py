@@ -38,8 +38,8 @@ def post_training(
         activations: with the ranges they had on the samples, or (`dynamic`) rounded to the range of each
             batch when the program runs. Then linear layers compute in int8, and convolutions that no ReLU
             follows; XNNPACK's quantizer leaves the others in float32.
-        linear_bits: 4 has the weights of linear layers in 4 bits, with activations that are rounded when the
-            program runs; the other layers are as `activations` says.
+        linear_bits: 4 has the weights of linear layers of 32, 64, ... inputs in 4 bits, with activations that
+            are rounded when the program runs; the other layers are as `activations` says.
         batch: samples per run, at least 2.
         fold: as for `export.quantization.quantize`.
     Raises:
