@@ -21,11 +21,11 @@ class OptimizeConfig(Section):
         "layers in place of others; lite: what embedded devices compute well; no-retrain: only what keeps "
         "the function; trainable: what trains well on a device; rules: surgery_rules alone",
     )
-    surgery_rules: Path | None = setting(None, "YAML file of rules of your own, applied after the preset's")
+    surgery_rules: Path | None = setting(None, "YAML file of rules of your own, which win over the preset's")
     surgery_options: list[Literal["layer-norm", "large-kernels", "focus"]] = setting(
         [],
-        "with lite, also: layer-norm, batch norm in its place; large-kernels, chains of small convolutions "
-        "in place of large ones; focus, a strided convolution in place of pixels moved to channels",
+        "further rules; layer-norm: batch norm in its place; large-kernels: convolutions above 7x7 cut down to "
+        "it; focus: a strided convolution in place of pixels moved to channels",
     )
     surgery_epochs: int = setting(0, "epochs of training after surgery", ge=0)
     prune: str = setting(

@@ -87,7 +87,8 @@ def _check_layers(work: Work) -> None:
 def _rules(settings: OptimizeConfig) -> list[Any]:
     preset = [] if settings.surgery == "rules" else [settings.surgery]
     own = [] if settings.surgery_rules is None else [settings.surgery_rules]
-    return [*preset, *settings.surgery_options, *own]
+    # The first rule that fits a place wins.
+    return [*own, *preset, *settings.surgery_options]
 
 
 def _prune(work: Work, stem: Path, resume: bool) -> Done:

@@ -107,7 +107,8 @@ def _collect_observers(graph: GraphModule) -> None:
         if isinstance(module, FakeQuantize):
             name = names.setdefault(id(module), str(len(names)))
             setattr(observers, name, module)
-            graph._modules.pop(str(node.target), None)
+            if hasattr(graph, str(node.target)):
+                delattr(graph, str(node.target))
             node.target = f"{OBSERVERS}.{name}"
     for name, module in list(graph.named_children()):
         if isinstance(module, FakeQuantize):  # of a node that is gone

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...artifacts.transforms import KeptZeros
 from ...errors import InputError
+from ...upstream import convolve
 
 
 def only_nonzero(weight: Tensor) -> Tensor:
@@ -31,15 +32,15 @@ class SparseLinear(nn.Linear):
 class SparseConv1d(nn.Conv1d):
     """A convolution whose zero weights stay zero."""
 
-    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return super()._conv_forward(x, only_nonzero(weight), bias)
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(self, x, only_nonzero(self.weight))
 
 
 class SparseConv2d(nn.Conv2d):
     """A convolution whose zero weights stay zero."""
 
-    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return super()._conv_forward(x, only_nonzero(weight), bias)
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(self, x, only_nonzero(self.weight))
 
 
 _SPARSE: dict[type[nn.Module], type[nn.Module]] = {

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from ...artifacts.transforms import KeptChannels, Transform
 from ...errors import UsageError
 from ...models.calling import call_model
 from ...models.transforms import apply_transforms
+from ...upstream import leaves
 from .dependencies import ChannelGroup, Dependencies
 from .importance import Importance, Scores
 from .kept import fill_with_places, read_records
@@ -119,7 +119,7 @@ def _shapes(model: nn.Module, inputs: Mapping[str, Tensor]) -> list[list[int]]:
     outputs = call_model(model, inputs)
     for module, training in modes.items():
         module.training = training
-    return [list(leaf.shape) for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    return [list(leaf.shape) for leaf in leaves(outputs) if isinstance(leaf, Tensor)]
 
 
 def removed_rows(model: nn.Module, records: Sequence[Transform]) -> dict[str, tuple[int, list[int]]]:

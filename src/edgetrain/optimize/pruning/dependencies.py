@@ -16,13 +16,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from ...errors import UsageError
 from ...models.calling import call_model
+from ...upstream import leaves
 from .importance import Importance, Scores
 
-_ROOTS = (nn.modules.conv._ConvNd, nn.Linear)
+_CONVOLUTIONS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
+_ROOTS = (*_CONVOLUTIONS, nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,7 @@ class Dependencies:
                 forward_fn=call_model,
                 # Behind the last layer, so that what ends there can be told.
                 output_transform=lambda outputs: [
-                    leaf * 1
-                    for leaf in pytree.tree_leaves(outputs)
-                    if isinstance(leaf, Tensor) and leaf.requires_grad
+                    leaf * 1 for leaf in leaves(outputs) if isinstance(leaf, Tensor) and leaf.requires_grad
                 ],
                 verbose=False,
             )
@@ -120,7 +122,7 @@ class Dependencies:
             if isinstance(dependency.target.module, _ROOTS)
             and self._graph.is_out_channel_pruning_fn(dependency.handler)
         }
-        return [self._graph._module2name[module] for module in modules]
+        return [self._name_of(module) for module in modules]
 
     def _why_left(self, group: Any, layers: Sequence[str], skipped: Sequence[str]) -> str:
         """What a group's channels are, too, that they have to stay for."""
@@ -130,8 +132,11 @@ class Dependencies:
             if target.type == kinds.OUTPUT:
                 return "the model's outputs"
             if target.type in (kinds.MHA, kinds.LSTM, kinds.CUSTOMIZED):
-                return f"those of {self._graph._module2name.get(target.module)}"
+                return f"those of {self._name_of(target.module)}"
         return next((f"those of {layer}" for layer in layers if layer in skipped), "")
+
+    def _name_of(self, module: nn.Module) -> str:
+        return next(name for name, found in self.model.named_modules() if found is module)
 
     def _leave(self, layers: Sequence[str], coupled: str, skipped: Sequence[str]) -> None:
         for layer in layers:
@@ -146,7 +151,7 @@ def _blocks(group: Any) -> int:
     for item in group:
         module = item.dep.target.module
         count = module.num_groups if isinstance(module, nn.GroupNorm) else getattr(module, "groups", 1)
-        if isinstance(module, nn.modules.conv._ConvNd) and module.groups == module.out_channels:
+        if isinstance(module, _CONVOLUTIONS) and module.groups == module.out_channels:
             continue  # depthwise: each channel is its own
         if count > 1:
             counts.add(count if list(item.idxs) == list(item.root_idxs) else 0)

@@ -79,10 +79,10 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
     """Each tensor's name in the model, its owner, its name there, and itself; shared ones as often as they
     have names."""
     for path, module in model.named_modules():
-        own = {**module._parameters, **module._buffers}
+        shared = {"recurse": False, "remove_duplicate": False}
+        own = {**dict(module.named_parameters(**shared)), **dict(module.named_buffers(**shared))}
         for name, tensor in own.items():
-            if tensor is not None:
-                yield f"{path}.{name}" if path else name, module, name, tensor
+            yield f"{path}.{name}" if path else name, module, name, tensor
 
 
 def _shared(model: nn.Module) -> set[str]:

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ....artifacts.specs import TensorSpec
 from ....errors import CheckFailedError
-from ....upstream import MODULE_STACK
+from ....upstream import MODULE_STACK, drop_argument_checks
 from ...calling import arrange_inputs, every_layer_called
 
 
@@ -69,7 +69,7 @@ def graph_of(program: ExportedProgram) -> GraphModule:
     """
     graph = program.module(check_guards=False)
     assert isinstance(graph, GraphModule)
-    graph._forward_pre_hooks.clear()
+    drop_argument_checks(graph)
     return graph
 
 

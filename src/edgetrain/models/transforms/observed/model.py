@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from ....artifacts.transforms import Observers
-from ....upstream import batch_norm_types
+from ....upstream import batch_norm_types, copy_contents, share_contents
 from ...calling import call_model
 from ..zeros import only_nonzero
 from .dropouts import drop_dropouts
@@ -43,8 +43,7 @@ class ObservedModel(nn.Module):
         super().__init__()
         self.record = record
         # The graph runs over these modules, and isn't one of them: names stay those of the float model.
-        self._modules, self._parameters = graph._modules, graph._parameters
-        self._buffers, self._non_persistent_buffers_set = graph._buffers, graph._non_persistent_buffers_set
+        share_contents(self, graph)
         self.__dict__["_graph"] = graph
         self.register_load_state_dict_post_hook(_follow_mode)
 
@@ -129,9 +128,7 @@ def int8_module(model: ObservedModel, *, fold: bool = True) -> nn.Module:
 def _copied(graph: GraphModule, memo: dict[int, Any]) -> GraphModule:
     """A deep copy, also of those modules and tensors that the graph doesn't use."""
     made = copy.deepcopy(graph, memo)
-    for name in ("_modules", "_parameters", "_buffers"):
-        made.__dict__[name] = copy.deepcopy(graph.__dict__[name], memo)
-    made._non_persistent_buffers_set = set(graph._non_persistent_buffers_set)
+    copy_contents(made, graph, memo)
     return made
 
 
