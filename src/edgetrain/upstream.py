@@ -6,6 +6,7 @@ imports stand inside functions, so that importing this file loads neither.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
-    from torch.fx import GraphModule, Node
+    from torch.fx import Graph, GraphModule, Node
 
 # The versions that all of this was checked against.
 CHECKED = {"torch": "2.13", "executorch": "1.5"}
@@ -95,6 +96,49 @@ def flattened(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     return found, lambda others: _pytree.tree_unflatten(others, spec)
 
 
+def output_structure(graph: Graph, output: Node) -> Any:
+    """What a graph returns, nested as its caller gets it: `pytree_info.out_spec` of the `_codegen` of graphs
+    that `torch.export` made, whose output node has it flat."""
+    from torch.utils import _pytree
+
+    info = getattr(graph._codegen, "pytree_info", None)
+    if info is None or info.out_spec is None:
+        return output.args[0]
+    flat: Any = output.args[0]
+    return _pytree.tree_unflatten(list(flat), info.out_spec)
+
+
+# --- torch: modules ----------------------------------------------------------------------------------------
+
+
+def convolve(layer: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """What a convolution layer computes with another weight: its `_conv_forward`, padding modes and all."""
+    convolved: torch.Tensor = layer._conv_forward(x, weight, layer.bias)
+    return convolved
+
+
+def drop_argument_checks(graph: GraphModule) -> None:
+    """Has a module of `torch.export` take arguments in any way: clears its `_forward_pre_hooks`."""
+    graph._forward_pre_hooks.clear()
+
+
+def share_contents(module: torch.nn.Module, source: torch.nn.Module) -> None:
+    """Gives a module the very modules, parameters and buffers of another: its `_modules`, `_parameters` and
+    `_buffers`, and which of these are not persistent."""
+    for name in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):
+        module.__dict__[name] = source.__dict__[name]
+
+
+def copy_contents(module: torch.nn.Module, source: torch.nn.Module, memo: dict[int, Any]) -> None:
+    """The same with copies.
+
+    Args:
+        memo: as of `copy.deepcopy`.
+    """
+    for name in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):
+        module.__dict__[name] = copy.deepcopy(source.__dict__[name], memo)
+
+
 # --- torch: operators --------------------------------------------------------------------------------------
 
 
@@ -119,6 +163,22 @@ def returns_alias(target: Any) -> bool:
 def schema_arguments(target: Any) -> list[Any]:
     """An ATen operator's arguments, with name, type and what is written: its `_schema.arguments`."""
     return list(target._schema.arguments)
+
+
+def schema_returns(target: Any) -> list[Any]:
+    """What an ATen operator returns, with types: its `_schema.returns`."""
+    return list(target._schema.returns)
+
+
+def aten_operator(name: str, overload: str) -> Any:
+    """The ATen operator of a name and an overload: a `torch._ops.OpOverload`; None if there is none."""
+    import torch
+    from torch._ops import OpOverloadPacket
+
+    packet = getattr(torch.ops.aten, name, None)
+    if not isinstance(packet, OpOverloadPacket) or overload not in packet.overloads():
+        return None
+    return getattr(packet, overload)
 
 
 def core_decompositions() -> dict[Any, Callable[..., Any]]:
