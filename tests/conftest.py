@@ -1,7 +1,10 @@
-"""Real checkpoints and programs, made once per session. Tests copy what they change."""
+"""Real checkpoints and programs, made once for all processes of a test run. Tests copy what they change."""
 
 from __future__ import annotations
 
+import fcntl
+import gc
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -39,6 +42,12 @@ def make(num_classes=10):
 """
 DIGITS = {"name": "digits", "images_per_class": 20, "test_images_per_class": 10}
 
+# Exports make many objects that stay: looking for garbage after every 700 takes a twentieth of the time.
+gc.set_threshold(50_000, 20, 100)
+
+# Fills a new folder, which many tests read.
+Fill = Callable[[Path], None]
+
 
 @dataclass(frozen=True)
 class Made:
@@ -69,9 +78,31 @@ class Made:
         return Made(folder / self.checkpoint.name, folder / self.program.name, self.model)
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Fill], Path]:
+    """`made_once(name, fill)`: the folder of that name, filled by the process that is first to need it; the
+    others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def get(name: str, fill: Fill) -> Path:
+        folder, filled = shared / f"shared-{name}", shared / f"shared-{name}.filled"
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not filled.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                filled.touch()
+        return folder
+
+    return get
+
+
 def _make(
     folder: Path, training: dict[str, Any], exporting: dict[str, Any], model: str | None = None
-) -> Made:
+) -> None:
+    """Trains model.pth, and exports it as model.pte."""
     from edgetrain.config.stages import ExportCommand, TrainCommand
     from edgetrain.export import export
     from edgetrain.training import train
@@ -81,70 +112,71 @@ def _make(
         "optimizer": {"lr": 0.05},
     }
     checkpoint = train(TrainCommand.model_validate({**base, **training}), folder / "model.pth").checkpoint
-    result = export(
-        ExportCommand.model_validate({"export": exporting}),
-        checkpoint,
-        folder / "model",
-        trusted=Trusted(model=model),
-    )
-    return Made(checkpoint, result.program, model)
+    command = ExportCommand.model_validate({"export": exporting})
+    export(command, checkpoint, folder / "model", trusted=Trusted(model=model))
+
+
+def _made(folder: Path, model: str | None = None) -> Made:
+    return Made(folder / "model.pth", folder / "model.pte", model)
 
 
 @pytest.fixture(scope="session")
-def digits_program(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def digits_program(made_once: Callable[[str, Fill], Path]) -> Made:
     """digits_cnn, all weights trainable, in a .ptd; batches up to 32. No dropout, no batch norm."""
-    return _make(tmp_path_factory.mktemp("digits"), {"data": {**DIGITS, "images_per_class": 40}}, {})
+    training = {"data": {**DIGITS, "images_per_class": 40}}
+    return _made(made_once("digits", lambda folder: _make(folder, training, {})))
 
 
 @pytest.fixture(scope="session")
-def inline_program(tmp_path_factory: pytest.TempPathFactory, digits_program: Made) -> Made:
+def inline_program(made_once: Callable[[str, Fill], Path], digits_program: Made) -> Made:
     """An untrained digits_cnn whose last two biases are all zero, its weights inside the program, only the
     classifier trainable; batches up to 16."""
     from edgetrain.artifacts.checkpoint import load_checkpoint, save_checkpoint
     from edgetrain.config.stages import ExportCommand
     from edgetrain.export import export
 
-    folder = tmp_path_factory.mktemp("inline")
-    checkpoint = load_checkpoint(digits_program.checkpoint)
-    for name in ("classifier.0.bias", "classifier.2.bias"):
-        checkpoint.state[name] = torch.zeros_like(checkpoint.state[name])
-    # Two tensors with the same bytes share them in a program, if they also have the same shape.
-    checkpoint.state["features.0.bias"] = torch.zeros_like(checkpoint.state["features.0.bias"])
-    save_checkpoint(folder / "model.pth", checkpoint)
-    settings = {"weights": "inline", "trainable": ["classifier.*"], "max_batch_size": 16}
-    result = export(
-        ExportCommand.model_validate({"export": settings}), folder / "model.pth", folder / "model"
-    )
-    return Made(folder / "model.pth", result.program)
+    def fill(folder: Path) -> None:
+        checkpoint = load_checkpoint(digits_program.checkpoint)
+        for name in ("classifier.0.bias", "classifier.2.bias"):
+            checkpoint.state[name] = torch.zeros_like(checkpoint.state[name])
+        # Two tensors with the same bytes share them in a program, if they also have the same shape.
+        checkpoint.state["features.0.bias"] = torch.zeros_like(checkpoint.state["features.0.bias"])
+        save_checkpoint(folder / "model.pth", checkpoint)
+        settings = {"weights": "inline", "trainable": ["classifier.*"], "max_batch_size": 16}
+        export(ExportCommand.model_validate({"export": settings}), folder / "model.pth", folder / "model")
+
+    return _made(made_once("inline", fill))
 
 
 @pytest.fixture(scope="session")
-def noisy_program(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def noisy_program(made_once: Callable[[str, Fill], Path], tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Somebody's own model with dropout and batch norm, exported with `batch_norm: train`."""
-    folder = tmp_path_factory.mktemp("noisy")
-    (folder / "edgetrain_test_model.py").write_text(CUSTOM_MODEL)
+    code = tmp_path_factory.mktemp("noisy")
+    (code / "edgetrain_test_model.py").write_text(CUSTOM_MODEL)
     # Children get this path, too: multiprocessing hands it on.
-    sys.path.insert(0, str(folder))
+    sys.path.insert(0, str(code))
     name = "edgetrain_test_model:make"
     training = {"data": DIGITS, "model": {"name": name}}
-    return _make(folder, training, {"batch_norm": "train", "max_batch_size": 8}, name)
+    exporting = {"batch_norm": "train", "max_batch_size": 8}
+    return _made(made_once("noisy", lambda folder: _make(folder, training, exporting, name)), name)
 
 
 @pytest.fixture(scope="session")
-def regression_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def regression_data(made_once: Callable[[str, Fill], Path]) -> Path:
     """Samples of 6 numbers with 2 target values each, in a .npz."""
     import numpy as np
 
-    random = np.random.default_rng(0)
-    inputs = random.normal(size=(90, 6)).astype("float32")
-    targets = (inputs @ random.normal(size=(6, 2))).astype("float32")
-    path = tmp_path_factory.mktemp("regression-data") / "data.npz"
-    np.savez(path, inputs=inputs, targets=targets)
-    return path
+    def fill(folder: Path) -> None:
+        random = np.random.default_rng(0)
+        inputs = random.normal(size=(90, 6)).astype("float32")
+        targets = (inputs @ random.normal(size=(6, 2))).astype("float32")
+        np.savez(folder / "data.npz", inputs=inputs, targets=targets)
+
+    return made_once("regression-data", fill) / "data.npz"
 
 
 @pytest.fixture(scope="session")
-def regression_program(tmp_path_factory: pytest.TempPathFactory, regression_data: Path) -> Made:
+def regression_program(made_once: Callable[[str, Fill], Path], regression_data: Path) -> Made:
     """An mlp with mean squared error."""
     training = {
         "data": {"name": "arrays", "root": regression_data},
@@ -152,7 +184,7 @@ def regression_program(tmp_path_factory: pytest.TempPathFactory, regression_data
         "loss": {"name": "l1"},
         "optimizer": {"lr": 0.01},
     }
-    return _make(tmp_path_factory.mktemp("regression"), training, {})
+    return _made(made_once("regression", lambda folder: _make(folder, training, {})))
 
 
 @pytest.fixture

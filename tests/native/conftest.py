@@ -1,4 +1,8 @@
-"""The runner, built once, and data packed for it."""
+"""The runner, built once, and data packed for it.
+
+All tests of one build run before those of the other. So fixtures of this folder that export something have
+the scope of the session, or each module would export it twice.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +96,9 @@ def make_build(sanitized: bool) -> Path:
     build = REPOSITORY / "build" / "native"
     if sanitized:
         build = build.with_name("native-asan")
+        # Compiled to be looked at, not to be fast: at -O2 the compiler takes three times as long.
         flags += ["-DEDGETRAIN_SANITIZE=ON", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
+        flags += ["-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-Og -DNDEBUG"]
     environment = {**os.environ, "PATH": path}
     if shutil.which("ninja", path=path):
         environment["CMAKE_GENERATOR"] = "Ninja"  # as `make native`; a build that is there keeps its own
@@ -175,7 +181,7 @@ def turn_dropout_off() -> Callable[[Path], Path]:
 
 
 @pytest.fixture(scope="session")
-def cifar_program(tmp_path_factory: pytest.TempPathFactory, turn_dropout_off: Callable[[Path], Path]) -> Path:
+def cifar_program(made_once: Callable[..., Path], turn_dropout_off: Callable[[Path], Path]) -> Path:
     """A cifar_cnn for batches of up to 4, with its dropout off."""
     from edgetrain.artifacts.checkpoint import Checkpoint, save_checkpoint
     from edgetrain.artifacts.specs import INPUTS, TARGETS, InputSpec, TaskSpec, TensorSpec
@@ -184,19 +190,21 @@ def cifar_program(tmp_path_factory: pytest.TempPathFactory, turn_dropout_off: Ca
     from edgetrain.export import export
     from edgetrain.models import build_model
 
-    folder = tmp_path_factory.mktemp("cifar")
-    torch.manual_seed(0)
-    config = ModelConfig(name="cifar_cnn")
-    checkpoint = Checkpoint(
-        model=config,
-        state=build_model(config).state_dict(),
-        inputs={INPUTS: InputSpec(shape=(3, 32, 32))},
-        targets={TARGETS: TensorSpec(shape=(), dtype="int64")},
-        task=TaskSpec(name="classification", loss="cross_entropy", classes=tuple(str(i) for i in range(10))),
-    )
-    save_checkpoint(folder / "model.pth", checkpoint)
-    command = ExportCommand.model_validate({"export": {"max_batch_size": 4}})
-    return turn_dropout_off(export(command, folder / "model.pth", folder / "model").program)
+    def fill(folder: Path) -> None:
+        torch.manual_seed(0)
+        config = ModelConfig(name="cifar_cnn")
+        checkpoint = Checkpoint(
+            model=config,
+            state=build_model(config).state_dict(),
+            inputs={INPUTS: InputSpec(shape=(3, 32, 32))},
+            targets={TARGETS: TensorSpec(shape=(), dtype="int64")},
+            task=TaskSpec(name="classification", loss="cross_entropy", classes=tuple(map(str, range(10)))),
+        )
+        save_checkpoint(folder / "model.pth", checkpoint)
+        command = ExportCommand.model_validate({"export": {"max_batch_size": 4}})
+        turn_dropout_off(export(command, folder / "model.pth", folder / "model").program)
+
+    return made_once("cifar", fill) / "model.pte"
 
 
 @pytest.fixture(scope="session")

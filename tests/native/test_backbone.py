@@ -24,7 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def export_with(
     tmp_path_factory: pytest.TempPathFactory, digits_program: Any, packed: Any
 ) -> Callable[[str], Path]:

@@ -91,7 +91,7 @@ class Made:
     targets: dict[str, torch.Tensor]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
     """Exports one of the models for up to 8 samples."""
     modules = tmp_path_factory.mktemp("models")
@@ -129,7 +129,7 @@ def draw(most: int, *shape: int, dtype: torch.dtype = torch.int64) -> torch.Tens
     return torch.randint(0, most, (SAMPLES, *shape), dtype=dtype, generator=generator)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def both(make: Callable[..., Made]) -> Made:
     """An image as bytes, and numbers; one class."""
     inputs = {"image": draw(256, 2, 8, 8, dtype=torch.uint8), "numbers": draw(9, 4).float()}
@@ -138,7 +138,7 @@ def both(make: Callable[..., Made]) -> Made:
     return make("both", task, specs, inputs, {"kind": draw(CLASSES)})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def dense(make: Callable[..., Made]) -> Made:
     """A label for every pixel, some of which count for nothing."""
     labels = draw(CLASSES, 8, 8)
@@ -148,7 +148,7 @@ def dense(make: Callable[..., Made]) -> Made:
     return make("dense", task, {"image": IMAGE}, image, {"mask": labels})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tokens(make: Callable[..., Made]) -> Made:
     """Ids in, a label for each out."""
     labels = draw(CLASSES, LENGTH)

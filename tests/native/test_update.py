@@ -42,7 +42,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 SLOW = [name for name in OPTIMIZERS if name not in ("nesterov", "adamw")]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def export_mlp(tmp_path_factory: pytest.TempPathFactory) -> Export:
     """Exports an mlp on 6 numbers for 3 classes and batches of up to 16, each optimizer once."""
     folder = tmp_path_factory.mktemp("update")
@@ -69,7 +69,7 @@ def export_mlp(tmp_path_factory: pytest.TempPathFactory) -> Export:
     return call
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "data.ptd"
     generator = torch.Generator().manual_seed(0)

@@ -83,7 +83,7 @@ def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return export(tmp_path_factory.mktemp("upstream"), 0.0, request.param)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def dropping(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return export(tmp_path_factory.mktemp("dropping"), 0.5, False)
 
