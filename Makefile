@@ -14,10 +14,20 @@ NATIVE := $(shell find native -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -
 CMAKE  := PATH="$(abspath $(BIN)):$$PATH" CMAKE_GENERATOR=Ninja cmake
 SITE    = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
+# The build takes ExecuTorch from here, not from an environment of its own, and what it compiles stays, for builds
+# of the tests to go on with, by CMake's own choice of a compiler. Settings of a Python package don't stay. Where
+# WERROR is ON, as it is for these builds, warnings end it.
+BUILD_NEEDS = $(shell sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | tr -d ,) cmake ninja
+BUILD_FLAGS = --config-settings=build-dir=build/native \
+	--config-settings=cmake.define.EDGETRAIN_WERROR=$(or $(WERROR),OFF)
+
 # The marker is newer than pyproject.toml and the runner's sources once both are installed.
 $(VENV)/.installed: pyproject.toml $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(BUILD_NEEDS)
+	CC=$${CC:-cc} CXX=$${CXX:-c++} $(BIN)/python -m pip install --quiet --no-build-isolation $(BUILD_FLAGS) \
+		--editable '.[dev]'
+	rm -f build/native/CMakeCache.txt
 	touch $@
 
 install: $(VENV)/.installed ## make .venv with edgetrain and its development tools
