@@ -54,7 +54,8 @@ def _changeable(model: nn.Module, layer: str, kinds: tuple[type[nn.Module], ...]
     """A layer that something of another kind can take the place of.
 
     Args:
-        kinds: that it may be, and no subclass, which may compute something else.
+        kinds: that it may be, maybe keeping its zeros, but no other subclass, which may compute something
+            else.
     """
     module = model.get_submodule(layer)
     if not layer:
@@ -62,7 +63,7 @@ def _changeable(model: nn.Module, layer: str, kinds: tuple[type[nn.Module], ...]
             f"{wanted} of a model that is a single layer can't be trained; say none, bias or all"
         )
     way_out = "give it a rule of its own before this one, with none, bias or all"
-    if type(module) not in kinds:
+    if type(module) not in kinds and not is_sparse(module):
         known = ", ".join(kind.__name__ for kind in kinds)
         raise UsageError(
             f"{wanted} of {layer} can't be trained: that is possible for {known}, and it is "

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ...artifacts.contract import Slice
-from .zeros import SparseConv1d, SparseConv2d, SparseLinear
 
-# Other subclasses may compute something else; the parts of a layer that keeps its zeros keep theirs.
-SPLITTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, SparseLinear, SparseConv1d, SparseConv2d)
+# And these with zeros that are kept, as the parts keep theirs; other subclasses may compute something else.
+SPLITTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d)
 _PARTS = ("trained", "frozen")
 
 
