@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...config.update_rules import Trained, UpdateRule
 from ...errors import UsageError
-from ..updates.names import layer_of
+from ...models.names import layer_of
 from ..updates.order import layers_in_order
 from ..updates.scheme import Scheme
 from ..updates.selection import select

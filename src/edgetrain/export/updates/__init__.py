@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from ...artifacts.transforms import ProgramTransform
 from ...config.stages import ExportConfig
 from ...errors import UsageError
+from ...models.names import matching
 from ...models.transforms import apply_transforms
 from ...reporting import Reporter
-from .names import matching
 from .scheme import Scheme, read_scheme
 from .selection import select
 

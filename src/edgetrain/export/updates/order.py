@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ...models.calling import call_model
+from ...models.names import layer_of
 from ...upstream import leaves
-from .names import layer_of
 
 
 def layers_in_order(model: nn.Module, inputs: Mapping[str, Tensor]) -> list[str]:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ...artifacts.transforms import Lora, ProgramTransform, SplitOutputs
 from ...config.update_rules import Adapter, Trained, UpdateRule
 from ...errors import UsageError
+from ...models.names import layer_of, matching, own_name
 from .layers import check_adaptable, share_of_channels
-from .names import layer_of, matching, own_name
 from .order import blocks_in_order, layers_in_order
 from .scheme import Scheme
 
