@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,15 @@ from .measure import (
     forward_of_program,
     latency_of,
 )
-from .quantization import finish_qat, layer_noise, plot_layers, post_training, prepare_qat, write_program
+from .quantization import (
+    LayerNoise,
+    finish_qat,
+    layer_noise,
+    plot_layers,
+    post_training,
+    prepare_qat,
+    write_program,
+)
 from .work import Work
 
 # Samples of a run.
@@ -118,7 +127,7 @@ def quantize(before: Work, work: Work, program: Path, plot: Path, title: str) ->
     expected = _outputs(before.model, few)
     found = forward(few)
     details = {
-        "layers": [asdict(layer) for layer in layers],
+        "layers": [_plain(layer) for layer in layers],
         "sqnr_db": {name: _sqnr(found[name], expected[name]) for name in names},
         "agreement": _agreement(main_output(found), main_output(expected)),
     }
@@ -157,6 +166,11 @@ def _outputs(model: nn.Module, samples: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _output_names(work: Work, samples: dict[str, Tensor]) -> list[str]:
     return list(_outputs(work.model, {name: tensor[:2] for name, tensor in samples.items()}))
+
+
+def _plain(layer: LayerNoise) -> dict[str, Any]:
+    """With None where there is no noise."""
+    return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in asdict(layer).items()}
 
 
 def _sqnr(found: Tensor, expected: Tensor) -> float | None:
