@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .specs import TensorSpec
 
+# Name of the model that is nothing before a `Graph` is replayed on it.
+GRAPH = "graph"
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +33,56 @@ class Layer(_Frozen):
     type: str
     args: dict[str, Any] = {}
     layers: tuple[Layer, ...] = ()
+
+
+class GraphTensor(_Frozen):
+    """A parameter or buffer of a graph; its values are part of the state."""
+
+    shape: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=16)
+    dtype: Literal[
+        "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"
+    ]
+    kind: Literal["parameter", "buffer"]
+
+
+class GraphStep(_Frozen):
+    """One call in a graph.
+
+    Attributes:
+        name: of its result.
+        calls: an operator such as `aten.relu.default` (`models/transforms/graphs/operators.py` has all), or
+            `layer` and a blank before the path of one.
+        args, kwargs: see `Graph`.
+    """
+
+    name: str
+    calls: str
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+
+
+class Graph(_Frozen):
+    """The model is the graph that was captured from somebody's code: calls in a row.
+
+    Values in calls and outputs are numbers, truth values, None and lists of such; `"%NAME"`, an input or an
+    earlier result; `"@PATH"`, a tensor; and mappings of one key: `text`, `dtype`, `layout`, `memory_format`,
+    `device`, `number` (those that JSON doesn't have), `slice`, and in outputs `named`, values by name.
+
+    Attributes:
+        inputs: names, in the order in which forward takes them.
+        tensors: those that calls read, by path.
+        layers: those that are called, by path, with tensors of their own.
+        frozen: parameters without gradient, by path.
+        outputs: what forward returns.
+    """
+
+    kind: Literal["graph"] = "graph"
+    inputs: tuple[str, ...] = Field(min_length=1, max_length=256)
+    tensors: dict[str, GraphTensor]
+    layers: dict[str, Layer] = {}
+    frozen: tuple[str, ...] = ()
+    steps: tuple[GraphStep, ...] = Field(max_length=200_000)
+    outputs: Any
 
 
 class ReplacedLayer(_Frozen):
@@ -145,7 +198,8 @@ class Lora(_Frozen):
 # Made for one program, and merged back into the tensors that a checkpoint has.
 ProgramTransform = SplitOutputs | Lora
 Transform = Annotated[
-    ReplacedLayer
+    Graph
+    | ReplacedLayer
     | ReplacedCall
     | FoldedNorm
     | RemovedLayer

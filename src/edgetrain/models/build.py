@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..artifacts.specs import InputSpec
+from ..artifacts.transforms import GRAPH
 from ..config.model import ModelConfig
 from ..errors import UsageError
 from .arguments import check_names, did_you_mean, fill, first_line, from_data, parameter_defaults
@@ -57,6 +58,8 @@ def build_model(config: ModelConfig) -> nn.Module:
         InputError: pretrained weights were asked for and can't be downloaded.
     """
     name = config.name
+    if name == GRAPH:
+        return nn.Identity()
     if name.startswith(PREFIX):
         return build_torchvision(name, config.args)
     if is_custom(name):

@@ -1,7 +1,8 @@
 """Changes of a model's layers, by records (`artifacts/transforms.py`) that whoever builds the model replays.
 
-Some last, and are part of the checkpoint: surgery, pruning, observers. Others are made for one program, so
-that less of it has to be trained, and are merged back into the model's own tensors: split layers, adapters.
+Some last, and are part of the checkpoint: surgery, pruning, observers, or the graph that is the whole model.
+Others are made for one program, so that less of it has to be trained, and are merged back into the model's
+own tensors: split layers, adapters.
 
 To add one: a record in `artifacts/transforms.py`, `NAME.py` with a function `(model, record) → model`, and
 its line in `_REPLAYS`.
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from ...artifacts.contract import Slice
 from ...artifacts.transforms import (
     FoldedNorm,
+    Graph,
     KeptChannels,
     KeptZeros,
     Lora,
@@ -32,6 +34,7 @@ from ...artifacts.transforms import (
 from ...errors import InputError
 from .channels import keep_channels, set_attributes
 from .folded_norm import fold_norm
+from .graphs import build_graph
 from .lora import LoraLinear, merge_adapter
 from .observers import observe
 from .removed_layer import remove_layer
@@ -109,7 +112,12 @@ def _add_adapter(model: nn.Module, record: Lora, generator: torch.Generator) -> 
     return model
 
 
+def _become_graph(_: nn.Module, record: Graph) -> nn.Module:
+    return build_graph(record)
+
+
 _REPLAYS: dict[type, Callable[[nn.Module, Any], nn.Module]] = {
+    Graph: _become_graph,
     ReplacedLayer: replace_layer,
     ReplacedCall: replace_call,
     FoldedNorm: fold_norm,

@@ -14,7 +14,7 @@ from .batch_norm_last import BatchNormLast
 _NAMES = """
     Identity Sequential Flatten
     ReLU ReLU6 LeakyReLU Sigmoid Tanh Hardswish Hardsigmoid Hardtanh SiLU GELU ELU Softplus Mish PReLU
-    Conv1d Conv2d Linear BatchNorm1d BatchNorm2d LayerNorm GroupNorm
+    Conv1d Conv2d Conv3d Linear Embedding BatchNorm1d BatchNorm2d BatchNorm3d LayerNorm GroupNorm
     Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout
     MaxPool1d MaxPool2d AvgPool1d AvgPool2d
     AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveMaxPool1d AdaptiveMaxPool2d Upsample ZeroPad2d
@@ -23,6 +23,10 @@ LAYERS: dict[str, type[nn.Module]] = {
     **{name: getattr(nn, name) for name in _NAMES.split()},
     "BatchNormLast": BatchNormLast,
 }
+
+
+# Arguments of constructors that a model's surroundings decide.
+_NEVER = ("device", "dtype")
 
 
 def build_layer(layer: Layer) -> nn.Module:
@@ -36,10 +40,13 @@ def build_layer(layer: Layer) -> nn.Module:
     kind = LAYERS.get(layer.type)
     if kind is None:
         raise InputError(f"a layer of type {layer.type} is none that a checkpoint may have")
+    if not layer.args.keys().isdisjoint(_NEVER):
+        raise InputError(f"a layer of type {layer.type} says {' or '.join(_NEVER)}, which is not its to say")
     try:
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in layer.args.items()})
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{layer.type} can't be built with {layer.args} ({error})") from error
+    except (TypeError, ValueError, RuntimeError, OverflowError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{layer.type} can't be built with {layer.args} ({reason})") from error
 
 
 def describe_layer(module: nn.Module) -> Layer:
@@ -60,7 +67,7 @@ def _arguments(module: nn.Module) -> dict[str, Any]:
     """What the constructor takes, as the layer's attributes say; defaults are left out."""
     args = {}
     for name, parameter in inspect.signature(type(module).__init__).parameters.items():
-        if name in ("self", "device", "dtype"):
+        if name in ("self", *_NEVER):
             continue
         value = getattr(module, name, parameter.default)
         if name in ("bias", "elementwise_affine"):

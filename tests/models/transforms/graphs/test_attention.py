@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from edgetrain.convert.layers_put_back import _attention
+from edgetrain.models.transforms.graphs.attention import attention
 
 
 @pytest.mark.parametrize(
@@ -17,20 +17,19 @@ from edgetrain.convert.layers_put_back import _attention
         {},
         {"is_causal": True},
         {"scale": 0.3},
-        {"mask": torch.tensor([[True, True, False, True, True]])},
-        {"mask": torch.linspace(-1, 1, 5).reshape(1, 5)},
+        {"attn_mask": torch.tensor([[True, True, False, True, True]])},
+        {"attn_mask": torch.linspace(-1, 1, 5).reshape(1, 5)},
     ],
     ids=["plain", "causal", "scale", "mask", "bias"],
 )
 def test_attention(settings: dict[str, Any]) -> None:
     torch.manual_seed(0)
     query, key, value = torch.randn(2, 2, 3, 4), torch.randn(2, 2, 5, 4), torch.randn(2, 2, 5, 6)
-    theirs = {("attn_mask" if name == "mask" else name): v for name, v in settings.items()}
-    expected = scaled_dot_product_attention(query, key, value, **theirs)
-    torch.testing.assert_close(_attention(query, key, value, **settings), expected)
+    expected = scaled_dot_product_attention(query, key, value, **settings)
+    torch.testing.assert_close(attention(query, key, value, **settings), expected)
 
 
 def test_grouped_queries() -> None:
     query, key = torch.randn(2, 4, 3, 4), torch.randn(2, 2, 5, 4)
     expected = scaled_dot_product_attention(query, key, key, enable_gqa=True)
-    torch.testing.assert_close(_attention(query, key, key, enable_gqa=True), expected)
+    torch.testing.assert_close(attention(query, key, key, enable_gqa=True), expected)
