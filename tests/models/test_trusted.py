@@ -4,7 +4,7 @@ from torch import nn
 from edgetrain.config.model import ModelConfig
 from edgetrain.errors import InputError
 from edgetrain.factories import Trusted
-from edgetrain.models.trusted import CONVERTED, build_trusted_model
+from edgetrain.models.trusted import build_trusted_model
 from edgetrain.models.xor_mlp import XorMLP
 
 CUSTOM = ModelConfig(name="torch.nn:Linear", args={"in_features": 2, "out_features": 1})
@@ -23,8 +23,3 @@ def test_a_factory_is_code_that_the_caller_names() -> None:
 def test_others_need_no_trust() -> None:
     model = build_trusted_model(ModelConfig(name="xor_mlp"), source="m.pth")
     assert isinstance(model, XorMLP)
-
-
-def test_a_converted_program_has_no_model() -> None:
-    with pytest.raises(InputError, match=r"m\.json was converted .*take the runtimes native or executorch"):
-        build_trusted_model(ModelConfig(name=CONVERTED), source="m.json")

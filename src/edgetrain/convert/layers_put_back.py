@@ -1,4 +1,5 @@
-"""dropout(x) and batch_norm(x, ...) in a captured graph → layers that follow the mode of the module again."""
+"""Calls in a captured graph → layers again: dropout and batch norm, which follow the mode of the module;
+those with weights, which updates are chosen by; activations and pools, which surgery replaces."""
 
 from __future__ import annotations
 
@@ -6,9 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from ..errors import InputError
+from ..models.transforms.graphs.attention import attention
+from .functions_put_back import put_functions_back
+from .new_calls import call_layer
+from .weights_put_back import put_weights_back
 
 aten = torch.ops.aten
 _DROPOUTS = (aten.dropout.default, aten.dropout_.default)
@@ -17,9 +23,22 @@ _BATCH_NORM = aten.batch_norm.default
 _FUSED_ATTENTION = (aten._transformer_encoder_layer_fwd.default, aten._native_multi_head_attention.default)
 
 
+def module_of_program(program: ExportedProgram, origin: str) -> GraphModule:
+    """The module that a program was captured from, as a graph of operators and layers.
+
+    Raises:
+        InputError: see `put_layers_back`.
+    """
+    exported = program.module(check_guards=False)
+    assert isinstance(exported, GraphModule)
+    # A copy, since exported modules refuse eval().
+    module = GraphModule(exported, exported.graph)
+    put_layers_back(module, origin)
+    return module
+
+
 def put_layers_back(graph_module: GraphModule, origin: str) -> None:
-    """Replaces dropout and batch norm by `nn.Dropout` and `nn.BatchNorm`, which training can turn on, and old
-    operators by those that took their place.
+    """Replaces calls by layers, and old operators by those that took their place.
 
     Args:
         origin: the file, for messages.
@@ -35,40 +54,20 @@ def put_layers_back(graph_module: GraphModule, origin: str) -> None:
             )
         if node.target in _DROPOUTS:
             _check_mode(node.args[2], "dropout", origin)
-            _call_layer(graph_module, node, f"dropout_{index}", nn.Dropout(float(str(node.args[1]))))
+            x = node.args[0]
+            assert isinstance(x, Node)
+            call_layer(graph_module, node, f"dropout_{index}", nn.Dropout(float(str(node.args[1]))), x)
         elif node.target is _BATCH_NORM and _is_tensor(node.args[3]):
             _check_mode(node.args[5], "batch norm", origin)
             _put_batch_norm_back(graph_module, node)
         elif node.target is aten.scaled_dot_product_attention.default:
-            node.target = _attention
+            node.target = attention
         elif node.target in (aten._convolution.default, aten.convolution.default):
             _name_convolution(node)
+    put_weights_back(graph_module)
+    put_functions_back(graph_module)
     graph.eliminate_dead_code()
     graph_module.recompile()
-
-
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """scaled_dot_product_attention as the operators it stands for: its fused forms have no backward kernel in
-    ExecuTorch, and a captured graph no longer lets `sdpa_kernel` choose."""
-    if enable_gqa:
-        groups = query.shape[-3] // key.shape[-3]
-        key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
-    scores = (query @ key.transpose(-2, -1)) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if is_causal:
-        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-    return torch.softmax(scores, -1) @ value
 
 
 def _name_convolution(node: Node) -> None:
@@ -106,7 +105,7 @@ def _put_batch_norm_back(graph_module: GraphModule, node: Node) -> None:
         layer.weight, layer.bias = (_parameter(_tensor(graph_module, n)) for n in (weight, bias))
     # Where the layer was, so that its tensors keep their names.
     name = str(mean.target).rpartition(".")[0] or f"layer_{node.name}"
-    _call_layer(graph_module, node, name, layer.eval())
+    call_layer(graph_module, node, name, layer.eval(), x)
 
 
 def _is_tensor(node: object) -> bool:
@@ -121,13 +120,3 @@ def _tensor(graph_module: GraphModule, node: Node) -> Tensor:
 
 def _parameter(tensor: Tensor) -> nn.Parameter:
     return tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor, requires_grad=False)
-
-
-def _call_layer(graph_module: GraphModule, node: Node, name: str, layer: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(graph_module.get_submodule(parent), last, layer)
-    with graph_module.graph.inserting_before(node):
-        call = graph_module.graph.call_module(name, (node.args[0],))
-    call.meta = dict(node.meta)
-    node.replace_all_uses_with(call)
-    graph_module.graph.erase_node(node)

@@ -35,11 +35,12 @@ class Source:
     Attributes:
         format: for people, as in "TorchScript (mobile)".
         reference: the model as the file has it, in evaluation mode: what the result is compared with.
-        capture: example batch → the same as a module to export; None where `reference` is one.
+        capture: example batch → the same as a module to export; None where `reference` is one. A graph where
+            `model` is None.
         state: its parameters and buffers by name.
         inputs: what it takes, by name, where that is known.
         batch: the only batch size it takes; None where any will do, or it isn't known.
-        model: how to build it again; None where only the file knows.
+        model: how to build it again; None where only the file knows (`targets/rebuilding.py`).
         transforms: what was done to the model since.
         checkpoint: its file, where that is a checkpoint of edgetrain.
         task, targets, metrics, config: as in such a checkpoint.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -93,7 +94,7 @@ def _with_open_batch(few: GraphModule, many: GraphModule) -> GraphModule:
             raise _FixedBatchError
         if times not in multiples:
             with few.graph.inserting_after(size):
-                multiples[times] = few.graph.call_function(_times, (size, times))
+                multiples[times] = few.graph.call_function(operator.mul, (size, times))
         return multiples[times]
 
     for a, b in pairs:
@@ -108,10 +109,6 @@ def _with_open_batch(few: GraphModule, many: GraphModule) -> GraphModule:
             a.args, a.kwargs = tuple(merged[0]), merged[1]
     few.recompile()
     return few
-
-
-def _times(size: int, times: int) -> int:
-    return size * times
 
 
 def _name_parameters(traced: GraphModule, module: torch.jit.ScriptModule) -> None:

@@ -11,15 +11,17 @@ from ..artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ..artifacts.manifest import Manifest, check_file, file_record, load_manifest, manifest_path
 from ..artifacts.program import Program
 from ..artifacts.run_state import load_run
-from ..artifacts.transforms import lasting
+from ..artifacts.transforms import Graph, lasting
 from ..errors import InputError
 from ..factories import Trusted
 from ..models.transforms import merge_transforms
 from ..models.transforms.observers import float_checkpoint
-from ..models.trusted import CONVERTED, build_trusted_model
+from ..models.trusted import build_trusted_model
 from ..runtimes.fitting import targets_of
 from .outputs import state_path
 from .run import Run
+
+_COUNTER = ".num_batches_tracked"
 
 
 def source_beside(program: Path) -> Path | None:
@@ -48,11 +50,6 @@ def find_source(program: Program, given: Path | None, trusted: Trusted) -> dict[
         InputError: it is needed and missing, damaged, or another one.
     """
     manifest = program.manifest
-    if manifest.model.name == CONVERTED:
-        raise InputError(
-            f"--to-pth: {program.path} was converted from a file that doesn't say how to build its model, so "
-            "that there is no checkpoint to write; leave it out"
-        )
     if given is not None:
         return _read(given, manifest)
     beside = source_beside(program.path)
@@ -62,6 +59,10 @@ def find_source(program: Program, given: Path | None, trusted: Trusted) -> dict[
     model = build_trusted_model(
         manifest.model, trusted, source=str(program.path), transforms=lasting(manifest.transforms)
     )
+    if any(isinstance(transform, Graph) for transform in manifest.transforms):
+        # No graph reads the counters of batch norm, and no file may have them: they begin anew.
+        counters = {name: t for name, t in model.state_dict().items() if name.endswith(_COUNTER)}
+        held = {**counters, **held}
     names = list(model.state_dict())
     missing = [name for name in names if name not in held]
     if missing:

@@ -13,9 +13,6 @@ from ..factories import NOTHING, Trusted
 from .build import build_model, is_custom
 from .transforms import apply_transforms
 
-# The model's name in programs that `convert` made from a file without one.
-CONVERTED = "converted"
-
 
 def build_trusted_model(
     config: ModelConfig,
@@ -26,16 +23,15 @@ def build_trusted_model(
 ) -> nn.Module:
     """Builds the model a checkpoint or manifest names, and does to it again what it says was done.
 
-    A model of edgetrain or torchvision is built as it is. A `package.module:factory` is somebody's code,
-    called with arguments from the file, so it has to be named by the caller as well.
+    A model of edgetrain or torchvision, or a graph, is built as it is. A `package.module:factory` is
+    somebody's code, called with arguments from the file, so it has to be named by the caller as well.
 
     Args:
         trusted: the factory the caller vouches for (`--model`).
         source: the file, for the message.
         transforms: what was done to the model, in order.
     Raises:
-        InputError: the file names a factory that the caller did not, or no model at all, or the
-            transforms don't fit the model.
+        InputError: the file names a factory that the caller did not, or the transforms don't fit the model.
     """
     check_trusted(config, trusted, source=source)
     return apply_transforms(build_model(config), transforms)
@@ -47,11 +43,6 @@ def check_trusted(config: ModelConfig, trusted: Trusted, *, source: str) -> None
     Raises:
         InputError: see `build_trusted_model`.
     """
-    if config.name == CONVERTED:
-        raise InputError(
-            f"{source} was converted from a file that doesn't say how to build its model, so that PyTorch "
-            "can't run it; take the runtimes native or executorch"
-        )
     if is_custom(config.name) and config.name != trusted.model:
         raise InputError(
             f"{source} names {config.name} as the code that builds its model; "

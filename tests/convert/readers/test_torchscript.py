@@ -189,8 +189,6 @@ def test_several_inputs_and_outputs(convert: Convert, tmp_path: Path) -> None:
 def test_weights_for_a_named_model(convert: Convert, model_file: Any, tmp_path: Path) -> None:
     report = convert(model_file("mobile", "Images"), to="pth", model="convert_models:Images", **SHAPE)
     assert report.comparison.max_error == 0
-    with pytest.raises(Exception, match="doesn't say how to build its model"):
-        convert(model_file("mobile", "Images"), to="pth", **SHAPE)
 
 
 def test_operators_without_a_kernel(convert: Convert, tmp_path: Path) -> None:

@@ -11,14 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
-from torch.fx import GraphModule
 
 from ...artifacts.specs import INPUTS, InputSpec
 from ...config.stages import ConvertConfig
 from ...errors import InputError
 from ...upstream import exported_schema_version
 from ..kinds import Identified
-from ..layers_put_back import put_layers_back
+from ..layers_put_back import module_of_program
 from ..program_checks import check_program
 from ..source import Captured, Source
 from ..weights import find_weights
@@ -40,13 +39,8 @@ def read_exported_program(found: Identified, config: ConvertConfig) -> Source:
         return source_of_weights(find_weights(program.state_dict, origin), config, "exported program", origin)
     inputs, batch = _inputs(program, origin)
 
-    def capture(example: Sequence[Tensor]) -> Captured:
-        exported = program.module(check_guards=False)
-        assert isinstance(exported, GraphModule)
-        # A copy, since exported modules refuse eval().
-        module = GraphModule(exported, exported.graph)
-        put_layers_back(module, origin)
-        return Captured(module, batch)
+    def capture(_: Sequence[Tensor]) -> Captured:
+        return Captured(module_of_program(program, origin), batch)
 
     return Source(
         format="exported program",

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...artifacts.checkpoint import FORMAT, checkpoint_from
 from ...config.stages import ConvertConfig
-from ...errors import InputError, UsageError
+from ...errors import CheckFailedError, InputError, UsageError
+from ...export.capture import export_graph
 from ...factories import Trusted
 from ...models.transforms.observers import float_checkpoint
 from ...models.trusted import build_trusted_model
 from ..kinds import Identified
-from ..source import Source
+from ..layers_put_back import module_of_program
+from ..source import Captured, Source
 from ..weights import find_weights, load_weights
 from .named_model import source_of_weights
 
+# Batches up to this size are left open; no graph depends on the number.
+_LARGEST_BATCH = 2**20
 _DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError, TypeError)
 
 
@@ -36,9 +41,24 @@ def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
         return _own_checkpoint(found.path, payload, config)
     if isinstance(payload, nn.Module) and config.model is None:
         payload.eval()
-        return Source("pickled module", payload, payload.state_dict())
+        return Source("pickled module", payload, payload.state_dict(), _capture(payload, origin))
     weights = find_weights(payload, origin, config.weights_key)
     return source_of_weights(weights, config, "checkpoint" if weights.entry else "state_dict", origin)
+
+
+def _capture(module: nn.Module, origin: str) -> Callable[[Sequence[Tensor]], Captured]:
+    """Captures a module whose code nobody else has."""
+
+    def capture(example: Sequence[Tensor]) -> Captured:
+        try:
+            program = export_graph(module, example, _LARGEST_BATCH, strict=False)
+        except CheckFailedError:
+            # It may take one batch size only, or depend on it in another way.
+            program = export_graph(module, example, 1, strict=False)
+            return Captured(module_of_program(program, origin), len(example[0]))
+        return Captured(module_of_program(program, origin))
+
+    return capture
 
 
 def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) -> Source:

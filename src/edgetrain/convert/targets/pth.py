@@ -5,37 +5,32 @@ from __future__ import annotations
 import time
 
 from ...artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ...errors import UsageError
 from ...models import build_model
 from ...models.transforms import apply_transforms
 from ...runtimes.timing import median_ms
 from ..verification import check_error, compare, run_batches
 from .job import Job, Written
+from .rebuilding import rebuild
 from .task import task_of
 
 
 def write_pth(job: Job) -> Written:
-    """Writes the weights with the name of their model, and builds it again from what was written.
+    """Writes the weights with what it takes to build their model, and builds it again from what was written.
 
     Raises:
-        UsageError: nothing says how to build the model.
+        InputError: the source names no model, and its graph can't be written down.
     """
-    source = job.source
-    if source.model is None:
-        raise UsageError(
-            f"{job.origin} doesn't say how to build its model, which a .pth has to; name it with --model "
-            "package.module:factory, or convert with --to pte or --to train"
-        )
+    source, rebuilt = job.source, rebuild(job)
     path = job.output(".pth")
     checkpoint = Checkpoint(
-        model=source.model,
-        state=source.state,
+        model=rebuilt.model,
+        state=rebuilt.state,
         inputs=job.inputs,
         targets=source.targets,
         task=task_of(job).spec,
         metrics=source.metrics,
         config=source.config,
-        transforms=source.transforms,
+        transforms=rebuilt.transforms,
     )
     save_checkpoint(path, checkpoint)
     started = time.perf_counter()
@@ -44,15 +39,24 @@ def write_pth(job: Job) -> Written:
     module.load_state_dict(written.state)
     module.eval()
     load_ms = 1e3 * (time.perf_counter() - started)
-    comparison = compare(run_batches(module, job.samples, 1), run_batches(source.reference, job.samples, 1))
+    batch = rebuilt.batch or 1
+    comparison = compare(
+        run_batches(module, job.samples, batch), run_batches(source.reference, job.samples, batch)
+    )
     check_error(comparison, job.config.convert.tolerance)
-    timed = job.example(1)
+    timed = job.example(batch)
     return Written(
         target="pth",
         outputs=[path],
-        batch=0,
-        fixed_batch=False,
+        batch=rebuilt.batch or 0,
+        fixed_batch=rebuilt.batch is not None,
         load_ms=load_ms,
         latency_ms=median_ms(lambda: module(*timed)),
         comparison=comparison,
+        notes=[] if rebuilt.batch is None else [_fixed(rebuilt.batch)],
     )
+
+
+def _fixed(batch: int) -> str:
+    sizes = "single samples" if batch == 1 else f"batches of exactly {batch}"
+    return f"it was captured for {sizes}, and its checkpoint takes no others"

@@ -8,17 +8,16 @@ from torch import Tensor
 
 from ...artifacts.checkpoint import Checkpoint
 from ...artifacts.program import load_program
-from ...config.model import ModelConfig
 from ...config.stages import ExportCommand
 from ...errors import InputError
 from ...export import export_subject
 from ...export.pipeline import Subject
-from ...models.trusted import CONVERTED
 from ...runtimes import Session, open_session
 from ...runtimes.timing import median_ms
 from ...tasks.outputs import named_outputs
 from ..verification import Comparison, check_error, compare, run_batches
 from .job import Job, Written
+from .rebuilding import rebuild
 from .task import task_of
 
 
@@ -35,27 +34,27 @@ def write_train(job: Job) -> Written:
             "it with --to pte, or convert the file it was made from"
         )
     settings = job.config.export
-    captured = job.source.captured(job.example(job.source.batch or 2))
-    if captured.batch is not None and captured.batch > 1:
+    rebuilt = rebuild(job)
+    if rebuilt.batch is not None and rebuilt.batch > 1:
         raise InputError(
-            f"{job.origin} was captured for batches of exactly {captured.batch}; capture it again with a "
+            f"{job.origin} was captured for batches of exactly {rebuilt.batch}; capture it again with a "
             "dynamic batch, or convert it with --to pte"
         )
-    if captured.batch == 1:
+    if rebuilt.batch == 1:
         settings = settings.model_copy(update={"max_batch_size": 1})
     task, source = task_of(job), job.source
     checkpoint = Checkpoint(
-        model=source.model or ModelConfig(name=CONVERTED),
+        model=rebuilt.model,
         state={},
         inputs=job.inputs,
         targets=source.targets,
         task=task.spec,
         metrics=source.metrics,
         config=source.config,
-        transforms=source.transforms,
+        transforms=rebuilt.transforms,
     )
     subject = Subject(
-        captured.module,
+        rebuilt.module,
         task,
         checkpoint,
         ExportCommand(optimizer=job.config.optimizer, export=settings),
@@ -70,7 +69,7 @@ def write_train(job: Job) -> Written:
     check_error(comparison, job.config.convert.tolerance)
     timed = dict(zip(job.inputs, job.example(1), strict=True))
     notes = []
-    if captured.batch == 1:
+    if rebuilt.batch == 1:
         notes.append("it was captured for single samples, so that it trains with batches of 1 only")
     return Written(
         target="train",
