@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from .program import check_bounds, load_program
 from .run_state import load_run
 from .specs import INPUTS, TARGETS
 from .tensors import TensorFile, read_tensors
+from .transforms import Graph, Transform
 from .weights import contents_of
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     return {
         "kind": CHECKPOINT_FORMAT,
         "model": checkpoint.model.model_dump(mode="json"),
+        "transforms": _transforms(checkpoint.transforms),
         "inputs": _specs(checkpoint.inputs),
         "targets": targets,
         "task": checkpoint.task.model_dump(mode="json"),
@@ -113,6 +116,20 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         "parameters": sum(t.numel() for t in checkpoint.state.values()),
         "tensors": _tensor_rows(checkpoint.state),
     }
+
+
+def _transforms(transforms: Iterable[Transform]) -> list[dict[str, Any]]:
+    """What was done to a model; of a graph, how often it calls what."""
+    return [
+        _graph(transform) if isinstance(transform, Graph) else transform.model_dump(mode="json")
+        for transform in transforms
+    ]
+
+
+def _graph(graph: Graph) -> dict[str, Any]:
+    types = {f"layer {path}": layer.type for path, layer in graph.layers.items()}
+    calls = Counter(types.get(step.calls, step.calls) for step in graph.steps)
+    return {"kind": graph.kind, "inputs": list(graph.inputs), "calls": dict(calls.most_common())}
 
 
 def _specs(specs: Mapping[str, BaseModel]) -> dict[str, Any]:
@@ -182,6 +199,7 @@ def _report(path: Path) -> dict[str, Any]:
 
 def _manifest_fields(manifest: Manifest) -> dict[str, Any]:
     fields = manifest.model_dump(mode="json", exclude={"contract", "config"})
+    fields["transforms"] = _transforms(manifest.transforms)
     return {"kind": "edgetrain manifest", **fields, **_contract(manifest.contract)}
 
 

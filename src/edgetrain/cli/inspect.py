@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ from .console import Table, plain
 
 # A terminal has these columns at least.
 _WIDTH = 80
+# Of many layers, as many are named.
+_SHOWN = 3
 
 
 def inspect(
@@ -72,13 +75,32 @@ def _rows(description: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _value_rows(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """Mappings are unfolded into rows of their own, one level after the other; of the memory, which the chart
     shows, there is the bound."""
-    if name.endswith(".memory") and value is not None:
+    if name == "transforms" and value:
+        yield from _transform_rows(value)
+    elif name.endswith(".memory") and value is not None:
         yield f"{name}.bound", _compact(value["bound"])
     elif isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _value_rows(f"{name}.{key}", item)
     else:
         yield name, _compact(value)
+
+
+def _transform_rows(transforms: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """What a graph calls how often; of other kinds how many there are, and of what."""
+    for kind, group in itertools.groupby(transforms, key=lambda transform: transform["kind"]):
+        records = list(group)
+        name = f"transforms.{kind}"
+        if kind == "graph":
+            calls = records[0]["calls"]
+            yield (
+                name,
+                ", ".join(f"{count} {called.removeprefix('aten.')}" for called, count in calls.items()),
+            )
+        else:
+            of = [str(r[key]) for r in records for key in ("module", "tensor", "convolution") if key in r]
+            more = ", ..." if len(of) > _SHOWN else ""
+            yield name, f"{len(records)}: {', '.join(of[:_SHOWN])}{more}" if of else str(len(records))
 
 
 def _compact(value: Any) -> str:

@@ -73,10 +73,11 @@ def train(
         hook=hook,
         reporter=run.reporter,
     )
+    name = run.config.model.name if origin is None else origin.model.name
     exported = None if exporting is None or follows() else _export(run, exporting, checkpoint, stem)
     run.output.result(
         Table(
-            f"trained {run.config.model.name} on {run.config.data.name}",
+            f"trained {name} on {run.config.data.name}",
             [*_rows(result), *(_export_rows(exported) if exported else [])],
         ),
         {
