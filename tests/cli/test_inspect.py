@@ -57,6 +57,21 @@ def test_memory_of_a_program(run, fake_stage, file):
     assert document["methods"]["train"]["memory"] == memory
 
 
+def test_what_was_done_to_a_model(run, fake_stage, file):
+    replaced = [{"kind": "replaced_layer", "module": f"act{i}"} for i in range(5)]
+    told = {
+        "kind": "edgetrain.checkpoint",
+        "transforms": [{"kind": "graph", "calls": {"Conv2d": 2, "aten.view.default": 1}}, *replaced],
+    }
+    fake_stage("artifacts.inspect", describe=lambda path: told)
+    rows = [line.split(None, 1) for line in run("inspect", file).stdout.splitlines() if "transforms" in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["transforms.graph", "2 Conv2d, 1 view.default"],
+        ["transforms.replaced_layer", "5: act0, act1, act2, ..."],
+    ]
+    assert len(json.loads(run("inspect", file, "--json").stdout)["transforms"]) == 6
+
+
 def test_json(run, file):
     document = json.loads(run("inspect", file, "--json").stdout)
     assert document["schema_version"] == 1

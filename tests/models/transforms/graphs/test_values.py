@@ -63,9 +63,9 @@ def _nested(depth: int) -> Any:
     "value",
     [
         {}, {"text": 1}, {"text": "x" * 2000}, {"dtype": "float32", "text": "x"}, {"dtype": "nn"},
-        {"dtype": "float32.__class__"}, {"dtype": "Tensor"}, {"device": "cuda"}, {"number": "1e5"},
+        {"dtype": "float32.__class__"}, {"dtype": "Tensor"}, {"dtype": "_inductor"}, {"device": "cuda"},
         {"named": {1: 2}}, {"eval": "1"}, {"number": torch.zeros(2)}, 1j, torch.zeros(2), 2**70,
-        {"slice": [1]}, _nested(20), _nested(50_000), {"named": {"a": _nested(20)}},
+        {"number": "1e5"}, {"slice": [1]}, _nested(20), _nested(50_000), {"named": {"a": _nested(20)}},
     ],
     ids=lambda value: repr(type(value)),
 )  # fmt: skip

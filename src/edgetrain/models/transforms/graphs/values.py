@@ -14,11 +14,13 @@ from ....errors import InputError
 # What a call takes is flat; outputs may be nested a little.
 _DEEPEST = 8
 _LONGEST_TEXT = 1000
-# Kinds of values that PyTorch has by name.
-_KINDS: dict[str, type] = {
-    "dtype": torch.dtype,
-    "layout": torch.layout,
-    "memory_format": torch.memory_format,
+# Kinds of values that PyTorch has by name, and these names.
+_KINDS = {"dtype": torch.dtype, "layout": torch.layout, "memory_format": torch.memory_format}
+_KNOWN = {
+    kind: {
+        str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, type_)
+    }
+    for kind, type_ in _KINDS.items()
 }
 _NUMBERS = ("inf", "-inf", "nan")
 _CPU = "cpu"
@@ -92,8 +94,6 @@ def _tagged(kind: Any, inner: Any, find: Find, depth: int) -> Any:
         return slice(*decode(inner, find, depth + 1))
     if kind == "named" and isinstance(inner, dict) and all(isinstance(key, str) for key in inner):
         return {key: decode(item, find, depth + 1) for key, item in inner.items()}
-    if kind in _KINDS and isinstance(inner, str) and inner.isidentifier():
-        found = getattr(torch, inner, None)
-        if isinstance(found, _KINDS[kind]):
-            return found
+    if kind in _KNOWN and isinstance(inner, str) and inner in _KNOWN[kind]:
+        return _KNOWN[kind][inner]
     raise InputError(f"a graph has a value that stands for nothing ({kind!r:.40})")
