@@ -24,8 +24,8 @@ class OptimizeConfig(Section):
     surgery_rules: Path | None = setting(None, "YAML file of rules of your own, which win over the preset's")
     surgery_options: list[Literal["layer-norm", "large-kernels", "focus"]] = setting(
         [],
-        "further rules; layer-norm: batch norm in its place; large-kernels: convolutions above 7x7 cut down to "
-        "it; focus: a strided convolution in place of pixels moved to channels",
+        "further rules; layer-norm: batch norm in its place; large-kernels: convolutions above 7x7 cut down "
+        "to it; focus: a strided convolution in place of pixels moved to channels",
     )
     surgery_epochs: int = setting(0, "epochs of training after surgery", ge=0)
     prune: str = setting(

@@ -19,6 +19,7 @@ from ..config.stages import ExportCommand
 from ..engine.optimizers import check_groups
 from ..errors import InputError, UsageError
 from ..factories import NOTHING, Trusted
+from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import build_trusted_model
 from ..reporting import SILENT, Reporter
 from ..tasks import make_task
@@ -91,7 +92,7 @@ def load_subject(config: ExportCommand, checkpoint: Path, trusted: Trusted) -> S
     Raises:
         InputError: the checkpoint is unusable.
     """
-    source = load_checkpoint(checkpoint)
+    source = float_checkpoint(load_checkpoint(checkpoint))
     module = _build(source, trusted, checkpoint)
     task = make_task(source.task, trusted, source=str(checkpoint))
     return Subject(module, task, source, config, origin=str(checkpoint), path=checkpoint)
@@ -155,11 +156,11 @@ def _choose(
     """What is trained under the budget, where one is given."""
     if subject.settings.budget is None:
         return None
-
     check_groups(subject.config.optimizer, allowed_parameters(subject.module, subject.settings))
     # A group may be one that a set doesn't train; it takes no memory.
     optimizer = subject.config.optimizer.model_copy(update={"groups": {}})
     config = subject.config.model_copy(update={"optimizer": optimizer})
+
     def plan(scheme: Scheme) -> int:
         fresh = replace(subject, module=copy.deepcopy(subject.module), config=config)
         ready = _prepared(fresh, scheme, example, SILENT)
@@ -189,7 +190,7 @@ def _paths(output: Path) -> dict[str, Path]:
 
 
 def _build(source: Checkpoint, trusted: Trusted, path: Path) -> nn.Module:
-    module = build_trusted_model(source.model, trusted, source=str(path))
+    module = build_trusted_model(source.model, trusted, source=str(path), transforms=source.transforms)
     try:
         module.load_state_dict(source.state)
     except RuntimeError as error:
@@ -213,13 +214,13 @@ def _report(found: Verification, largest: int, reporter: Reporter) -> None:
             f"verified with batches of up to {max(found.batch_sizes)} only: a larger one would take too long "
             "in this runtime"
         )
-    if found.sensitivity is not None:
     if found.stock_batch_sizes is not None:
         sizes = ", ".join(map(str, found.stock_batch_sizes))
         reporter.info(
             f"verified in ExecuTorch's own kernels with batches of {sizes} only, since larger ones take too "
             "long in these; in edgetrain's with all"
         )
+    if found.sensitivity is not None:
         reporter.warn(
             f"this model's results move by {found.sensitivity:.0e} under rounding alone, so that they could "
             "be compared no finer than that"
