@@ -43,7 +43,7 @@ LEFT_OUT |= {"sym_storage_offset", "_native_batch_norm_legit", "atan2"}
         torch.sym_max,
         attention,
     ],
-    ids=str,
+    ids=lambda target: getattr(target, "__name__", "operator"),
 )
 def test_operators_by_name(function: Any) -> None:
     name = name_of_operator(function)

@@ -21,6 +21,11 @@ def _find(reference: str) -> Any:
     return NODE
 
 
+def _kind(value: object) -> str:
+    """A name of a case that is the same in every process."""
+    return type(value).__name__
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -28,7 +33,7 @@ def _find(reference: str) -> Any:
         torch.strided, torch.device("cpu"), slice(None, 2, None), NODE, [1, [NODE, None], [True, "@y"]],
         {"out": NODE, "aux": [NODE]},
     ],
-    ids=repr,
+    ids=_kind,
 )  # fmt: skip
 def test_there_and_back(value: Any) -> None:
     plain = json.loads(json.dumps(encode(value, lambda node: f"%{node.name}"), allow_nan=False))
@@ -46,7 +51,7 @@ def test_tuples_become_lists_and_devices_the_cpu() -> None:
     assert decode(encode(torch.device("cuda", 1), str), _find) == torch.device("cpu")
 
 
-@pytest.mark.parametrize("value", [1j, object(), {1: 2}, torch.zeros(2), torch.relu, b"x"], ids=repr)
+@pytest.mark.parametrize("value", [1j, object(), {1: 2}, torch.zeros(2), torch.relu, b"x"], ids=_kind)
 def test_what_is_not_plain(value: Any) -> None:
     with pytest.raises(NotPlainError, match=f"it has a {type(value).__name__} in it"):
         encode(value, str)
@@ -67,7 +72,7 @@ def _nested(depth: int) -> Any:
         {"named": {1: 2}}, {"eval": "1"}, {"number": torch.zeros(2)}, 1j, torch.zeros(2), 2**70,
         {"number": "1e5"}, {"slice": [1]}, _nested(20), _nested(50_000), {"named": {"a": _nested(20)}},
     ],
-    ids=lambda value: repr(type(value)),
+    ids=_kind,
 )  # fmt: skip
 def test_what_stands_for_nothing(value: Any) -> None:
     with pytest.raises(
