@@ -171,6 +171,10 @@ def test_training_with_the_rounding(trained: Path, tmp_path: Path) -> None:
     assert isinstance(result.transforms[-1], Observers)
     again = start_with_rounding(config, result, tmp_path / "q.pth", SILENT)
     assert again == result, "it goes on as it is"
+    written = optimize(command(quantize="qat"), tmp_path / "q.pth", tmp_path / "q.pte")
+    assert written.program == tmp_path / "q.pte"
+    before, after = written.report.steps
+    assert abs(after.figures["accuracy"] - before.figures["accuracy"]) < 0.03  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -179,6 +183,8 @@ def test_training_with_the_rounding(trained: Path, tmp_path: Path) -> None:
         ({}, "nothing is asked for"),
         ({"prune": "channel", "prune_ratio": 0.3, "prune_skip": ["nothing.*"]}, "nothing"),
         ({"quantize": "int8", "quantize_skip": ["nothing.*"]}, "nothing"),
+        ({"surgery": "lite", "quantize": "int8", "quantize_skip": ["nothing.*"]}, "nothing"),
+        ({"surgery": "lite", "prune": "2:4", "prune_skip": ["nothing.*"]}, "nothing"),
     ],
 )
 def test_mistakes_are_told_before_any_work(
@@ -186,7 +192,16 @@ def test_mistakes_are_told_before_any_work(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         optimize(command(**settings), trained, tmp_path / "x.pth")
-    assert not list(tmp_path.glob("*.pth"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_spares_the_steps_of_a_run(
+    trained: Path, all_of_it: OptimizeResult, tmp_path: Path
+) -> None:
+    steps = {path: path.read_bytes() for path in trained.with_name("all.steps").iterdir()}
+    with pytest.raises(UsageError):
+        optimize(command(**{**RECIPE, "prune_skip": ["nothing.*"]}), trained, trained.with_name("all.pth"))
+    assert {path: path.read_bytes() for path in trained.with_name("all.steps").iterdir()} == steps
 
 
 def test_quantized_models_are_not_optimized_again(
@@ -204,6 +219,14 @@ def test_programs_are_int8(trained: Path, tmp_path: Path) -> None:
     before, after = result.report.steps
     assert abs(after.figures["accuracy"] - before.figures["accuracy"]) < 0.05  # type: ignore[operator]
     assert result.report.details["quantization"]["sqnr_db"]["output"] > 20
+
+
+def test_figures_of_a_checkpoint_are_its_own(trained: Path, tmp_path: Path) -> None:
+    result = optimize(command(quantize="int8"), trained, tmp_path / "x.pth")
+    assert result.program == tmp_path / "x.int8.pte"
+    before, after = result.report.steps
+    assert load_checkpoint(tmp_path / "x.pth").metrics["val_loss"] == before.figures["loss"]
+    assert after.figures["loss"] != before.figures["loss"]
 
 
 def test_calibration_samples_have_to_fit(trained: Path, tmp_path: Path) -> None:

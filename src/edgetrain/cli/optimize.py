@@ -67,7 +67,7 @@ def optimize(
             f"optimized {checkpoint}",
             list(_rows(result.report)),
             _columns(result.report),
-            list(_files(result)),
+            [*_notes(result.report.details), *_files(result)],
         ),
         {
             "command": "optimize",
@@ -100,6 +100,32 @@ def _rows(report: Any) -> Iterator[list[str]]:
             f"{step.program_bytes / 1e6:.3f} MB",
             f"{number_text(step.latency_ms, 3)} ms",
         ]
+
+
+def _notes(details: dict[str, Any]) -> Iterator[str]:
+    """What the steps did, a line each where there is little to say."""
+    for change in details.get("surgery", {}).get("replaced", []):
+        yield f"surgery: {change['times']} x {change['old']} → {change['new']}"
+    layers = details.get("pruning", {}).get("layers", [])
+    if layers and layers[0]["pattern"] == "channel":
+        shapes = [f"{layer['layer']} {layer['before'][0]} → {layer['after'][0]}" for layer in layers]
+        yield f"channels: {_listed(shapes)}"
+    elif layers:
+        shares = [f"{layer['layer']} {layer['zeros']:.0%}" for layer in layers]
+        yield f"zeros: {_listed(shares)}"
+    rounding = details.get("quantization")
+    if rounding:
+        noise = {layer["name"]: layer["alone_db"] for layer in rounding["layers"] if layer["alone_db"]}
+        worst = [f"{name} {noise[name]:.1f} dB" for name in sorted(noise, key=noise.__getitem__)[:3]]
+        sqnr = [f"{name} {db:.1f} dB" for name, db in rounding["sqnr_db"].items() if db is not None]
+        same = rounding["agreement"]
+        told = [] if same is None else [f"{same:.1%} of the classes are the float model's"]
+        yield f"rounding: {', '.join([*told, *sqnr])}; hurts most in {', '.join(worst)}"
+
+
+def _listed(items: list[str], most: int = 8) -> str:
+    more = f" and {len(items) - most} more layers" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
 
 
 def _files(result: Any) -> Iterator[str]:

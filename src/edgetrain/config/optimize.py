@@ -30,8 +30,8 @@ class OptimizeConfig(Section):
     surgery_epochs: int = setting(0, "epochs of training after surgery", ge=0)
     prune: str = setting(
         "none",
-        "channel: whole channels, so that the network shrinks; unstructured: single weights; N:M: N of each "
-        "M weights in a row, as in 2:4 or 41:64; none",
+        "channel: whole channels, so that the network shrinks; unstructured: single weights; a pattern such "
+        "as 2:4 or 41:64: so many of so many weights in a row; none",
     )
     prune_ratio: float | None = setting(
         None, "share of the channels, or of the single weights, that go; N:M says it itself", gt=0, lt=1
@@ -86,6 +86,8 @@ class OptimizeConfig(Section):
             raise ValueError("surgery rules needs surgery_rules, a YAML file of them")
         if self.surgery == "none" and self.surgery_rules is not None:
             raise ValueError("surgery_rules needs a surgery; rules applies them alone")
+        if self.surgery == "none" and self.surgery_options:
+            raise ValueError("surgery_options needs a surgery; lite is what they add to")
         by_share = self.prune in ("channel", "unstructured")
         if by_share and self.prune_ratio is None:
             raise ValueError(f"prune {self.prune} needs prune_ratio, as in 0.3")

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from ..artifacts.optimization import Measured
-from ..artifacts.transforms import Observers
 from ..config.data import DataConfig
 from ..data import load_dataset
 from ..data.checks import check_fits
@@ -80,7 +79,7 @@ def calibration_samples(work: Work) -> dict[str, Tensor]:
     return {name: s.preprocessing.apply(stored[name]).contiguous() for name, s in source.inputs.items()}
 
 
-def check_calibration(work: Work) -> None:
+def check_calibration(work: Work) -> Work:
     """Finds out, before any step is taken, whether the model can be quantized.
 
     Raises:
@@ -90,8 +89,8 @@ def check_calibration(work: Work) -> None:
     calibration_samples(work)
     if settings.quantize == "qat":
         work.data("epochs of training with the rounding")
-    if settings.surgery == "none":  # otherwise layers may have other names by then
-        check_patterns(work.model, settings.quantize_skip)
+    check_patterns(work.model, settings.quantize_skip)
+    return work
 
 
 def with_observers(work: Work) -> Work:
@@ -112,7 +111,7 @@ def quantize(before: Work, work: Work, program: Path, plot: Path, title: str) ->
     """
     samples = calibration_samples(work)
     tensors = list(samples.values())
-    if any(isinstance(transform, Observers) for transform in work.checkpoint.transforms):
+    if work.is_observed:
         rounded, compared = finish_qat(work.model), work.model
     else:
         rounded = _post_training(work, samples, fold=True)

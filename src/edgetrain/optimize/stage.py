@@ -5,6 +5,7 @@ Every step leaves a checkpoint in NAME.steps, from which a run that was interrup
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import tempfile
@@ -15,8 +16,8 @@ from typing import Any
 
 from ..artifacts.atomic import check_writable, write_bytes, write_text
 from ..artifacts.checkpoint import load_checkpoint, save_checkpoint
+from ..artifacts.manifest import file_record
 from ..artifacts.optimization import Measured, OptimizationReport, save_report
-from ..artifacts.transforms import Observers
 from ..config.stages import OptimizeCommand
 from ..errors import InputError, UsageError
 from ..factories import NOTHING, Trusted
@@ -48,7 +49,7 @@ def output_files(config: OptimizeCommand, output: Path) -> list[Path]:
     """All files that an optimization leaves, the named one first; those in NAME.steps aside."""
     files = [output, _beside(output, ".optimize.json")]
     if config.optimize.quantize != "none":
-        program, plot = output.with_suffix(".pte"), _beside(output, ".quantization.png")
+        program, plot = _program_path(output), _beside(output, ".quantization.png")
         files += [path for path in (program, plot) if path != output]
     return files
 
@@ -83,19 +84,23 @@ def optimize(
         raise UsageError(
             "nothing is asked for; name --surgery, --prune or --quantize, or a recipe with --config"
         )
-    if any(isinstance(transform, Observers) for transform in source.transforms):
-        raise UsageError(f"{checkpoint} is quantized already; optimize the checkpoint it was made from")
     if output.suffix == ".pte" and config.optimize.quantize == "none":
         raise UsageError(f"{output} would be an int8 program; ask for one with --quantize, or name a .pth")
     work = open_work(config, source, checkpoint, trusted, reporter, with_data=with_data)
+    if work.is_observed and (config.optimize.quantize != "qat" or len(steps) > 1):
+        raise UsageError(
+            f"{checkpoint} is quantized already; its int8 program comes with --quantize qat alone, all else "
+            "starts from the checkpoint it was made from"
+        )
+    trial = replace(work, model=copy.deepcopy(work.model), reporter=SILENT)
+    for step in steps:
+        trial = step.check(trial)
     folder = _beside(output, ".steps")
     folder.mkdir(exist_ok=True)
     if not resume:
         for path in folder.glob("[0-9]-*"):
             path.unlink()
     run = _Run(work, folder, resume)
-    for step in steps:
-        step.check(work)
     run.measure_as_it_was()
     with reporter.progress("optimizing", total=len(steps)) as progress:
         for step in steps:
@@ -115,12 +120,21 @@ class _Run:
         self.details: dict[str, Any] = {}
         self.artifacts: dict[str, Path] = {}
         self._resume = resume
-        # By what a step depends on, it is known again: the model so far, and the settings.
-        settings = work.config.model_dump(mode="json")
-        self._key = _digest([weights_hash(work.checkpoint.state), settings])
+        # By what a step depends on, it is known again: the model, the settings, and files that these name.
+        settings = work.config.optimize
+        files = [path for path in (settings.surgery_rules, settings.calibration) if path is not None]
+        self._key = _digest(
+            [
+                weights_hash(work.checkpoint.state),
+                [transform.model_dump(mode="json") for transform in work.checkpoint.transforms],
+                work.config.model_dump(mode="json"),
+                [file_record(path).sha256 if path.is_file() else None for path in files],
+            ]
+        )
 
     def measure_as_it_was(self) -> None:
-        self.measured.append(self._recorded("0-before", lambda: self._measure("as it was")))
+        work = self.work.as_float()
+        self.measured.append(self._recorded("0-before", lambda: self._measure("as it was", work)))
 
     def take(self, step: Step) -> None:
         """Takes a step, or what is there of it."""
@@ -140,8 +154,7 @@ class _Run:
             done = step.take(self.work, stem, self._resume)
             done.work.save(checkpoint)
             if done.measured is None:
-                self.work = done.work
-                done = replace(done, measured=self._measure(step.title(self.work.config.optimize)))
+                done = replace(done, measured=self._measure(step.title(self.work.config.optimize), done.work))
             self._note(record, done)
         assert done.measured is not None
         self.work = done.work
@@ -149,8 +162,7 @@ class _Run:
         self.details[step.name] = done.details
         self.artifacts |= done.files
 
-    def _measure(self, title: str) -> Measured:
-        work = self.work
+    def _measure(self, title: str, work: Work) -> Measured:
         with tempfile.TemporaryDirectory(prefix=".measured.", dir=self.folder) as folder:
             return measure(
                 title,
@@ -203,7 +215,7 @@ def _finish(config: OptimizeCommand, output: Path, run: _Run) -> OptimizeResult:
     program, plot = run.artifacts.get("program"), run.artifacts.get("plot")
     paths: dict[str, Path | None] = {"program": None, "plot": None}
     for kind, found, target in (
-        ("program", program, output.with_suffix(".pte")),
+        ("program", program, _program_path(output)),
         ("plot", plot, _beside(output, ".quantization.png")),
     ):
         if found is not None:
@@ -211,7 +223,9 @@ def _finish(config: OptimizeCommand, output: Path, run: _Run) -> OptimizeResult:
             paths[kind] = target
     checkpoint = None
     if output.suffix != ".pte":
-        figures = run.measured[-1].figures
+        # Those of the weights in it: an int8 program's are in the report.
+        rounded = config.optimize.quantize not in ("none", "qat")
+        figures = run.measured[-2 if rounded else -1].figures
         metrics = {f"val_{name}": value for name, value in figures.items()}
         final = replace(run.work.checkpoint, training=None, metrics=metrics)
         save_checkpoint(output, final)
@@ -222,6 +236,10 @@ def _finish(config: OptimizeCommand, output: Path, run: _Run) -> OptimizeResult:
     report_path = _beside(output, ".optimize.json")
     save_report(report_path, report)
     return OptimizeResult(checkpoint, paths["program"], paths["plot"], report_path, report)
+
+
+def _program_path(output: Path) -> Path:
+    return output if output.suffix == ".pte" else _beside(output, ".int8.pte")
 
 
 def _beside(output: Path, suffix: str) -> Path:

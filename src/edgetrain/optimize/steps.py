@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,7 +49,8 @@ class Step:
     Attributes:
         wanted: whether a recipe has it.
         title: for people, as in "surgery (lite)".
-        check: finds out, before any step is taken, what can't be done.
+        check: (work on a copy) → that work after the step, as far as the model's layers go, without training:
+            finds out, before any step is taken, what can't be done.
         take: (work, stem of files to write, resume) → done.
     """
 
@@ -58,7 +58,7 @@ class Step:
     wanted: Callable[[OptimizeConfig], bool]
     title: Callable[[OptimizeConfig], str]
     take: Callable[[Work, Path, bool], Done]
-    check: Callable[[Work], None]
+    check: Callable[[Work], Work]
 
 
 def _replace_layers(work: Work, stem: Path, resume: bool) -> Done:
@@ -66,6 +66,8 @@ def _replace_layers(work: Work, stem: Path, resume: bool) -> Done:
     result = surgery(work.model, _rules(settings), inputs=work.example)
     for note in result.notes:
         work.reporter.detail(note)
+    if not result.replaced:
+        work.reporter.info("surgery found nothing to replace")
     work = _trained(work.changed(result.model, result.transforms), settings.surgery_epochs, stem, resume)
     replaced = [
         {"rule": rule, "old": old, "new": new, "times": times}
@@ -76,12 +78,12 @@ def _replace_layers(work: Work, stem: Path, resume: bool) -> Done:
     return Done(work, {**details, "difference": result.difference})
 
 
-def _check_layers(work: Work) -> None:
-    """Tries the rules on a copy: training after a mistake in them would be for nothing."""
+def _check_layers(work: Work) -> Work:
     settings = work.config.optimize
     if settings.surgery_epochs:
         work.data("epochs of training after surgery")
-    surgery(copy.deepcopy(work.model), _rules(settings), inputs=work.example)
+    result = surgery(work.model, _rules(settings), inputs=work.example)
+    return work.changed(result.model, result.transforms)
 
 
 def _rules(settings: OptimizeConfig) -> list[Any]:
@@ -135,20 +137,21 @@ def _batches(work: Work) -> list[Any]:
     return [batch for _, batch in zip(range(_TAYLOR_BATCHES), loader.epoch(0), strict=False)]
 
 
-def _check_pruning(work: Work) -> None:
+def _check_pruning(work: Work) -> Work:
     settings = work.config.optimize
     if settings.prune_epochs:
         work.data("epochs of training with pruning")
     if settings.prune_importance == "taylor":
         work.data("first-order importances")
-    if settings.surgery == "none":  # otherwise the model isn't yet what is pruned
-        _pruned(work, copy.deepcopy(work.model))
+    result = _pruned(work, work.model)
+    records = (*result.transforms, *result.afterwards)
+    return work.changed(apply_transforms(result.model, result.afterwards), records)
 
 
 def _round(work: Work, stem: Path, resume: bool) -> Done:
     settings = work.config.optimize
-    before = work
-    if settings.quantize == "qat":
+    before = work.as_float()
+    if settings.quantize == "qat" and not work.is_observed:
         work = _trained(with_observers(work), settings.qat_epochs, stem, resume, QatSchedule())
     program = stem.with_suffix(".pte")
     found = quantize(before, work, program, stem.with_suffix(".png"), _ROUNDING.title(settings))

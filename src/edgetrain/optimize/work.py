@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from ..artifacts.checkpoint import Checkpoint, save_checkpoint
-from ..artifacts.transforms import Transform
+from ..artifacts.transforms import Observers, Transform
 from ..config.stages import OptimizeCommand
 from ..data import Dataset, load_dataset
 from ..data.checks import check_fits
 from ..errors import InputError, UsageError
 from ..factories import Trusted
+from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import build_trusted_model
 from ..reporting import Reporter
 from ..tasks import Task, make_task
@@ -55,6 +56,18 @@ class Work:
             else torch.zeros(_EXAMPLES, *spec.shape, dtype=torch.int64)
             for name, spec in self.checkpoint.inputs.items()
         }
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether the model computes with the rounding of its int8 program."""
+        return any(isinstance(transform, Observers) for transform in self.checkpoint.transforms)
+
+    def as_float(self) -> Work:
+        """The float model, with the weights that it learned under rounding, if it did."""
+        if not self.is_observed:
+            return self
+        checkpoint = float_checkpoint(self.checkpoint)
+        return self.reloaded(checkpoint, Path(checkpoint.model.name))
 
     def samples(self, count: int) -> dict[str, Tensor]:
         """Inputs of the first samples of the training split, as the model takes them.

@@ -62,7 +62,7 @@ def _rules(item: Any) -> list[Rule]:
 
 
 def _read(file: Path) -> list[Rule]:
-    values = read_yaml(file, named_by="--surgery")
+    values = read_yaml(file, named_by="--surgery-rules")
     items = values.get("rules") if isinstance(values, dict) and set(values) == {"rules"} else values
     if not isinstance(items, list) or not items:
         raise UsageError(f"{file} holds no list of rules; write 'rules:' and below it '- match: ...'")
@@ -161,7 +161,14 @@ def _made(function: Callable[..., Any], arguments: dict[str, Any], place: Place)
             f"no layer stands for {place.function}(), so that no function can be given one; name a layer's "
             "type to replace it by"
         )
-    new = function(old, **arguments)
+    try:
+        new = function(old, **arguments)
+    except Exception as error:  # somebody's own code
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise UsageError(
+            f"the surgery rule's {_name(function)} failed on {place.path or 'the model'} "
+            f"({type(error).__name__}: {reason})"
+        ) from error
     if new is not None and not isinstance(new, nn.Module):
         raise UsageError(f"{_name(function)} returned a {type(new).__name__}, and not a layer or None")
     return new
