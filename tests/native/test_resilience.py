@@ -323,7 +323,7 @@ def test_killed_while_it_saves_a_program(
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(chance.random() * 0.05)
+        time.sleep(chance.random() * 0.2)  # several steps, also of a sanitized runner
         process.kill()
         process.wait()
         process.stdout.close()
