@@ -109,3 +109,21 @@ def test_export_follows(run, train_calls, fake_stage, folder):
     ran = run(*arguments)
     assert (ran.code, len(train_calls)) == (2, 1)
     assert "model.pte exists already" in ran.stderr
+
+
+def test_rounding_is_learned_from_a_checkpoint(run, folder, train_calls):
+    ran = run("train", "--qat")
+    assert (ran.code, ran.stderr) == (
+        2,
+        "error: --qat goes on from a trained model; name its checkpoint with --start\n",
+    )
+    assert not train_calls
+
+
+def test_a_checkpoint_to_start_from_is_looked_at_first(run, folder, train_calls, stand_in):
+    assert "no.pth does not exist" in run("train", "--start", "no.pth").stderr
+    program = stand_in("model.pte", "program")
+    ran = run("train", "--start", program)
+    assert ran.code == 3
+    assert "train --start takes a checkpoint" in ran.stderr
+    assert not train_calls

@@ -19,9 +19,8 @@ from edgetrain.config.stages import ExportCommand, OptimizeCommand, TrainCommand
 from edgetrain.engine.step_hooks import StepHook
 from edgetrain.errors import InputError, InterruptedRun, UsageError
 from edgetrain.export import export
-from edgetrain.factories import NOTHING
+from edgetrain.models.trusted import load_trusted_model
 from edgetrain.optimize import OptimizeResult, QatSchedule, optimize, output_files, start_with_rounding
-from edgetrain.optimize.work import built
 from edgetrain.reporting import SILENT, Reporter
 from edgetrain.runtimes.inference import InferenceProgram
 from edgetrain.training import train
@@ -96,7 +95,7 @@ def test_what_it_leaves_is_a_checkpoint(trained: Path, all_of_it: OptimizeResult
     checkpoint = load_checkpoint(path)
     kinds = {type(transform) for transform in checkpoint.transforms}
     assert {KeptChannels, Observers} <= kinds
-    model = built(checkpoint, NOTHING, path).eval()
+    model = load_trusted_model(checkpoint, source=str(path)).eval()
     inputs = torch.rand(4, 1, 8, 8)
     assert all_of_it.program is not None
     program = InferenceProgram(all_of_it.program)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from edgetrain.artifacts.checkpoint import Checkpoint, load_checkpoint
+from edgetrain.artifacts.specs import Preprocessing
 from edgetrain.artifacts.transforms import KeptChannels, KeptZeros, Layer, ReplacedLayer, SetAttributes
 from edgetrain.config.model import ModelConfig
 from edgetrain.config.stages import TrainCommand
@@ -128,3 +129,13 @@ def test_misfits_are_told(tmp_path: Path, small: Make, trained: Checkpoint) -> N
     with pytest.raises(InputError, match="os:system"):
         train(unnamed, tmp_path / "m.pth", start=custom)
     assert not (tmp_path / "m.pth").exists()
+
+
+def test_inputs_are_prepared_as_the_checkpoint_says(tmp_path: Path, small: Make, trained: Checkpoint) -> None:
+    """Whatever the data alone would suggest: the weights were learned so."""
+    own = Preprocessing(scale=0.125, mean=(0.25,), std=(0.5,))
+    spec = trained.inputs["inputs"].model_copy(update={"preprocessing": own})
+    start = replace(trained, inputs={"inputs": spec})
+    config = small(train={"epochs": 1, "max_steps": 1})
+    result = load_checkpoint(train(config, tmp_path / "m.pth", start=start).checkpoint)
+    assert result.inputs == start.inputs

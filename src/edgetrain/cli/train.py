@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..factories import Trusted
 from .command import Invocation
 from .console import Table, figure_text, file_text, number_text
+from .inputs import check_input
 from .outputs import default_output, ends_in, program_files
 from .torchrun import follows
 
@@ -47,6 +48,7 @@ def train(
         ),
     ] = False,
 ) -> None:
+    check_input("train --start", start, "checkpoint")
     checkpoint = output or Path("model.pth")
     from ..config.loader import load_config
 
@@ -54,16 +56,16 @@ def train(
     from .. import training
     from ..artifacts.checkpoint import load_checkpoint
 
+    if run.config.train.qat and start is None:
+        raise UsageError("--qat goes on from a trained model; name its checkpoint with --start")
     stem = default_output(checkpoint)
     files = [*training.output_files(checkpoint), *(program_files(stem, exporting) if exporting else [])]
     run.claim(files, inputs=[start], explicit=output is not None, replace=resume)
     origin = None if start is None else load_checkpoint(start)
     hook = None
-    if run.config.train.qat:
+    if run.config.train.qat and start is not None and origin is not None:
         from ..optimize import QatSchedule, start_with_rounding
 
-        if start is None or origin is None:
-            raise UsageError("--qat goes on from a trained model; name its checkpoint with --start")
         origin, hook = start_with_rounding(run.config, origin, start, run.reporter), QatSchedule()
     result = training.train(
         run.config,

@@ -58,5 +58,5 @@ def write_captured(program: ExportedProgram, path: Path, backend: Backend = "xnn
     Raises:
         CheckFailedError: it can't be lowered.
     """
-    lowered = lower_captured(Captured({"forward": program}, {}), inference_recipe(backend), str(path))
+    lowered = lower_captured(Captured({"forward": program}, {}), inference_recipe(backend), "the model")
     write_bytes(path, lowered.program)

@@ -8,19 +8,17 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import nn
-
 from ..artifacts.atomic import check_writable, sync_folder, write_text
-from ..artifacts.checkpoint import Checkpoint, load_checkpoint
+from ..artifacts.checkpoint import load_checkpoint
 from ..artifacts.contract import BACKBONE
 from ..artifacts.manifest import Manifest, Verification
 from ..artifacts.memory import chart
 from ..config.stages import ExportCommand
 from ..engine.optimizers import check_groups
-from ..errors import InputError, UsageError
+from ..errors import UsageError
 from ..factories import NOTHING, Trusted
 from ..models.transforms.observers import float_checkpoint
-from ..models.trusted import build_trusted_model
+from ..models.trusted import load_trusted_model
 from ..reporting import SILENT, Reporter
 from ..tasks import make_task
 from .backbone.delegation import describe_delegation
@@ -93,7 +91,7 @@ def load_subject(config: ExportCommand, checkpoint: Path, trusted: Trusted) -> S
         InputError: the checkpoint is unusable.
     """
     source = float_checkpoint(load_checkpoint(checkpoint))
-    module = _build(source, trusted, checkpoint)
+    module = load_trusted_model(source, trusted, source=str(checkpoint))
     task = make_task(source.task, trusted, source=str(checkpoint))
     return Subject(module, task, source, config, origin=str(checkpoint), path=checkpoint)
 
@@ -187,16 +185,6 @@ def _prepared(subject: Subject, scheme: Scheme, example: Batch, reporter: Report
 
 def _paths(output: Path) -> dict[str, Path]:
     return {kind: output.with_name(output.name + suffix) for kind, suffix in _SUFFIXES.items()}
-
-
-def _build(source: Checkpoint, trusted: Trusted, path: Path) -> nn.Module:
-    module = build_trusted_model(source.model, trusted, source=str(path), transforms=source.transforms)
-    try:
-        module.load_state_dict(source.state)
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise InputError(f"{path} does not fit the model {source.model.name}: {lines[-1].strip()}") from error
-    return module
 
 
 def _report_memory(lowered: Lowered, reporter: Reporter) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ..artifacts.checkpoint import Checkpoint
 from ..artifacts.transforms import Transform
 from ..config.model import ModelConfig
 from ..errors import InputError
@@ -35,6 +36,23 @@ def build_trusted_model(
     """
     check_trusted(config, trusted, source=source)
     return apply_transforms(build_model(config), transforms)
+
+
+def load_trusted_model(checkpoint: Checkpoint, trusted: Trusted = NOTHING, *, source: str) -> nn.Module:
+    """The model of a checkpoint, with its weights.
+
+    Args:
+        trusted, source: as for `build_trusted_model`.
+    Raises:
+        InputError: as there, or the weights don't fit.
+    """
+    model = build_trusted_model(checkpoint.model, trusted, source=source, transforms=checkpoint.transforms)
+    try:
+        model.load_state_dict(checkpoint.state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{source} does not fit the model {checkpoint.model.name}: {reason}") from error
+    return model
 
 
 def check_trusted(config: ModelConfig, trusted: Trusted, *, source: str) -> None:

@@ -96,6 +96,8 @@ def optimize(
     for step in steps:
         trial = step.check(trial)
     folder = _beside(output, ".steps")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}, where the steps' checkpoints go, is a file; choose another -o")
     folder.mkdir(exist_ok=True)
     if not resume:
         for path in folder.glob("[0-9]-*"):

@@ -14,10 +14,10 @@ from ..artifacts.transforms import Observers, Transform
 from ..config.stages import OptimizeCommand
 from ..data import Dataset, load_dataset
 from ..data.checks import check_fits
-from ..errors import InputError, UsageError
+from ..errors import UsageError
 from ..factories import Trusted
 from ..models.transforms.observers import float_checkpoint
-from ..models.trusted import build_trusted_model
+from ..models.trusted import load_trusted_model
 from ..reporting import Reporter
 from ..tasks import Task, make_task
 
@@ -102,7 +102,11 @@ class Work:
         Raises:
             InputError: its state doesn't fit its model.
         """
-        return replace(self, model=built(checkpoint, self.trusted, source), checkpoint=checkpoint)
+        return replace(
+            self,
+            model=load_trusted_model(checkpoint, self.trusted, source=str(source)),
+            checkpoint=checkpoint,
+        )
 
     def save(self, path: Path) -> None:
         """Writes the model as a checkpoint."""
@@ -132,21 +136,12 @@ def open_work(
         dataset = load_dataset(config.data, reporter, program=checkpoint.inputs)
         check_fits(dataset, checkpoint.inputs, task.check_targets, task.spec.classes, checkpoint.targets)
         dataset = dataset.ignoring(task.spec.ignore_index)
-    return Work(config, checkpoint, built(checkpoint, trusted, source), task, dataset, trusted, reporter)
-
-
-def built(checkpoint: Checkpoint, trusted: Trusted, source: Path) -> nn.Module:
-    """The model of a checkpoint.
-
-    Raises:
-        InputError: it names code that nobody vouches for, or its state doesn't fit.
-    """
-    model = build_trusted_model(
-        checkpoint.model, trusted, source=str(source), transforms=checkpoint.transforms
+    return Work(
+        config,
+        checkpoint,
+        load_trusted_model(checkpoint, trusted, source=str(source)),
+        task,
+        dataset,
+        trusted,
+        reporter,
     )
-    try:
-        model.load_state_dict(checkpoint.state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"{source} does not fit the model {checkpoint.model.name}: {reason}") from error
-    return model

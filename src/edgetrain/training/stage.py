@@ -119,7 +119,7 @@ def train(
     device = pick_device(config.train)
     with join_world(device) as world:
         # What is downloaded or unpacked is so once, and what fails does before anybody waits for gradients.
-        found, dataset = world.main_first(lambda: _read(config, output, resume, world, reporter))
+        found, dataset = world.main_first(lambda: _read(config, output, resume, start, world, reporter))
         origin = Origin(start, hook)
         result = _train(config, output, dataset, found, origin, world, reporter)
         world.wait()
@@ -127,11 +127,17 @@ def train(
 
 
 def _read(
-    config: TrainCommand, output: Path, resume: bool, world: World, reporter: Reporter
+    config: TrainCommand,
+    output: Path,
+    resume: bool,
+    start: Checkpoint | None,
+    world: World,
+    reporter: Reporter,
 ) -> tuple[Resumable | None, Dataset]:
     """The run to go on with, and the data."""
     found = load_resumable(last_path(output)) if resume else None
-    dataset = load_dataset(config.data, reporter)
+    # What a checkpoint learned, it learned of inputs that were prepared in its way.
+    dataset = load_dataset(config.data, reporter, program=None if start is None else start.inputs)
     if world.is_main:
         for path in output_files(output):
             check_writable(path)
