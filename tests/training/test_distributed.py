@@ -47,21 +47,21 @@ if os.environ["RANK"] == "1":
 FETCH = """
 import time
 from edgetrain.training import stage
-def load(config, reporter, original=stage.load_dataset):
+def load(config, reporter, original=stage.load_dataset, **more):
     mark = Path(sys.argv[2]).with_suffix(".fetched")
     if os.environ["RANK"] == "0":
         time.sleep(1)
         mark.touch()
     elif not mark.exists():
         raise EdgetrainError("rank 1 came too early")
-    return original(config, reporter)
+    return original(config, reporter, **more)
 stage.load_dataset = load
 """
 
 BROKEN_DATA = """
 from edgetrain.errors import InputError
 from edgetrain.training import stage
-def load(config, reporter):
+def load(config, reporter, **more):
     raise InputError("no data")
 if os.environ["RANK"] == WHICH:
     stage.load_dataset = load
