@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -28,33 +27,26 @@ def test_imports_in_a_fresh_process_twice_and_its_parts_afterwards() -> None:
     assert done.stderr == ""
 
 
-def test_imports_again_without_the_descriptions(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = SimpleNamespace()
-    calls: list[dict[str, bool]] = []
-
-    def fake_import(name: str) -> object:
-        calls.append({"patched": vision._DESCRIPTIONS in vision.sys.modules})
-        if len(calls) == 1:
-            raise RuntimeError("operator torchvision::nms does not exist")
-        return good
-
-    modules = {
-        "torchvision": SimpleNamespace(),
-        "torchvision.half": SimpleNamespace(),
-        "torch": SimpleNamespace(),
-    }
-    monkeypatch.setattr(vision, "importlib", SimpleNamespace(import_module=fake_import))
-    monkeypatch.setattr(vision, "sys", SimpleNamespace(modules=modules))
-    assert vision.import_torchvision() is good
-    assert calls == [{"patched": False}, {"patched": True}]
-    assert "torchvision.half" not in modules
-    assert "torch" in modules
+def test_whoever_imports_it_succeeds() -> None:
+    """As a module of the user's does, which a factory is taken from."""
+    code = (
+        "import sys\n"
+        "from edgetrain.vision import make_torchvision_importable\n"
+        "make_torchvision_importable(), make_torchvision_importable()\n"
+        "assert 'torchvision' not in sys.modules and 'torch' not in sys.modules\n"
+        "assert [type(f).__name__ for f in sys.meta_path].count('_Descriptions') == 1\n"
+        "from torchvision.ops import StochasticDepth\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
-def test_other_errors_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fake_import(name: str) -> object:
-        raise RuntimeError("something else")
-
-    monkeypatch.setattr(vision, "importlib", SimpleNamespace(import_module=fake_import))
-    with pytest.raises(RuntimeError, match="something else"):
-        vision.import_torchvision()
+@pytest.mark.parametrize("loaded", [True, False])
+def test_operators_are_described_where_there_are_any(loaded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vision, "_operators_loaded", lambda: loaded)
+    finder = vision._Descriptions()
+    assert (finder.find_spec("torchvision._meta_registrations") is None) == loaded
+    assert finder.find_spec("torchvision.models") is None
+    assert finder.find_spec("numpy") is None

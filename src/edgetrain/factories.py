@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import UsageError
+from .vision import make_torchvision_importable
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -47,6 +48,7 @@ def import_factory(name: str, what: str) -> Callable[..., Any]:
     if not is_factory(name):
         raise UsageError(f"'{name}' is no {what}; write package.module:factory")
     module_name, _, factory_name = name.partition(":")
+    make_torchvision_importable()
     try:
         module = importlib.import_module(module_name)
     except Exception as error:

@@ -2,39 +2,63 @@
 
 PyPI's torchvision wheel expects a CUDA build of torch. Beside a CPU-only torch its shared library doesn't
 load, and `import torchvision` then stops while it describes operators that were never registered. Models,
-transforms and data sets don't need those operators, so the import is repeated without their description.
+transforms and data sets don't need those operators, so the import goes on without their description.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 _DESCRIPTIONS = "torchvision._meta_registrations"
 
 
+def make_torchvision_importable() -> None:
+    """Has every later `import torchvision` of this process succeed, whoever does it, edgetrain or a module of
+    the user's.
+
+    Costs nothing until then. Where the compiled operators load, nothing is different. Where they don't,
+    torchvision's own functions that need them (`torchvision.ops.nms`, ...) raise torchvision's error when
+    they are called.
+    """
+    if not any(isinstance(finder, _Descriptions) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Descriptions())
+
+
 def import_torchvision() -> ModuleType:
     """Imports torchvision; afterwards `from torchvision import models` and the like work anywhere.
-
-    Where the compiled operators load, this is a plain import. Where they don't, torchvision's own functions
-    that need them (`torchvision.ops.nms`, ...) raise torchvision's error when they are called.
 
     Returns:
         the torchvision module.
     Raises:
         ImportError: torchvision is not installed.
     """
-    try:
-        return importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "operator torchvision::" not in str(error):
-            raise
-    _forget_half_imported()
-    sys.modules[_DESCRIPTIONS] = ModuleType(_DESCRIPTIONS)
+    make_torchvision_importable()
     return importlib.import_module("torchvision")
 
 
-def _forget_half_imported() -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]
+class _Descriptions(MetaPathFinder, Loader):
+    """Finds an empty module in place of the descriptions of operators that aren't there.
+
+    torchvision loads its operators before it imports these, so that it is known by then.
+    """
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != _DESCRIPTIONS or _operators_loaded():
+            return None
+        return ModuleSpec(name, self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leaves it empty."""
+
+
+def _operators_loaded() -> bool:
+    import torch
+
+    return hasattr(torch.ops.torchvision, "nms")
