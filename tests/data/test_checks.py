@@ -117,10 +117,9 @@ def test_targets_must_be_as_the_program_has_them(targets: dict[str, TensorSpec],
 
 
 def test_inputs_must_be_of_the_right_kind() -> None:
-    data = load_dataset(DataConfig())
-    ids = replace(data, inputs={"inputs": InputSpec(shape=(1, 8, 8), dtype="int64")})
-    with pytest.raises(InputError, match="samples are int64, the model takes float32"):
-        check_fits(ids, IMAGES, anything, None)
+    ids = {"inputs": InputSpec(shape=(1, 8, 8), dtype="int64")}
+    with pytest.raises(InputError, match="samples are float32, the model takes int64"):
+        check_fits(load_dataset(DataConfig()), ids, anything, None)
 
 
 def test_known_classes_at_other_labels_are_refused() -> None:

@@ -11,6 +11,7 @@ from edgetrain.artifacts.specs import InputSpec, Preprocessing
 from edgetrain.config.data import DataConfig
 from edgetrain.data import load_dataset
 from edgetrain.errors import ConfigError, UsageError
+from edgetrain.reporting import Reporter
 
 PROGRAM = {
     "inputs": InputSpec(shape=(1, 8, 8), preprocessing=Preprocessing(scale=1 / 255, mean=(0.1,), std=(0.2,)))
@@ -26,6 +27,18 @@ def test_that_of_the_program_takes_the_place_of_the_usual_one() -> None:
 def test_other_numbers_are_refused() -> None:
     with pytest.raises(UsageError, match=r"its own preprocessing \(mean \[0\.1\], std \[0\.2\]\); leave"):
         load_dataset(DataConfig(mean=[0.1], std=[0.3]), program=PROGRAM)
+
+
+@pytest.mark.parametrize(("largest", "warned"), [(1.0, True), (2.6, True), (255.0, False)])
+def test_numbers_that_were_scaled_already_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: float, warned: bool
+) -> None:
+    values = np.linspace(-largest, largest, 10 * 64, dtype=np.float32).reshape(10, 1, 8, 8)
+    np.savez(tmp_path / "a.npz", inputs=values, targets=np.arange(10) % 2)
+    reporter, heard = Reporter(), list[str]()
+    monkeypatch.setattr(reporter, "warn", heard.append)
+    load_dataset(DataConfig(name="arrays", root=tmp_path / "a.npz"), reporter, program=PROGRAM)
+    assert any("scales by 1/255; store bytes" in text for text in heard) == warned
 
 
 def test_an_input_the_program_does_not_know_stays_as_it_is() -> None:

@@ -15,14 +15,18 @@ import torch
 
 from edgetrain.artifacts.checkpoint import load_checkpoint
 from edgetrain.artifacts.transforms import KeptChannels, KeptZeros, Observers
+from edgetrain.config.data import DataConfig
 from edgetrain.config.stages import ExportCommand, OptimizeCommand, TrainCommand
+from edgetrain.data import load_dataset
 from edgetrain.engine.step_hooks import StepHook
 from edgetrain.errors import InputError, InterruptedRun, UsageError
 from edgetrain.export import export
+from edgetrain.export.calibration import read_calibration
 from edgetrain.models.trusted import load_trusted_model
 from edgetrain.optimize import OptimizeResult, QatSchedule, optimize, output_files, start_with_rounding
 from edgetrain.reporting import SILENT, Reporter
 from edgetrain.runtimes.inference import InferenceProgram
+from edgetrain.tasks import make_task
 from edgetrain.training import train
 
 DATA = {"name": "digits", "images_per_class": 20, "test_images_per_class": 10}
@@ -235,6 +239,25 @@ def test_calibration_samples_have_to_fit(trained: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", **other)
     with pytest.raises(UsageError, match="doesn't fit the model"):
         optimize(command(quantize="int8", calibration=tmp_path / "other.npz"), trained, tmp_path / "x.pth")
+
+
+def test_calibration_needs_inputs_only(trained: Path, tmp_path: Path) -> None:
+    source = load_checkpoint(trained)
+    stored = load_dataset(DataConfig(**DATA), program=source.inputs).train.inputs(range(40))["inputs"]
+    np.savez(tmp_path / "inputs.npz", inputs=stored.numpy())
+    found = read_calibration(tmp_path / "inputs.npz", source, make_task(source.task), most=32)
+    assert found.inputs["inputs"].shape == (32, 1, 8, 8)
+    assert torch.equal(found.inputs["inputs"], source.inputs["inputs"].preprocessing.apply(stored[:32]))
+    with pytest.raises(InputError, match="lacks 'targets'"):
+        read_calibration(tmp_path / "inputs.npz", source, make_task(source.task), 32, with_targets=True)
+
+
+def test_what_a_killed_run_left_is_removed(trained: Path, tmp_path: Path) -> None:
+    left = tmp_path / "x.steps" / ".measured.abc"
+    left.mkdir(parents=True)
+    (left / "measured.pte").write_bytes(b"half")
+    optimize(command(surgery="no-retrain"), trained, tmp_path / "x.pth", with_data=False)
+    assert not left.exists()
 
 
 def test_without_data(trained: Path, tmp_path: Path) -> None:

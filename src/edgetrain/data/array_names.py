@@ -64,6 +64,18 @@ def _named(name: str) -> Wanted:
     return Wanted(name, (name, f"{name}_train", f"train_{name}"), (f"test_{name}", f"{name}_test"))
 
 
+def read_inputs(path: Path, config: DataConfig) -> Part:
+    """The inputs of the training part of a .npz or .safetensors file, which may have no targets.
+
+    Raises:
+        as `read_parts`.
+    """
+    inputs, _ = wanted_arrays(config)
+    found, there = read_array_file(path, {name for one in inputs for name in one.train})
+    _require([one.train for one in inputs if _first(found, one.train) is None], path, there)
+    return Part(_chosen(found, inputs, False), {})
+
+
 def read_parts(path: Path, config: DataConfig) -> tuple[Part, Part | None]:
     """Reads the training part of a .npz or .safetensors file, and the test part where it has one.
 
@@ -79,16 +91,21 @@ def read_parts(path: Path, config: DataConfig) -> tuple[Part, Part | None]:
     without_test = [one.test for one in everything if _first(found, one.test) is None]
     if not missing and len(without_test) < len(everything):
         missing = without_test
+    _require(missing, path, there)
+    train = Part(_chosen(found, inputs, False), _chosen(found, targets, False))
+    if without_test:
+        return train, None
+    return train, Part(_chosen(found, inputs, True), _chosen(found, targets, True), "test_")
+
+
+def _require(missing: list[tuple[str, ...]], path: Path, there: list[str]) -> None:
+    """Raises InputError where arrays are missing, each known by some names."""
     if missing:
         lacking = "; ".join(f"'{names[0]}' (or {', '.join(names[1:])})" for names in missing)
         raise InputError(
             f"{path} lacks {lacking}; it has {', '.join(there) or 'nothing'}; choose with --inputs and "
             "--targets"
         )
-    train = Part(_chosen(found, inputs, False), _chosen(found, targets, False))
-    if without_test:
-        return train, None
-    return train, Part(_chosen(found, inputs, True), _chosen(found, targets, True), "test_")
 
 
 def _first(found: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor | None:

@@ -13,7 +13,7 @@ from ..config.data import DataConfig
 from ..config.names import IGNORED_PIXEL, IGNORED_TOKEN
 from ..errors import InputError, UsageError
 from ..reporting import Reporter
-from .array_names import Part, read_parts
+from .array_names import Part, read_inputs, read_parts
 from .augment import Augmentation
 from .base import Source, Split, TensorSplit, dtype_text
 from .packed import is_packed, read_packed
@@ -50,6 +50,18 @@ def read_arrays(config: DataConfig, reporter: Reporter) -> Source:
     if packed is None or packed.description is None:
         return source
     return _described(source, packed.description, path)
+
+
+def first_inputs(path: Path, config: DataConfig, most: int) -> dict[str, Tensor]:
+    """The inputs of the first samples of a file, by name, as `read_arrays` stores them. The file may have no
+    targets.
+
+    Raises:
+        as `read_arrays`.
+    """
+    part = read_packed(path, config).train if is_packed(path) else read_inputs(path, config)
+    split = _split(Part(part.inputs, {}), path)
+    return split.inputs(torch.arange(min(most, len(split))))
 
 
 def _described(source: Source, description: PackedDataset, path: Path) -> Source:

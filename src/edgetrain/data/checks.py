@@ -36,11 +36,7 @@ def check_fits(
     Raises:
         InputError: it doesn't fit; says what to do.
     """
-    _check_names("inputs", list(dataset.inputs), list(inputs))
-    sample = dataset.train.samples([0])
-    for name, wanted in inputs.items():
-        image = is_image(sample.inputs[name][0])
-        _check_input(_called(name, inputs), dataset.inputs[name], wanted, image)
+    check_inputs(dataset.train.inputs([0]), inputs)
     splits = {"train ": dataset.train, "test ": dataset.test}
     for where, split in splits.items():
         for first, columns in _columns(split, split.targets):
@@ -51,6 +47,17 @@ def check_fits(
             _check_target(_called(name, targets), dataset.targets[name], spec)
     if classes is not None and dataset.classes is not None:
         _check_class_order(dataset.classes, list(classes))
+
+
+def check_inputs(stored: Mapping[str, Tensor], inputs: Mapping[str, InputSpec]) -> None:
+    """Checks samples as they are stored, [B, ...] each, against a model's inputs.
+
+    Raises:
+        InputError: they don't fit; says what to do.
+    """
+    _check_names("inputs", list(stored), list(inputs))
+    for name, wanted in inputs.items():
+        _check_input(_called(name, inputs), stored[name][0], wanted)
 
 
 def check_ids(dataset: Dataset, bounds: Mapping[str, tuple[int, int]], what: str = "program") -> None:
@@ -100,17 +107,19 @@ def _called(name: str, all_of_them: Mapping[str, TensorSpec]) -> str:
     return f" {name}" if len(all_of_them) > 1 else ""
 
 
-def _check_input(called: str, data: TensorSpec, spec: TensorSpec, image: bool) -> None:
-    if data.shape != spec.shape:
-        remedy = _layout_flags(data.shape, spec.shape) if image else ""
+def _check_input(called: str, sample: Tensor, spec: TensorSpec) -> None:
+    shape = tuple(sample.shape)
+    dtype = "int64" if sample.dtype == torch.int64 else "float32"
+    if shape != spec.shape:
+        remedy = _layout_flags(shape, spec.shape) if is_image(sample) else ""
         raise InputError(
-            f"the data's samples{called} are {shape_text(data.shape)}, the model takes "
+            f"the data's samples{called} are {shape_text(shape)}, the model takes "
             f"{shape_text(spec.shape)}; "
             + (f"use {remedy}" if remedy else "use other data, or a model made for these samples")
         )
-    if data.dtype != spec.dtype:
+    if dtype != spec.dtype:
         raise InputError(
-            f"the data's samples{called} are {data.dtype}, the model takes {spec.dtype}; use other data"
+            f"the data's samples{called} are {dtype}, the model takes {spec.dtype}; use other data"
         )
 
 

@@ -10,11 +10,14 @@ from torch import Tensor
 from ..artifacts.specs import InputSpec, Preprocessing
 from ..config.data import DataConfig
 from ..errors import ConfigError, UsageError
+from ..reporting import Reporter
 from .base import Source, Split, is_image
 from .prepared import chunks
 
 BYTE_SCALE = 1 / 255
 _MOST_MEASURED = 2000
+# No byte that is normalised by the mean and standard deviation of images is larger.
+_MOST_SCALED = 8.0
 
 
 def choose_preprocessing(config: DataConfig, source: Source, unshifted: Split) -> dict[str, Preprocessing]:
@@ -90,6 +93,28 @@ def check_preprocessing(config: DataConfig, program: Mapping[str, InputSpec]) ->
         raise UsageError(
             f"data.mean, data.std: the program brings its own preprocessing ({numbers}); leave them out"
         )
+
+
+def warn_of_small_numbers(
+    stored: Mapping[str, Tensor], inputs: Mapping[str, InputSpec], reporter: Reporter
+) -> None:
+    """Warns where samples look as if they had been scaled already, which happens again.
+
+    Args:
+        stored: some samples by name, as they are stored.
+        inputs: of the model they are for.
+    """
+    for name, spec in inputs.items():
+        values = stored.get(name)
+        if values is None or not values.is_floating_point() or spec.preprocessing.scale != BYTE_SCALE:
+            continue
+        largest = float(values.abs().max())
+        if largest <= _MOST_SCALED:
+            called = f" {name}" if len(inputs) > 1 else ""
+            reporter.warn(
+                f"the samples{called} are numbers up to {largest:.3g}, which the model takes for bytes (0 to "
+                "255) and scales by 1/255; store bytes if these are scaled already"
+            )
 
 
 def measure(split: Split, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

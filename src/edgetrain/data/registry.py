@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..reporting import SILENT, Reporter
 from .base import Dataset, Samples, Source, Split, TensorSplit, images_of, masks_of
 from .images import convert_channels, resize, resize_masks
-from .normalize import check_preprocessing, choose_preprocessing
+from .normalize import check_preprocessing, choose_preprocessing, warn_of_small_numbers
 from .options import check_options, choose_augmentation
 from .prepared import PreparedSplit, Transform, hold_in_memory
 from .shifts import chosen_labels, transform_for
@@ -47,12 +47,15 @@ def load_dataset(
     source: Source = load_entry(DATA_SETS[config.name], __package__)(config, reporter)
     shifts = [parse_shift(text) for text in config.shift]
     check_options(config, source, shifts)
-    layout = _layout(config, source.train.samples([0]))
+    first = source.train.samples([0])
+    layout = _layout(config, first)
     unshifted = PreparedSplit(source.train, torch.arange(len(source.train)), layout)
     if program is None:
         preprocessing = choose_preprocessing(config, source, unshifted)
     else:
         preprocessing = {name: spec.preprocessing for name, spec in program.items()}
+        if any(values.is_floating_point() for values in first.inputs.values()):
+            warn_of_small_numbers(unshifted.inputs(range(min(64, len(unshifted)))), program, reporter)
     ignored = IGNORED_PIXEL if source.ignored is None else source.ignored
     transforms = {
         name: [*layout, *_shifting(config, shifts, name, unshifted.samples([0]), ignored)]

@@ -104,7 +104,7 @@ def export_subject(subject: Subject, output: Path, *, reporter: Reporter = SILEN
     """
     settings, paths = subject.settings, _paths(output)
     recipe, make_batch = training_recipe(subject.config), batch_maker(subject)
-    samples = calibration_samples(subject)
+    samples = calibration_samples(subject, reporter, with_targets=settings.budget is not None)
     few, _ = verification_sizes(settings.batch_norm, settings.planned_batch_size)
     example = make_batch(0, few[0])
     chosen = _choose(subject, samples, example, make_batch, reporter)

@@ -11,10 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..artifacts.optimization import Measured
-from ..config.data import DataConfig
-from ..data import load_dataset
-from ..data.checks import check_fits
-from ..errors import InputError, UsageError
+from ..export.calibration import read_calibration
 from ..models.calling import call_model
 from ..models.transforms.observed.quantizer import check_patterns
 from ..tasks.outputs import main_output, named_outputs
@@ -64,19 +61,11 @@ def calibration_samples(work: Work) -> dict[str, Tensor]:
         InputError: the file is missing or damaged.
         UsageError: its samples aren't such as the model takes, or there is neither a file nor data.
     """
-    settings, source = work.config.optimize, work.checkpoint
-    path = settings.calibration
-    if path is None:
+    settings = work.config.optimize
+    if settings.calibration is None:
         return work.samples(settings.calibration_samples)
-    if not path.exists():
-        raise InputError(f"--calibration {path} does not exist; name a file of 'edgetrain pack', or a .npz")
-    dataset = load_dataset(DataConfig(name="arrays", root=path), program=source.inputs)
-    try:
-        check_fits(dataset, source.inputs, work.task.check_targets, work.task.spec.classes, source.targets)
-    except InputError as error:
-        raise UsageError(f"--calibration {path} doesn't fit the model: {error}") from error
-    stored = dataset.train.inputs(torch.arange(min(settings.calibration_samples, len(dataset.train))))
-    return {name: s.preprocessing.apply(stored[name]).contiguous() for name, s in source.inputs.items()}
+    most = settings.calibration_samples
+    return read_calibration(settings.calibration, work.checkpoint, work.task, most, work.reporter).inputs
 
 
 def check_calibration(work: Work) -> Work:

@@ -27,13 +27,13 @@ def retrain(work: Work, epochs: int, output: Path, *, resume: bool, hook: StepHo
     Raises:
         as `training.train`.
     """
-    work.data(f"{epochs} epochs of training")
     train(
         _command(work, epochs),
         output,
         resume=resume and last_path(output).is_file(),
         start=work.checkpoint,
         hook=hook,
+        dataset=work.data(f"{epochs} epochs of training"),
         reporter=work.reporter,
     )
     return work.reloaded(load_checkpoint(output), output)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +27,9 @@ from ..training.start import weights_hash
 from .measure import measure
 from .steps import STEPS, Done, Step
 from .work import Work, open_work
+
+# Folders of programs that are made to be timed only.
+_MEASURED = ".measured."
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,8 @@ def optimize(
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}, where the steps' checkpoints go, is a file; choose another -o")
     folder.mkdir(exist_ok=True)
+    for left in folder.glob(f"{_MEASURED}*"):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
     if not resume:
         for path in folder.glob("[0-9]-*"):
             path.unlink()
@@ -165,7 +171,7 @@ class _Run:
         self.artifacts |= done.files
 
     def _measure(self, title: str, work: Work) -> Measured:
-        with tempfile.TemporaryDirectory(prefix=".measured.", dir=self.folder) as folder:
+        with tempfile.TemporaryDirectory(prefix=_MEASURED, dir=self.folder) as folder:
             return measure(
                 title,
                 work.model,

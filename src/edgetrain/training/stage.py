@@ -93,6 +93,7 @@ def train(
     resume: bool = False,
     start: Checkpoint | None = None,
     hook: StepHook | None = None,
+    dataset: Dataset | None = None,
     reporter: Reporter = SILENT,
 ) -> TrainResult:
     """Trains a model, or goes on with a run that was interrupted.
@@ -106,6 +107,7 @@ def train(
         start: model, transforms and weights to start from, in place of initial ones; `config.model` is its
             model then.
         hook: changes weights after each step.
+        dataset: what `config.data` names, where it is read already.
     Raises:
         UsageError: model, data and settings don't fit each other, or not the run to be resumed.
         InputError: data, or the state to resume from, is missing or damaged.
@@ -119,9 +121,9 @@ def train(
     device = pick_device(config.train)
     with join_world(device) as world:
         # What is downloaded or unpacked is so once, and what fails does before anybody waits for gradients.
-        found, dataset = world.main_first(lambda: _read(config, output, resume, start, world, reporter))
+        found, data = world.main_first(lambda: _read(config, output, resume, start, dataset, world, reporter))
         origin = Origin(start, hook)
-        result = _train(config, output, dataset, found, origin, world, reporter)
+        result = _train(config, output, data, found, origin, world, reporter)
         world.wait()
     return result
 
@@ -131,13 +133,15 @@ def _read(
     output: Path,
     resume: bool,
     start: Checkpoint | None,
+    dataset: Dataset | None,
     world: World,
     reporter: Reporter,
 ) -> tuple[Resumable | None, Dataset]:
     """The run to go on with, and the data."""
     found = load_resumable(last_path(output)) if resume else None
     # What a checkpoint learned, it learned of inputs that were prepared in its way.
-    dataset = load_dataset(config.data, reporter, program=None if start is None else start.inputs)
+    if dataset is None:
+        dataset = load_dataset(config.data, reporter, program=None if start is None else start.inputs)
     if world.is_main:
         for path in output_files(output):
             check_writable(path)

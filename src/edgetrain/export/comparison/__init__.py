@@ -86,7 +86,7 @@ def compare_updates(
             "a search found, as in --update rules:FILE"
         )
     first = load_subject(config, checkpoint, trusted)
-    samples = calibration_samples(first)
+    samples = calibration_samples(first, reporter, with_targets=True)
     if samples is not None:
         check_enough(samples, settings.calibration)
     metric = next(metric for metric in first.task.all_metrics if metric.name == first.task.best[0])
