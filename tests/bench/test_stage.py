@@ -67,7 +67,10 @@ def test_dropout_and_batch_norm(noisy_program: Any, tmp_path: Path) -> None:
     quiet = bench(
         _config(warmup=0, steps=3), noisy_program.program, tmp_path / "a.json", trusted=noisy_program.trusted
     ).report
-    assert all(r.max_loss_rel_error <= 1e-4 for r in quiet.results)
+    for r in quiet.results:
+        assert r.max_loss_rel_error <= 1e-4
+        # That of a bias in front of batch norm is zero but for rounding, and off by about itself.
+        assert 0 < r.max_gradient_rel_error <= 1e-4
     loud = bench(
         _config(dropout=True, steps=2),
         noisy_program.program,

@@ -17,7 +17,8 @@ from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.errors import CheckFailedError
 from edgetrain.export import verification
 from edgetrain.export.batches import Batch
-from edgetrain.export.verification import _Eager, compare
+from edgetrain.export.verification import compare
+from edgetrain.runtimes.eager_steps import EagerSteps
 from edgetrain.runtimes.steps import Steps
 from edgetrain.tasks import Task, make_task
 
@@ -62,7 +63,7 @@ def run_gate(
     """
     model = model or deep_model()
     task = eager_task()
-    eager = _Eager(model, task, "frozen", OptimizerConfig(lr=0.01))
+    eager = EagerSteps(model, task, "frozen", OptimizerConfig(lr=0.01))
 
     class Device:
         def __init__(self, *_: Any, **__: Any) -> None:
@@ -79,7 +80,7 @@ def run_gate(
         ) -> Steps:
             assert (method, optimizer) == ("run", eager.optimizer)
             batch = Batch(inputs, targets)
-            found = eager.run(batch, steps)
+            found = eager.run(inputs, targets, steps)
             found.predictions = {m: task.predictions(outputs) for m, outputs in found.outputs.items()}
             found.outputs = {}
             found.seconds = seconds(whose) * len(batch)
@@ -202,7 +203,9 @@ def test_a_small_loss_is_known_no_finer_than_its_terms(monkeypatch: pytest.Monke
         if size == 1:
             outcome.quantities["loss of evaluate"] = outcome.quantities["loss of evaluate"] + 1.2e-7
 
-    expected = _Eager(model, eager_task(), "frozen", OptimizerConfig(lr=0.01)).run(batch, 3)
+    expected = EagerSteps(model, eager_task(), "frozen", OptimizerConfig(lr=0.01)).run(
+        batch.inputs, batch.targets, 3
+    )
     loss = expected.quantities["loss of evaluate"].item()
     assert loss < 2e-4
     # One step of float32 near 1 is more than the tolerance of such a loss.
@@ -231,3 +234,52 @@ def test_a_kink_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     found = run_gate(monkeypatch, flip, model)
     assert seen == [1, 1, 3, 16], "the first batch was replaced by another"
     assert found.gradients <= 1e-4
+
+
+def normalised_model() -> nn.Module:
+    """A bias in front of a normalisation, whose gradient is zero but for rounding."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.InstanceNorm1d(4), nn.Flatten(), nn.Linear(16, 3)
+    )
+
+
+def shift(name: str, by: float) -> Sabotage:
+    def sabotage(outcome: Steps, size: int) -> None:
+        outcome.quantities[name] = outcome.quantities[name] + by
+
+    return sabotage
+
+
+def test_a_gradient_that_is_zero_but_for_rounding_is_compared_with_its_terms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = normalised_model()
+    batch = make_batch(0, 3)
+    expected = EagerSteps(model, eager_task(), "frozen", OptimizerConfig(lr=0.01)).run(
+        batch.inputs, batch.targets, 3
+    )
+    of_bias, of_weight = (expected.quantities[f"gradient of 1.{name}"] for name in ("bias", "weight"))
+    assert of_bias.norm() < 1e-6 * of_weight.norm()
+    # Another rounding, a hundred times as large as what is expected.
+    rounding = 100 * of_bias.abs().max().item()
+    for name in ("gradient of 1.bias", "change of 1.bias"):
+        found = run_gate(monkeypatch, shift(name, rounding if "gradient" in name else 0.01 * rounding), model)
+        assert (found.gradients or 0.0) <= 1e-4
+        assert found.sensitivity is None, "it is no reason to mistrust the model"
+
+
+@pytest.mark.parametrize("size", [(1,), (3,), (16,)], ids=str)
+def test_a_wrong_gradient_is_caught_where_it_should_be_zero(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, ...]
+) -> None:
+    """One of a hundredth of what the layer's other gradient is."""
+
+    def wrong(outcome: Steps, found: int) -> None:
+        if found in size:
+            outcome.quantities["gradient of 1.bias"][2] += (
+                0.01 * outcome.quantities["gradient of 1.weight"].norm()
+            )
+
+    with pytest.raises(CheckFailedError, match=r"gradient of 1\.bias"):
+        run_gate(monkeypatch, wrong, normalised_model())

@@ -46,7 +46,8 @@ class Measurement(_Record):
     losses: list[float] = Field(description="of the measured steps")
     max_loss_rel_error: float | None = Field(description="against torch, over all steps; null with dropout")
     max_gradient_rel_error: float | None = Field(
-        description="against torch, over all gradients of step 1; null also where the program returns none"
+        description="against torch in float64, over all gradients of step 1, relative to the size of what "
+        "each is made of; torch has its own; null with dropout, and where the program returns none"
     )
     ratio_to_torch: float | None = Field(description="median step time over torch's, below 1 is faster")
 

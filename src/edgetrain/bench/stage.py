@@ -19,7 +19,7 @@ from ..artifacts.contract import BACKBONE, STEP_METHODS, Contract
 from ..artifacts.program import Program, load_program
 from ..config.stages import BenchCommand
 from ..data import BatchLoader, Dataset, load_dataset
-from ..engine.comparison import largest, relative_error
+from ..engine.comparison import Truth, largest
 from ..engine.optimizers import check_groups
 from ..engine.program_optimizer import with_own_settings
 from ..errors import CheckFailedError, UsageError
@@ -132,6 +132,13 @@ def _measure(
         for runtime in runtimes:
             workers[runtime] = _start(runtime, workload)
             stack.callback(workers[runtime].close)
+        contract = program.manifest.contract
+        compared = "torch" in workers and not settings.dropout
+        truths: dict[str, Truth] = {}
+        if compared and contract.gradient_method is not None:
+            # In a process of its own: what float64 takes is no memory of torch's steps.
+            with contextlib.closing(ChildWorker("torch", None, workload)) as judge:
+                truths = judge.gradient_truths()
         first = {runtime: worker.first_step() for runtime, worker in workers.items()}
         losses = {runtime: [*steps.losses] for runtime, (steps, _) in first.items()}
         for runtime, worker in workers.items():
@@ -144,9 +151,6 @@ def _measure(
             raise CheckFailedError(
                 f"the loss in {runtime} is not finite; lower the learning rate (now {config.optimizer.lr:g})"
             )
-    reference = "torch" if "torch" in workers and not settings.dropout else None
-    contract = program.manifest.contract
-    gradients = reference is not None and contract.gradient_method is not None
     in_graph = {name: check_updates(name, program, config.optimizer) is None for name in runtimes}
     torch_median = float(np.median(measured["torch"].seconds)) if "torch" in measured else None
     return [
@@ -161,10 +165,8 @@ def _measure(
             arena_bytes=None if runtime == "torch" else _arena_bytes(contract, in_graph[runtime]),
             program_bytes=None if runtime == "torch" else _bytes_on_disk(program),
             losses=steps.losses,
-            max_loss_rel_error=_loss_error(losses[runtime], losses["torch"]) if reference else None,
-            max_gradient_rel_error=_gradient_error(first[runtime][1], first["torch"][1])
-            if gradients
-            else None,
+            max_loss_rel_error=_loss_error(losses[runtime], losses["torch"]) if compared else None,
+            max_gradient_rel_error=_gradient_error(first[runtime][1], truths) if truths else None,
             ratio_to_torch=float(np.median(steps.seconds)) / torch_median if torch_median else None,
             **asdict(memory[runtime]),
         )
@@ -242,9 +244,9 @@ def _loss_error(losses: list[float], reference: list[float]) -> float:
     return largest(abs(a - b) / max(abs(b), 1e-12) for a, b in zip(losses, reference, strict=True))
 
 
-def _gradient_error(gradients: dict[str, Tensor], reference: dict[str, Tensor]) -> float:
-    """The largest relative error of a gradient, in the 2-norm."""
-    return largest(relative_error(gradients[n], g) for n, g in reference.items())
+def _gradient_error(gradients: dict[str, Tensor], truths: dict[str, Truth]) -> float:
+    """The largest error of a gradient, relative to what it is made of."""
+    return largest(truth.error(gradients[name]) for name, truth in truths.items())
 
 
 def _bytes_on_disk(program: Program) -> int:

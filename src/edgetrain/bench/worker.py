@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..artifacts.program import Program, load_program
+from ..engine.comparison import Truth
 from ..engine.memory import peak_rss_bytes
 from ..runtimes import open_session
 from ..runtimes.base import RuntimeName
@@ -34,6 +35,10 @@ class ChildWorker:
     def run(self, count: int) -> Steps:
         return self._child.call("run", count)
 
+    def gradient_truths(self) -> dict[str, Truth]:
+        """What the first step's gradients should be, of a worker in torch that took none yet."""
+        return self._child.call("gradient_truths")
+
     def memory(self) -> Memory:
         return self._child.call("memory")
 
@@ -47,7 +52,7 @@ class Worker:
     def __init__(self, runtime: RuntimeName, kernels: Kernels | None, workload: Workload) -> None:
         torch.set_num_threads(workload.threads)
         self._batches = load_batches(workload.batches)
-        self._lr = workload.optimizer.lr
+        self._optimizer = workload.optimizer
         self._position = 0
         _import_runtime(runtime)
         self.baseline_rss = psutil.Process().memory_info().rss
@@ -71,6 +76,23 @@ class Worker:
             gradients = gradients_of(self._session, self._batches.batch(self._position))
         return self.run(1), gradients
 
+    def gradient_truths(self) -> dict[str, Truth]:
+        """What the gradients of the first step should be, by the program's names. The runtime is torch, and
+        has taken no step."""
+        from ..runtimes.eager_steps import EagerSteps
+        from ..runtimes.torch_eager import TorchSession
+
+        session = self._session
+        assert isinstance(session, TorchSession)
+        eager = EagerSteps(session.model, session.task, session.batch_norm, self._optimizer)
+        found = eager.gradient_truths(*self._batches.batch(0))
+        truths = {}
+        for name in session.contract.trainable:
+            known = [n for n in (name, *session.contract.tensor(name).aliases) if n in found]
+            if known:  # not one that the loss doesn't depend on
+                truths[name] = found[known[0]]
+        return truths
+
     def run(self, count: int) -> Steps:
         """The next steps, each timed alone."""
         seconds, losses = [], []
@@ -78,7 +100,7 @@ class Worker:
             batch = self._batches.batch(self._position)
             self._position += 1
             started = time.perf_counter()
-            (outcome,) = self._stepper.step([batch], self._lr)
+            (outcome,) = self._stepper.step([batch], self._optimizer.lr)
             seconds.append(time.perf_counter() - started)
             losses.append(outcome.loss)
         return Steps(seconds, losses)

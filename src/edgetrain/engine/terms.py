@@ -1,0 +1,93 @@
+"""How large the terms are that each gradient is the sum of.
+
+A parameter's gradient is a sum over samples, positions and calls. The operation that uses the parameter is
+asked a second time, with random signs on the gradient that reaches it: nothing cancels then but by chance,
+and the norm of what comes out is that of the terms, sqrt(sum of squares).
+
+That is done for vectors (biases, scales, tokens). The many products that a matrix's gradient is made of don't
+cancel as a whole, and asking for them again would take half as long as the whole backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+
+def watch_terms(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, float]:
+    """To be called between forward and backward.
+
+    Args:
+        loss: what `backward` will be called on.
+        parameters: leaves, by name.
+    Returns:
+        sizes of their gradients' terms in the 2-norm, by name; filled in as `backward` runs, 0 for matrices
+        and where the operation that uses a parameter isn't found.
+    """
+    sizes = dict.fromkeys(parameters, 0.0)
+    names = {id(p): name for name, p in parameters.items() if p.numel() == max(p.shape, default=1)}
+    generator = torch.Generator().manual_seed(0)
+    for node in _nodes(loss.grad_fn):
+        # What has one input (a view, a transposition) hands a gradient on as it is.
+        inputs = [following for following, _ in node.next_functions]
+        leaves = [_leaf(following) for following in inputs] if len(inputs) > 1 else []
+        used = {names[id(leaf)]: leaf for leaf in leaves if leaf is not None and id(leaf) in names}
+        if used:
+            node.register_prehook(_Ask(node, used, sizes, generator))
+    return sizes
+
+
+class _Ask:
+    """Called with the gradients that reach an operation, before its own backward runs."""
+
+    def __init__(
+        self, node: Any, used: Mapping[str, Tensor], sizes: dict[str, float], generator: torch.Generator
+    ) -> None:
+        self._node, self._used, self._sizes, self._generator = node, used, sizes, generator
+        self._asking = False
+
+    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
+        if self._asking:  # by the question itself
+            return
+        known = {i: gradient for i, gradient in enumerate(gradients) if gradient is not None}
+        self._asking = True
+        try:
+            found = torch.autograd.grad(
+                [GradientEdge(self._node, i) for i in known],
+                list(self._used.values()),
+                [self._with_random_signs(gradient) for gradient in known.values()],
+                retain_graph=True,
+                allow_unused=True,
+            )
+        finally:
+            self._asking = False
+        for name, terms in zip(self._used, found, strict=True):
+            if terms is not None:
+                self._sizes[name] = (self._sizes[name] ** 2 + terms.double().norm().item() ** 2) ** 0.5
+
+    def _with_random_signs(self, gradient: Tensor) -> Tensor:
+        signs = torch.randint(0, 2, gradient.shape, generator=self._generator)
+        return gradient * (2 * signs - 1)
+
+
+def _nodes(root: Any) -> Iterator[Any]:
+    """All operations of a backward graph."""
+    seen, waiting = {root}, [root] if root is not None else []
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                waiting.append(following)
+
+
+def _leaf(node: Any) -> Tensor | None:
+    """The leaf that an operation hands its gradient on to; None where it has several inputs."""
+    while node is not None and len(node.next_functions) == 1:
+        node = node.next_functions[0][0]
+    return getattr(node, "variable", None)

@@ -1,0 +1,198 @@
+"""The steps of `DeviceSteps` in eager PyTorch, and how well their results are known.
+
+Two float32 computations of one quantity never agree to the last digit, and at a kink of the model (an input
+of a ReLU near 0, a tie in a max-pool or between two classes) rounding decides which way a result goes. So
+eager itself is run in float64, and in float32 from weights moved by about one rounding error: how far its
+own float32 results lie from float64 is what no program can be asked to do better than.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..config.optimizer import OptimizerConfig
+from ..engine.comparison import Truth, distance, largest, norm
+from ..engine.modes import BatchNormMode, set_training_mode
+from ..engine.optimizers import make_optimizer
+from ..engine.terms import watch_terms
+from ..models.calling import call_model
+from ..tasks import Task
+from ..tasks.outputs import named_outputs
+from .base import Tensors
+from .steps import Steps
+from .torch_eager import no_dropout
+
+_ROUNDING = 1e-7
+# Several: whether a kink shows depends on the direction.
+_MOVED = 3
+
+
+@dataclass(frozen=True)
+class EagerSteps:
+    """Runs a model from its weights each time, without dropout; the model is unchanged."""
+
+    model: nn.Module
+    task: Task
+    batch_norm: BatchNormMode
+    optimizer: OptimizerConfig
+
+    def run(self, inputs: Tensors, targets: Tensors, steps: int) -> Steps:
+        """`steps` steps on one batch."""
+        return self._run(copy.deepcopy(self.model), inputs, targets, steps)
+
+    def truths(
+        self, inputs: Tensors, targets: Tensors, steps: int, reference: Steps | None = None
+    ) -> dict[str, Truth]:
+        """What every quantity of such steps should be, by name.
+
+        Losses have the largest `own` of theirs, and sums of one metric too: they are made of terms of one
+        size, and one that is small, as of a sample the model is sure of, may stay where it is just by chance.
+
+        Args:
+            reference: what `run` gave.
+        """
+        reference = reference or self.run(inputs, targets, steps)
+        exact, terms = self._exact(inputs, targets, steps, reference)
+        moved = [self._run(_moved(self.model, seed), inputs, targets, steps) for seed in range(_MOVED)]
+        own = {
+            name: largest(distance(other.quantities[name], value) for other in (reference, *moved))
+            for name, value in exact.items()
+        }
+        own = {name: largest(own[n] for n in own if _made_alike(n) == _made_alike(name)) for name in own}
+        return {name: Truth(value, own[name], terms.get(name, 0.0)) for name, value in exact.items()}
+
+    def gradient_truths(self, inputs: Tensors, targets: Tensors) -> dict[str, Truth]:
+        """What the gradients of a batch should be, by parameter."""
+        prefix = "gradient of "
+        found = self.truths(inputs, targets, 1)
+        return {name.removeprefix(prefix): t for name, t in found.items() if name.startswith(prefix)}
+
+    def _exact(
+        self, inputs: Tensors, targets: Tensors, steps: int, reference: Steps
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Quantities in float64, and the sizes of the terms of some. A model with float32 in its code can't
+        be run so; its float32 results have to do."""
+        # A loss of one's own may take nothing but float32.
+        finest = torch.float64 if self.task.own_loss is None else torch.float32
+        terms: dict[str, float] = {}
+        try:
+            model = copy.deepcopy(self.model).double()
+            with _double_by_default():
+                found = self._run(model, _double(inputs), _double(targets), steps, finest, terms)
+        except (RuntimeError, TypeError, ValueError):
+            return {name: tensor.double() for name, tensor in reference.quantities.items()}, {}
+        # Of SGD, a change is the sum of the gradients; adaptive ones make every change as large.
+        rate = self.optimizer.lr * steps if self.optimizer.name == "sgd" else 0.0
+        sizes = {f"gradient of {name}": size for name, size in terms.items()}
+        return found.quantities, sizes | {f"change of {name}": rate * size for name, size in terms.items()}
+
+    def _run(
+        self,
+        model: nn.Module,
+        inputs: Tensors,
+        targets: Tensors,
+        steps: int,
+        dtype: torch.dtype = torch.float32,
+        terms: dict[str, float] | None = None,
+    ) -> Steps:
+        """What `DeviceSteps.run` does.
+
+        Args:
+            model: it is trained.
+            dtype: of outputs, and of the loss that is made of them.
+            terms: takes the sizes of the terms of the first step's gradients.
+        """
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        # Masks change never, and can't be subtracted.
+        buffers = {name: b for name, b in model.named_buffers() if b.dtype != torch.bool}
+        changing = {**parameters, **buffers}
+        before = {name: tensor.detach().clone() for name, tensor in changing.items()}
+        optimizer = make_optimizer(self.optimizer, parameters.items())
+        found = Steps()
+        for step in range(1, steps + 1):
+            set_training_mode(model, self.batch_norm)
+            optimizer.zero_grad()
+            with no_dropout(model):
+                outputs = named_outputs(call_model(model, inputs), dtype)
+            loss = self.task.loss(outputs, targets)
+            sizes = watch_terms(loss, parameters) if step == 1 and terms is not None else {}
+            loss.backward()
+            found.quantities[f"loss of step {step}"] = loss.detach()
+            if step == 1:
+                if terms is not None:
+                    terms.update(sizes)
+                self._note(found, "train", outputs, targets, loss)
+                for name, parameter in parameters.items():
+                    if parameter.grad is not None:
+                        found.quantities[f"gradient of {name}"] = parameter.grad.clone()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            for name, tensor in changing.items():
+                found.quantities[f"change of {name}"] = tensor - before[name]
+            outputs = named_outputs(call_model(model, inputs), dtype)
+            loss = self.task.loss(outputs, targets)
+            found.quantities["loss of evaluate"] = loss
+            self._note(found, "evaluate", outputs, targets, loss)
+            for name, tensor in outputs.items():
+                found.quantities[f"predict of {name}"] = tensor
+        return found
+
+    def _note(self, found: Steps, method: str, outputs: Tensors, targets: Tensors, loss: Tensor) -> None:
+        found.outputs[method] = {name: tensor.detach() for name, tensor in outputs.items()}
+        sums = self.task.sums(found.outputs[method], targets, loss.detach())
+        found.quantities.update({f"sum of {name} in {method}": tensor for name, tensor in sums.items()})
+
+
+def kind_of(quantity: str) -> str:
+    """`gradient` of "gradient of head.weight"."""
+    return quantity.split(" of ")[0]
+
+
+def sensitivity_of(truths: Mapping[str, Truth]) -> float:
+    """How far eager float32 is from float64, where that matters.
+
+    A tensor that is a millionth of all of its kind is left out: it may be nothing but noise (the gradients of
+    what a softmax over one element reads are), which is no reason to mistrust the others.
+    """
+    totals: dict[str, float] = {}
+    for name, truth in truths.items():
+        totals[kind_of(name)] = (totals.get(kind_of(name), 0.0) ** 2 + norm(truth.exact) ** 2) ** 0.5
+    return largest(
+        truth.own_error for name, truth in truths.items() if not truth.own <= 1e-6 * totals[kind_of(name)]
+    )
+
+
+def _made_alike(quantity: str) -> str:
+    """The same for quantities that are made of terms of one kind."""
+    return {"loss": "loss", "sum": quantity.split(" in ")[0]}.get(kind_of(quantity), quantity)
+
+
+def _moved(model: nn.Module, seed: int) -> nn.Module:
+    variant = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in variant.parameters():
+            parameter.mul_(1 + _ROUNDING * torch.randn(parameter.shape, generator=generator))
+    return variant
+
+
+def _double(tensors: Tensors) -> dict[str, Tensor]:
+    return {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
+
+
+@contextlib.contextmanager
+def _double_by_default() -> Iterator[None]:
+    """What a model makes in `forward` (a first hidden state, a mask) is float64 too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
