@@ -316,6 +316,12 @@ def rename_tensors(program: ExportedProgram, names: Mapping[str, str]) -> None:
             tensors[names[old]] = tensors.pop(old)
 
 
+def replace_tensors(program: ExportedProgram, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Puts others in the place of parameters, buffers and constants: in `_state_dict` and `_constants`."""
+    for held in (program._state_dict, program._constants):
+        held.update({name: tensor for name, tensor in tensors.items() if name in held})
+
+
 def restore_batch_range(lowered: ExportedProgram, captured: ExportedProgram) -> None:
     """Undoes what lowering concludes about the batch size.
 

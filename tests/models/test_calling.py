@@ -16,7 +16,7 @@ class Difference(nn.Module):
 
 
 def test_a_single_input_has_no_name() -> None:
-    assert call_model(nn.Identity(), {"whatever": A}) is A
+    assert torch.equal(call_model(nn.Identity(), {"whatever": A}), A)
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,14 @@ def test_adapters_inside_of_attention_count_in_evaluation() -> None:
     assert not torch.allclose(layer.eval()(x), expected, atol=0.01)
     torch.testing.assert_close(call_model(layer, {"x": x}), expected)
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+class InPlace(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(2)
+
+
+def test_the_callers_tensors_stay_as_they_are() -> None:
+    x = torch.ones(3)
+    assert call_model(InPlace(), {"x": x}).tolist() == [2, 2, 2]
+    assert x.tolist() == [1, 1, 1]

@@ -22,6 +22,8 @@ from ..tasks.outputs import main_output, named_outputs
 from ..upstream import rename_tensors
 from .batches import Batch
 from .module_paths import MODEL
+from .passes.contiguous_layouts import contiguous_layouts
+from .passes.copied_inputs import copied_inputs
 from .pipeline import Captured, Signature, Subject
 
 # Name and role of an argument whose shape and dtype the graph knows.
@@ -170,6 +172,8 @@ def export_graph(
     # which registers it in a module of its own, refuses that name.
     constants = _names(program, InputKind.CONSTANT_TENSOR)
     rename_tensors(program, {name: "constant__" + name.replace(".", "__") for name in constants})
+    copied_inputs(program)
+    contiguous_layouts(program)
     return program
 
 

@@ -41,7 +41,8 @@ def every_layer_called() -> Iterator[None]:
 def arrange_inputs(
     model: nn.Module, inputs: Mapping[str, Tensor]
 ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-    """Named inputs as positional arguments and keywords of a model.
+    """Named inputs as positional arguments and keywords of a model: copies, since it may write into them. (A
+    graph that is captured gets its own where that is so, see `export.passes.copied_inputs`.)
 
     A single input is the only argument. Several are passed by name where the model's `forward` has parameters
     of all their names, otherwise in their order.
@@ -49,6 +50,8 @@ def arrange_inputs(
     Raises:
         UsageError: some have a parameter's name, but not its position: either reading would be a guess.
     """
+    if not torch.compiler.is_compiling():
+        inputs = {name: tensor.clone() for name, tensor in inputs.items()}
     if len(inputs) == 1:
         return tuple(inputs.values()), {}
     names = list(inspect.signature(model.forward).parameters)

@@ -12,14 +12,19 @@ from torch import Tensor, nn
 
 @contextlib.contextmanager
 def watch_vocabularies(model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[dict[str, int]]:
-    """Watches a model while it runs on these very inputs, [B, ...] each.
+    """Watches a model while it runs on such inputs, [B, ...] each.
 
     Yields:
         filled by the run: how many ids an int64 input may hold, by name, where it goes into an embedding as
         it is; the fewest where it goes into several.
     """
     found: dict[str, int] = {}
-    ids = {name: tensor for name, tensor in inputs.items() if tensor.dtype == torch.int64}
+    ids: dict[str, Tensor] = {}
+
+    def begin(_: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        """Those that the model is given: copies, see `models.calling`."""
+        given = keywords or dict(zip(inputs, arguments, strict=False))
+        ids.update({name: tensor for name, tensor in given.items() if tensor.dtype == torch.int64})
 
     def note(embedding: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         assert isinstance(embedding, nn.Embedding)
@@ -30,6 +35,7 @@ def watch_vocabularies(model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterat
 
     embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     with contextlib.ExitStack() as hooks:
+        hooks.enter_context(model.register_forward_pre_hook(begin, with_kwargs=True))
         for embedding in embeddings:
             hooks.enter_context(embedding.register_forward_pre_hook(note, with_kwargs=True))
         yield found

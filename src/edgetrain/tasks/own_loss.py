@@ -43,6 +43,8 @@ class OwnLoss:
         self.module = module
 
     def __call__(self, outputs: Tensors, targets: Tensors) -> Tensor:
+        if not torch.compiler.is_compiling():  # it may write into them
+            targets = {name: tensor.clone() for name, tensor in targets.items()}
         loss: Tensor = self.module(_plain(outputs), _plain(targets))
         return loss
 
