@@ -15,7 +15,7 @@ ROOT = Path(edgetrain.__file__).parent
 # From top to bottom, as in docs/architecture.md. Packages in one row don't know each other.
 ROWS: list[set[str]] = [
     {"cli", "schemas"},
-    {"convert", "optimize"},
+    {"convert", "optimize", "checking"},
     {"training", "export", "finetuning", "bench"},
     {"runtimes"},
     {"engine", "tasks", "data", "models"},

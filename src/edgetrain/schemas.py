@@ -23,6 +23,7 @@ def make_schemas() -> dict[str, str]:
     from .artifacts.manifest import Manifest
     from .artifacts.packed import PackedDataset
     from .bench.report import BenchReport
+    from .checking.report import CheckReport
     from .config.update_rules import UpdateRules
 
     files: dict[str, type[BaseModel]] = {
@@ -30,6 +31,7 @@ def make_schemas() -> dict[str, str]:
         "history": History,
         "job": Job,
         "bench": BenchReport,
+        "check": CheckReport,
         "packed-data": PackedDataset,
         "update-rules": UpdateRules,
     }

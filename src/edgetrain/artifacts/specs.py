@@ -27,6 +27,14 @@ class TensorSpec(_Frozen):
     dtype: Literal["float32", "int64"] = "float32"
 
 
+def parse_spec(text: str) -> TensorSpec:
+    """`3,32,32` or `16:int64`, a form that the configuration has checked, as a spec."""
+    lengths, _, dtype = text.partition(":")
+    return TensorSpec.model_validate(
+        {"shape": [int(length) for length in lengths.split(",")], "dtype": dtype or "float32"}
+    )
+
+
 class Preprocessing(_Frozen):
     """From a stored sample to the model's input: `(x * scale - mean) / std`, per channel.
 

@@ -31,6 +31,11 @@ COMMANDS = (
         "optimize",
         "Make a checkpoint smaller and faster: surgery, pruning, quantization, training in between.",
     ),
+    Subcommand(
+        "check",
+        "Say whether a model trains on a device as in PyTorch, and how fast; exit code 4 if it doesn't.",
+        writes=False,
+    ),
     Subcommand("pack", "Pack one split of a data set into a file that a device can map."),
     Subcommand(
         "build-runner",

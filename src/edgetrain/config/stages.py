@@ -9,7 +9,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from .base import Section, setting
+from .check import CheckConfig
 from .data import DataConfig
+from .input_shapes import InputShapes
 from .model import LossConfig, ModelConfig, TaskConfig
 from .optimize import OptimizeConfig
 from .optimizer import OptimizerConfig, ScheduleConfig
@@ -22,8 +24,6 @@ _UPDATE = re.compile(rf"full|head|bias|last:[1-9]\d{{0,5}}|rules:.+|budget:{_BYT
 _RECOMPUTE = re.compile(rf"none|cheap|blocks|budget(:{_BYTES})?")
 _UNITS = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 10**6, "GB": 10**9}
 _UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-# At most eight lengths of at most seven digits.
-_SHAPE = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6}){0,7}(:(float32|int64))?")
 
 
 def parse_bytes(text: str) -> int:
@@ -284,7 +284,7 @@ class ConvertConfig(Section):
     weights_key: str | None = setting(
         None, "entry of the checkpoint that has the weights, as in state_dict_ema; default: found by name"
     )
-    input_shape: list[str] = setting(
+    input_shape: InputShapes = setting(
         [],
         "shape of an input without batch, as in 3,32,32 or 16:int64; repeat it for further inputs",
         commas=False,
@@ -303,14 +303,6 @@ class ConvertConfig(Section):
     time_limit: int = setting(600, "seconds a file may take", ge=1)
     memory_limit: int = setting(16, "memory a file may take [GiB]", ge=1)
     seed: int = setting(0, "seed of the random samples", ge=0)
-
-    @field_validator("input_shape")
-    @classmethod
-    def _shapes(cls, value: list[str]) -> list[str]:
-        for text in value:
-            if not _SHAPE.fullmatch(text):
-                raise ValueError(f"must be lengths such as 3,32,32 or 16:int64 (got {text!r})")
-        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> ConvertConfig:
@@ -376,6 +368,15 @@ class PackCommand(Section):
     pack: PackConfig = Field(default_factory=PackConfig)
 
 
+class CheckCommand(Section):
+    """What `edgetrain check` reads."""
+
+    check: CheckConfig = Field(default_factory=CheckConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    task: TaskConfig = Field(default_factory=TaskConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+
+
 class OptimizeCommand(Section):
     """What `edgetrain optimize` reads; `train` says how it trains in between, but for the epochs."""
 
@@ -394,6 +395,7 @@ COMMANDS: dict[str, type[Section]] = {
     "pack": PackCommand,
     "convert": ConvertCommand,
     "optimize": OptimizeCommand,
+    "check": CheckCommand,
 }
 
 SECTIONS: dict[str, type[Section]] = {

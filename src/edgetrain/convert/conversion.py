@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..artifacts.specs import TensorSpec
+from ..artifacts.specs import parse_spec
 from ..config.stages import ConvertCommand
 from ..errors import InputError
 from ..runtimes.timing import median_ms
@@ -35,7 +35,7 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
     started = time.perf_counter()
     source = read_source(found, settings)
     load_ms = 1e3 * (time.perf_counter() - started)
-    given = [parse_shape(text) for text in settings.input_shape]
+    given = [parse_spec(text) for text in settings.input_shape]
     inputs = find_inputs(source, given, origin)
     if settings.inputs is not None:
         samples = read_samples(settings.inputs, inputs)
@@ -71,14 +71,6 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
             *([f"its input shape was found out: {', '.join(shapes)}"] if detected else []),
             *written.notes,
         ],
-    )
-
-
-def parse_shape(text: str) -> TensorSpec:
-    """`3,32,32` or `16:int64` as a spec; the configuration has checked the form."""
-    lengths, _, dtype = text.partition(":")
-    return TensorSpec.model_validate(
-        {"shape": [int(length) for length in lengths.split(",")], "dtype": dtype or "float32"}
     )
 
 

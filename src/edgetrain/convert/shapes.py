@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..artifacts.specs import InputSpec, TensorSpec
 from ..errors import InputError, UsageError
+from ..models.input_names import input_names
 from ..upstream import leaves
-from .input_names import input_names
 from .source import Runnable, Source
 
 _BATCH = 2

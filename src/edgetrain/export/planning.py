@@ -19,8 +19,15 @@ from .recipes import training_recipe
 # Plans that are made on the way to one within a budget of activations.
 _TRIES = 3
 
+# Told of every station that is reached.
+Done = Callable[[str], None]
 
-def plan_program(subject: Subject, example: Batch, samples: Batch | None) -> Lowered:
+
+def ignore(station: str) -> None:
+    """Who doesn't care."""
+
+
+def plan_program(subject: Subject, example: Batch, samples: Batch | None, done: Done = ignore) -> Lowered:
     """The whole program of a model.
 
     Args:
@@ -31,7 +38,9 @@ def plan_program(subject: Subject, example: Batch, samples: Batch | None) -> Low
     """
 
     def plan(command: ExportCommand) -> Lowered:
-        return lower_captured(_captured(subject, example, samples), training_recipe(command), subject.origin)
+        captured = _captured(subject, example, samples)
+        done("captured")
+        return lower_captured(captured, training_recipe(command), subject.origin, done)
 
     return _within_budget(subject, plan)
 
@@ -59,7 +68,7 @@ def plan_step(subject: Subject, example: Batch, samples: Batch | None) -> Lowere
     return _within_budget(subject, plan)
 
 
-def lower_captured(captured: Captured, recipe: Recipe, origin: str) -> Lowered:
+def lower_captured(captured: Captured, recipe: Recipe, origin: str, done: Done = ignore) -> Lowered:
     """From captured graphs to a program ready to be written.
 
     Raises:
@@ -70,11 +79,15 @@ def lower_captured(captured: Captured, recipe: Recipe, origin: str) -> Lowered:
     joint = make_joint(captured)
     for step in recipe.steps.joint:
         joint = step(joint)
+    done("joint")
     edge = to_edge_dialect(joint, recipe, origin)
     check_operators(edge, recipe, origin)
     for rewrite in recipe.steps.edge:
         edge = rewrite(edge)
-    return lower(edge, recipe)
+    done("edge")
+    lowered = lower(edge, recipe)
+    done("lowered")
+    return lowered
 
 
 def _within_budget(subject: Subject, plan: Callable[[ExportCommand], Lowered]) -> Lowered:

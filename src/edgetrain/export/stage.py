@@ -27,8 +27,8 @@ from .budget import Chosen, choose_update
 from .calibration import calibration_samples
 from .contract import make_contract
 from .memory.timeline import MemoryTimeline, describe, record_of
-from .pipeline import Lowered, Subject, Verified
-from .planning import plan_program, plan_step
+from .pipeline import Lowered, Subject, Verified, Written
+from .planning import Done, ignore, plan_program, plan_step
 from .preflight import check_gradients_reach
 from .recipes import training_recipe
 from .step_memory import step_memory
@@ -113,7 +113,7 @@ def export_subject(subject: Subject, output: Path, *, reporter: Reporter = SILEN
         reporter.progress("exporting", total=4) as progress,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
     ):
-        subject = _prepared(subject, scheme, example, reporter)
+        subject = prepared(subject, scheme, example, reporter)
         progress.advance(now="planning")
         lowered = plan_program(subject, example, samples)
         if BACKBONE in lowered.edge.joint.graphs:
@@ -143,6 +143,43 @@ def export_subject(subject: Subject, output: Path, *, reporter: Reporter = SILEN
     )
 
 
+@dataclass(frozen=True)
+class Unverified:
+    """A program that nobody has compared with its model yet.
+
+    Attributes:
+        subject: the model as it was exported, with those parameters that are trained requiring gradients.
+    """
+
+    subject: Subject
+    lowered: Lowered
+    written: Written
+
+
+def write_unverified(
+    subject: Subject, output: Path, make_batch: MakeBatch, *, reporter: Reporter = SILENT, done: Done = ignore
+) -> Unverified:
+    """Exports a model for a caller who compares the program with it himself. No budget is searched for.
+
+    Args:
+        output: as in `export`; its folder exists.
+        make_batch: as `batch_maker` gives it.
+        done: told of every station.
+    Raises:
+        UsageError, CheckFailedError: as `export`.
+    """
+    settings = subject.settings
+    few, _ = verification_sizes(settings.batch_norm, settings.planned_batch_size)
+    example = make_batch(0, few[0])
+    subject = prepared(subject, read_scheme(settings.update), example, reporter)
+    done("prepared")
+    lowered = plan_program(subject, example, None, done)
+    recipe = training_recipe(subject.config)
+    written = write(lowered, make_contract(lowered, subject, recipe), subject, recipe, output)
+    done("written")
+    return Unverified(subject, lowered, written)
+
+
 def rules_path(output: Path) -> Path:
     """Where the rules that a budget was searched for are written."""
     return output.with_name(output.name + ".update.yaml")
@@ -161,13 +198,13 @@ def _choose(
 
     def plan(scheme: Scheme) -> int:
         fresh = replace(subject, module=copy.deepcopy(subject.module), config=config)
-        ready = _prepared(fresh, scheme, example, SILENT)
+        ready = prepared(fresh, scheme, example, SILENT)
         return step_memory(plan_step(ready, example, samples), subject.config).total
 
     return choose_update(subject, samples, make_batch, plan, reporter)
 
 
-def _prepared(subject: Subject, scheme: Scheme, example: Batch, reporter: Reporter) -> Subject:
+def prepared(subject: Subject, scheme: Scheme, example: Batch, reporter: Reporter) -> Subject:
     """A model, which is changed, ready for its update."""
     transforms = prepare_update(subject.module, example.inputs, subject.settings, reporter, scheme)
     if transforms and subject.settings.backbone != "none":

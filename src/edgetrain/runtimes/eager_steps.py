@@ -133,7 +133,7 @@ class EagerSteps:
                         found.quantities[f"gradient of {name}"] = parameter.grad.clone()
             optimizer.step()
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), no_dropout(model):
             for name, tensor in changing.items():
                 found.quantities[f"change of {name}"] = tensor - before[name]
             outputs = named_outputs(call_model(model, inputs), dtype)

@@ -11,8 +11,8 @@ from torch import Tensor
 from ...artifacts.specs import InputSpec
 from ...config.stages import ConvertConfig
 from ...errors import InputError
+from ...models.input_names import input_names
 from ..archive import Archive
-from ..input_names import input_names
 from ..kinds import Identified
 from ..source import Captured, Source
 from ..tracing import trace_script

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ..artifacts.specs import INPUTS
-from .source import Runnable
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def input_names(model: Runnable, count: int) -> list[str]:
+def input_names(model: Callable[..., Any], count: int) -> list[str]:
     """Names for `count` inputs: a single one has the usual name, several have those of the model's code, or
     numbers where that names none."""
     if count == 1:
@@ -22,7 +22,7 @@ def input_names(model: Runnable, count: int) -> list[str]:
     return names if len(names) == count else [f"input{i}" for i in range(count)]
 
 
-def _parameters(model: Runnable) -> list[str]:
+def _parameters(model: Callable[..., Any]) -> list[str]:
     if isinstance(model, torch.jit.ScriptModule):
         method: Any = model.forward
         return [argument.name for argument in method.schema.arguments][1:]

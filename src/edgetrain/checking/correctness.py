@@ -1,0 +1,162 @@
+"""Whether a program computes what PyTorch does, in every runtime, with batches of several sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from ..artifacts.program import Program
+from ..config.stages import CheckCommand
+from ..engine.comparison import OWN_ERRORS, Truth, distance
+from ..errors import CheckFailedError
+from ..export.batches import MakeBatch
+from ..export.pipeline import Subject
+from ..runner import find_kernels, find_runner
+from ..runtimes.child import Child, TimeLimitError
+from ..runtimes.eager_steps import EagerSteps, kind_of, sensitivity_of
+from ..runtimes.native_steps import NativeSteps
+from ..runtimes.steps import DeviceSteps, Steps
+from .report import Compared, Group, RunReport
+
+# Batches that are tried where one shows a difference and says little.
+_DRAWS = 3
+# How long stock kernels may take for a single sample [s].
+_PATIENCE = 120.0
+
+
+@dataclass
+class Findings:
+    """Of a program.
+
+    Attributes:
+        notes: what was left out, and why.
+    """
+
+    runs: list[RunReport] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Some steps on batches of one size."""
+
+    size: int
+    steps: int
+
+
+def compare_runtimes(
+    program: Program, subject: Subject, config: CheckCommand, make_batch: MakeBatch
+) -> Findings:
+    """Runs a program in all runtimes that are installed, beside eager PyTorch.
+
+    Args:
+        subject: as it was exported.
+    Raises:
+        CheckFailedError: a runtime crashed.
+    """
+    settings, findings = config.check, Findings()
+    eager = EagerSteps(subject.module, subject.task, settings.batch_norm, subject.config.optimizer)
+    judge = _Judge(eager, make_batch, settings.tolerance)
+    cases = list(_cases(settings.batch_size, settings.batch_norm, settings.steps))
+    if settings.stock:
+        _compare_stock(program, judge, cases[0].size, findings)
+    with Child(DeviceSteps, program, what="running the program") as device:
+        places: list[tuple[Literal["executorch", "native"], Callable[..., Steps]]] = []
+        if find_kernels() is not None:
+            places.append(("executorch", lambda *given: device.call("run", "fast", *given)))
+        else:
+            findings.notes.append("edgetrain's kernels are not installed: see edgetrain doctor")
+        if find_runner() is not None:
+            places.append(("native", NativeSteps(program).run))
+        else:
+            findings.notes.append("the native runner is not installed: see edgetrain doctor")
+        for case in cases:
+            findings.runs += judge.compare(case, [(name, "fast", run) for name, run in places])
+    return findings
+
+
+def _cases(most: int, batch_norm: str, steps: int) -> Iterator[_Case]:
+    """One sample, some, and the most; batch norm that trains has no statistics of a single one."""
+    least = min(2, most) if batch_norm == "train" else 1
+    for size in dict.fromkeys((least, max(least, most - 1), most)):
+        yield _Case(size, steps if size == most else 1)
+
+
+def _compare_stock(program: Program, judge: _Judge, size: int, findings: Findings) -> None:
+    """In a process of its own, which is killed where it takes too long."""
+    try:
+        with Child(DeviceSteps, program, what="running the program in stock kernels") as device:
+
+            def run(*given: Any) -> Steps:
+                return cast(Steps, device.call("run", "stock", *given, timeout=_PATIENCE))
+
+            findings.runs += judge.compare(_Case(size, 1), [("executorch", "stock", run)])
+    except TimeLimitError:
+        findings.notes.append(
+            f"ExecuTorch's own kernels take more than {_PATIENCE:.0f} s for a single sample; not compared"
+        )
+
+
+@dataclass
+class _Judge:
+    """Compares with eager PyTorch by the rule of `engine/comparison.py`."""
+
+    eager: EagerSteps
+    make_batch: MakeBatch
+    tolerance: float
+
+    def compare(self, case: _Case, places: list[tuple[Any, Any, Callable[..., Steps]]]) -> list[RunReport]:
+        """Reports by place, on the first batch that says enough, or else the last one tried."""
+        reports: list[RunReport] = []
+        for draw in range(_DRAWS):
+            batch = self.make_batch(draw, case.size)
+            reference = self.eager.run(batch.inputs, batch.targets, case.steps)
+            truths = self.eager.truths(batch.inputs, batch.targets, case.steps, reference)
+            reports = [
+                RunReport(
+                    runtime=runtime,
+                    kernels=kernels,
+                    batch_size=case.size,
+                    steps=case.steps,
+                    groups=self._grouped(
+                        run(batch.inputs, batch.targets, case.steps, self.eager.optimizer), reference, truths
+                    ),
+                )
+                for runtime, kernels, run in places
+            ]
+            decisive = OWN_ERRORS * sensitivity_of(truths) < self.tolerance
+            if decisive or all(report.right for report in reports):
+                break
+        return reports
+
+    def _grouped(
+        self, found: Steps, reference: Steps, truths: Mapping[str, Truth]
+    ) -> dict[Group, dict[str, Compared]]:
+        groups: dict[Group, dict[str, Compared]] = {"loss": {}, "gradients": {}, "steps": {}, "predict": {}}
+        for name, tensor in found.quantities.items():
+            if name not in truths:
+                raise CheckFailedError(f"the program has a {name}, and PyTorch has none")
+            group, truth = group_of(name), truths[name]
+            tolerance = 10 * self.tolerance if group == "steps" else self.tolerance
+            error, allowed = truth.error(tensor), truth.allowed(tolerance)
+            groups[group][name.removeprefix("gradient of ")] = Compared(
+                error=error,
+                from_float32=distance(tensor, reference.quantities[name]) / truth.scale,
+                own=truth.own_error,
+                allowed=allowed,
+                right=error <= allowed,
+            )
+        return groups
+
+
+def group_of(quantity: str) -> Group:
+    """The part of a run that a quantity belongs to."""
+    kind = kind_of(quantity)
+    if kind == "gradient":
+        return "gradients"
+    if kind == "predict" or quantity.endswith(("of evaluate", "in evaluate")):
+        return "predict"
+    if kind == "change" or (kind == "loss" and quantity != "loss of step 1"):
+        return "steps"
+    return "loss"
