@@ -57,10 +57,14 @@ struct Normalization {
   int64_t groups = 1;
 };
 
-/// What a dropout draws: a function of these and of an element's place.
-struct Dropout {
+/// Random numbers: a function of these and of an element's place.
+struct Draw {
   uint64_t seed, step;
-  uint32_t call;        // within the step
+  uint32_t call;  // within the step
+};
+
+struct Dropout {
+  Draw draw;
   float chance, scale;  // of dropping an element, and of those that are kept
 };
 
@@ -143,10 +147,13 @@ extern const PerIsa<void(const float* from, const int64_t* index, int64_t rows, 
 extern const PerIsa<void(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                          int64_t columns)>
     transpose_matrix;
-extern const PerIsa<UnaryFunction> absolute, error_function, exponential, gelu, gelu_tanh, hyperbolic_tangent,
-    logarithm, negative, reciprocal, reciprocal_root, relu, sigmoid, square, square_root;
+extern const PerIsa<UnaryFunction> absolute, error_function, exponential, exponential_minus_one, gelu,
+    gelu_tanh, hyperbolic_tangent, logarithm, logarithm_of_one_plus, negative, reciprocal, reciprocal_root,
+    relu, sigmoid, sign, square, square_root;
 /// To at least p, at most q.
 extern const PerIsa<UnaryFunction> clamp;
+/// q x above zero, p (e^x - 1) below.
+extern const PerIsa<UnaryFunction> elu;
 /// p is the slope below zero.
 extern const PerIsa<UnaryFunction> leaky_relu;
 extern const PerIsa<BinaryFunction> add, subtract, multiply, divide, maximum, minimum;
@@ -184,6 +191,8 @@ extern const PerIsa<void(const Sgd& step, const float* gradient, int64_t count, 
 extern const PerIsa<void(const Adam& step, const float* gradient, int64_t count, float* value, float* mean,
                          float* square)>
     adam;
+/// Evenly from [0, 1); with mean 0 and variance 1.
+extern const PerIsa<void(const Draw& draw, int64_t count, float* to)> uniform, normal;
 extern const PerIsa<void(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept)>
     dropout;
 

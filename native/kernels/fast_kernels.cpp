@@ -12,7 +12,9 @@
 #include "max_pool_backward.h"
 #include "normalization.h"
 #include "pooling.h"
+#include "random.h"
 #include "reduction.h"
+#include "running_sums.h"
 #include "softmax.h"
 #include "unary.h"
 #include "views.h"
@@ -24,18 +26,23 @@ std::vector<Kernel> fast_kernels() {
   for (const auto& family :
        {convolution_kernels(), creation_kernels(), elementwise_kernels(), index_tensor_kernels(),
         indexing_kernels(), joining_kernels(), logical_kernels(), matmul_kernels(), normalization_kernels(),
-        pooling_kernels(), reduction_kernels(), softmax_kernels(), unary_kernels(), view_kernels()}) {
+        pooling_kernels(), reduction_kernels(), running_sum_kernels(), softmax_kernels(), unary_kernels(),
+        view_kernels()}) {
     all.insert(all.end(), family.begin(), family.end());
   }
   return all;
 }
 
 std::vector<Kernel> corrected_kernels() {
-  std::vector<Kernel> all = dropout_kernels();
-  for (const Kernel& kernel : max_pool_backward_kernels()) all.push_back(kernel);
+  std::vector<Kernel> all;
+  for (const auto& family : {dropout_kernels(), random_kernels(), max_pool_backward_kernels()}) {
+    all.insert(all.end(), family.begin(), family.end());
+  }
   return all;
 }
 
-bool is_corrected(std::string_view name) { return name == kDropout || name == kMaxPoolBackward; }
+bool is_corrected(std::string_view name) {
+  return name == kDropout || name == kRand || name == kRandn || name == kMaxPoolBackward;
+}
 
 }  // namespace edgetrain::kernels

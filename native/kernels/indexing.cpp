@@ -1,5 +1,6 @@
 #include "indexing.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "compute.h"
@@ -232,13 +233,15 @@ struct ExtremePlan {
   const void* from;
   int64_t outer, count, inner;
   int64_t* to;
+  void* values;  // the extremes, or null
 };
 
-std::optional<ExtremePlan> plan_extreme(Stack stack) {
-  const auto &self = stack[0]->toTensor(), &out = stack[3]->toTensor();
+/// @param values where the extremes themselves go, or null
+std::optional<ExtremePlan> plan_extreme(Stack stack, const Tensor& out, const Tensor* values) {
+  const auto& self = stack[0]->toTensor();
   const auto type = self.scalar_type();
   if (!is_visited(type) || !is_dense(self, type) || !is_dense(out, ScalarType::Long)) return {};
-  ExtremePlan plan = {type, self.const_data_ptr(), 1, self.numel(), 1, nullptr};
+  ExtremePlan plan = {type, self.const_data_ptr(), 1, self.numel(), 1, nullptr, nullptr};
   auto sizes = sizes_of(self);
   if (stack[1]->isNone()) {
     sizes.assign(stack[2]->toBool() ? sizes.size() : 0, 1);
@@ -255,22 +258,31 @@ std::optional<ExtremePlan> plan_extreme(Stack stack) {
     }
   }
   if (plan.count == 0 || !resize(out, sizes)) return {};
+  if (values != nullptr) {
+    if (!is_dense(*values, type) || !resize(*values, sizes)) return {};
+    plan.values = values->mutable_data_ptr();
+  }
   plan.to = out.mutable_data_ptr<int64_t>();
   return plan;
 }
 
+/// In the order of memory, so that rows that lie beside each other are met together.
 void find_extremes(bool max, const ExtremePlan& p) {
   visit(p.type, [&](auto zero) {
     using T = decltype(zero);
-    for (int64_t row = 0; row < p.outer * p.inner; ++row) {
-      const T* from = static_cast<const T*>(p.from) + row / p.inner * p.count * p.inner + row % p.inner;
-      int64_t best = 0;
+    for (int64_t o = 0; o < p.outer; ++o) {
+      const T* from = static_cast<const T*>(p.from) + o * p.count * p.inner;
+      int64_t* best = p.to + o * p.inner;
+      std::fill_n(best, p.inner, 0);
       for (int64_t i = 1; i < p.count; ++i) {
-        const T value = from[i * p.inner], leader = from[best * p.inner];
-        const bool leads = max ? value > leader : value < leader;
-        if (leads || (value != value && leader == leader)) best = i;
+        for (int64_t j = 0; j < p.inner; ++j) {
+          const T value = from[i * p.inner + j], leader = from[best[j] * p.inner + j];
+          const bool leads = max ? value > leader : value < leader;
+          if (leads || (value != value && leader == leader)) best[j] = i;
+        }
       }
-      p.to[row] = best;
+      for (int64_t j = 0; p.values != nullptr && j < p.inner; ++j)
+        static_cast<T*>(p.values)[o * p.inner + j] = from[best[j] * p.inner + j];
     }
   });
 }
@@ -281,7 +293,21 @@ constexpr char kArgmax[] = "aten::argmax.out", kArgmin[] = "aten::argmin.out";
 template <const char* kOperator, bool kMax>
 struct ArgExtreme {
   static constexpr const char* kName = kOperator;
-  static std::optional<ExtremePlan> plan(Stack stack) { return plan_extreme(stack); }
+  static std::optional<ExtremePlan> plan(Stack stack) {
+    return plan_extreme(stack, stack[3]->toTensor(), nullptr);
+  }
+  static void run(const ExtremePlan& plan) { find_extremes(kMax, plan); }
+};
+
+constexpr char kMaxAlong[] = "aten::max.dim_max", kMinAlong[] = "aten::min.dim_min";
+
+/// (self, dim, keepdim) → (values, indices)
+template <const char* kOperator, bool kMax>
+struct ExtremeAlong {
+  static constexpr const char* kName = kOperator;
+  static std::optional<ExtremePlan> plan(Stack stack) {
+    return plan_extreme(stack, stack[4]->toTensor(), &stack[3]->toTensor());
+  }
   static void run(const ExtremePlan& plan) { find_extremes(kMax, plan); }
 };
 
@@ -289,7 +315,8 @@ struct ArgExtreme {
 
 std::vector<Kernel> indexing_kernels() {
   return kernels_of<Gather, Scatter<kScatterValue>, Scatter<kScatterSource>, ScatterAdd, IndexSelect,
-                    Embedding, ArgExtreme<kArgmax, true>, ArgExtreme<kArgmin, false>>();
+                    Embedding, ArgExtreme<kArgmax, true>, ArgExtreme<kArgmin, false>,
+                    ExtremeAlong<kMaxAlong, true>, ExtremeAlong<kMinAlong, false>>();
 }
 
 }  // namespace edgetrain::kernels

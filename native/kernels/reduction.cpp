@@ -1,5 +1,6 @@
 #include "reduction.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "compute.h"
@@ -62,24 +63,34 @@ std::vector<int64_t> dims_of(const EValue& value) {
   return {list.begin(), list.end()};
 }
 
-/// Each result is finish(of all elements combined, from `first` on).
-template <class From, class To, class Sum, class Combine, class Finish>
-void fold(const Reduction& plan, Sum first, const Combine& combine, const Finish& finish) {
+/// Each result is value(the first of the elements that become it).
+template <class From, class To, class Value>
+void for_each_result(const Reduction& plan, const Value& value) {
   const auto* from = static_cast<const From*>(plan.from);
   auto* to = static_cast<To*>(plan.to);
   const auto& kept = plan.kept.back();
-  const auto& reduced = plan.reduced;
   for_each_row(plan.kept, [&](const auto& place) {
-    for (int64_t k = 0; k < kept.size; ++k) {
-      const From* start = from + place[1] + k * kept.step[1];
-      Sum sum = first;
-      for_each_row(reduced, [&](const auto& at) {
-        const From* row = start + at[0];
-        for (int64_t i = 0; i < reduced.back().size; ++i) sum = combine(sum, row[i * reduced.back().step[0]]);
-      });
-      to[place[0] + k * kept.step[0]] = finish(sum);
-    }
+    for (int64_t k = 0; k < kept.size; ++k)
+      to[place[0] + k * kept.step[0]] = value(from + place[1] + k * kept.step[1]);
   });
+}
+
+/// All elements that become one, combined from `first` on.
+template <class From, class Sum, class Combine>
+Sum combined(const Loops<1>& reduced, const From* start, Sum first, const Combine& combine) {
+  Sum sum = first;
+  for_each_row(reduced, [&](const auto& at) {
+    const From* row = start + at[0];
+    for (int64_t i = 0; i < reduced.back().size; ++i) sum = combine(sum, row[i * reduced.back().step[0]]);
+  });
+  return sum;
+}
+
+/// Each result is finish(of all elements combined, from `first` on).
+template <class From, class To, class Sum, class Combine, class Finish>
+void fold(const Reduction& plan, Sum first, const Combine& combine, const Finish& finish) {
+  for_each_result<From, To>(
+      plan, [&](const From* start) { return finish(combined(plan.reduced, start, first, combine)); });
 }
 
 /// Whether the vectorised sums did it: of one run, or of all but the channels.
@@ -146,6 +157,44 @@ struct MeanOfAll {
     return plan_reduction(self, {}, false, stack[2]->toTensor(), type);
   }
   static void run(const Reduction& plan) { run_sum(true, plan); }
+};
+
+/// (self, dim?, correction?, keepdim) → out
+struct Variance {
+  struct Plan {
+    Reduction reduction;
+    double divisor;
+  };
+  static constexpr char kName[] = "aten::var.correction_out";
+  static std::optional<Plan> plan(Stack stack) {
+    const auto& self = stack[0]->toTensor();
+    const auto type = self.scalar_type();
+    if (!is_floating(type)) return {};
+    auto reduction = plan_reduction(self, dims_of(*stack[1]), stack[3]->toBool(), stack[4]->toTensor(), type);
+    if (!reduction) return {};
+    const double correction = stack[2]->isNone() ? 1 : scalar(*stack[2]);
+    const double divisor = std::max(0.0, static_cast<double>(reduction->count) - correction);
+    return Plan{std::move(*reduction), divisor};
+  }
+  static void run(const Plan& plan) {
+    plan.reduction.type == ScalarType::Float ? run_as<float>(plan) : run_as<double>(plan);
+  }
+
+ private:
+  template <class T>
+  static void run_as(const Plan& plan) {
+    const auto& loops = plan.reduction.reduced;
+    for_each_result<T, T>(plan.reduction, [&](const T* start) {
+      const double sum =
+          combined(loops, start, 0.0, [](double s, T x) { return s + static_cast<double>(x); });
+      const double mean = sum / static_cast<double>(plan.reduction.count);
+      const double squares = combined(loops, start, 0.0, [mean](double s, T x) {
+        const double distance = static_cast<double>(x) - mean;
+        return s + distance * distance;
+      });
+      return static_cast<T>(squares / plan.divisor);
+    });
+  }
 };
 
 /// NaN wins.
@@ -234,7 +283,7 @@ struct AnyDims {
 }  // namespace
 
 std::vector<Kernel> reduction_kernels() {
-  return kernels_of<Sum<kSum, false>, Sum<kMean, true>, MeanOfAll, Extreme<kAmax, true>,
+  return kernels_of<Sum<kSum, false>, Sum<kMean, true>, MeanOfAll, Variance, Extreme<kAmax, true>,
                     Extreme<kAmin, false>, TruthOfAll<kAnyAll, Truth::kAny>, TruthOfAll<kAllAll, Truth::kAll>,
                     TruthAlong<kAnyDim, Truth::kAny>, TruthAlong<kAllDim, Truth::kAll>, AnyDims>();
 }

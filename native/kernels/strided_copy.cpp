@@ -40,10 +40,11 @@ bool transpose_elements(const StridedCopy& copy) {
 
 }  // namespace
 
-std::optional<StridedCopy> plan_copy(const Tensor& self, const View& view, const Tensor& out) {
+std::optional<StridedCopy> plan_copy(const Tensor& self, const View& view, const Tensor& out,
+                                     const std::vector<int64_t>& shape) {
   if (!are_dense_of_any_type(self, out) || self.scalar_type() != out.scalar_type()) return {};
   const auto element = static_cast<size_t>(self.element_size());
-  if ((element != 1 && element != 4 && element != 8) || !resize(out, view.sizes)) return {};
+  if ((element != 1 && element != 4 && element != 8) || !resize(out, shape)) return {};
   const auto steps = dense_steps(view.sizes);
   Loops<2> loops;
   for (size_t i = 0; i < steps.size(); ++i) loops.push_back({view.sizes[i], {steps[i], view.steps[i]}});

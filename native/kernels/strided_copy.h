@@ -19,8 +19,13 @@ struct StridedCopy {
   size_t element;  // bytes of one
 };
 
-/// The copy of a view to an output of the same type, which gets the view's shape.
-std::optional<StridedCopy> plan_copy(const Tensor& self, const View& view, const Tensor& out);
+/// The copy of a view to an output of the same type, which gets the view's shape, or another of as many
+/// elements.
+std::optional<StridedCopy> plan_copy(const Tensor& self, const View& view, const Tensor& out,
+                                     const std::vector<int64_t>& shape);
+inline std::optional<StridedCopy> plan_copy(const Tensor& self, const View& view, const Tensor& out) {
+  return plan_copy(self, view, out, view.sizes);
+}
 void run_copy(const StridedCopy& copy);
 
 }  // namespace edgetrain::kernels

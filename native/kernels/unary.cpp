@@ -30,10 +30,10 @@ std::optional<UnaryPlan> plan_unary(const PerIsa<UnaryFunction>& function, const
 
 void run_unary(const UnaryPlan& p) { (*p.function)(p.from, p.count, p.p, p.q, p.to); }
 
-constexpr char kErf[] = "aten::erf.out", kExp[] = "aten::exp.out", kLog[] = "aten::log.out",
-               kReciprocal[] = "aten::reciprocal.out", kRelu[] = "aten::relu.out",
-               kRsqrt[] = "aten::rsqrt.out", kSigmoid[] = "aten::sigmoid.out", kSqrt[] = "aten::sqrt.out",
-               kTanh[] = "aten::tanh.out";
+constexpr char kErf[] = "aten::erf.out", kExp[] = "aten::exp.out", kExpm1[] = "aten::expm1.out",
+               kLog[] = "aten::log.out", kLog1p[] = "aten::log1p.out", kReciprocal[] = "aten::reciprocal.out",
+               kRelu[] = "aten::relu.out", kRsqrt[] = "aten::rsqrt.out", kSigmoid[] = "aten::sigmoid.out",
+               kSign[] = "aten::sign.out", kSqrt[] = "aten::sqrt.out", kTanh[] = "aten::tanh.out";
 
 /// (self) → out
 template <const char* kOperator, const PerIsa<UnaryFunction>& kFunction>
@@ -62,6 +62,18 @@ struct LeakyRelu {
   static std::optional<UnaryPlan> plan(Stack stack) {
     return plan_unary(compute::leaky_relu, stack[0]->toTensor(), stack[2]->toTensor(),
                       static_cast<float>(scalar(*stack[1])));
+  }
+  static void run(const UnaryPlan& plan) { run_unary(plan); }
+};
+
+/// (self, alpha, scale, input_scale) → out. CELU's scale of the input has no kernel of ours.
+struct Elu {
+  static constexpr char kName[] = "aten::elu.out";
+  static std::optional<UnaryPlan> plan(Stack stack) {
+    if (scalar(*stack[3]) != 1) return {};
+    const double alpha = scalar(*stack[1]), scale = scalar(*stack[2]);
+    return plan_unary(compute::elu, stack[0]->toTensor(), stack[4]->toTensor(),
+                      static_cast<float>(alpha * scale), static_cast<float>(scale));
   }
   static void run(const UnaryPlan& plan) { run_unary(plan); }
 };
@@ -157,8 +169,7 @@ struct Sign {
 };
 
 constexpr char kCeil[] = "aten::ceil.out", kCos[] = "aten::cos.out", kFloor[] = "aten::floor.out",
-               kLog1p[] = "aten::log1p.out", kExpm1[] = "aten::expm1.out", kRound[] = "aten::round.out",
-               kSin[] = "aten::sin.out";
+               kRound[] = "aten::round.out", kSin[] = "aten::sin.out";
 
 /// (self) → out, by the function of the standard library
 template <const char* kOperator, float (*kFunction)(float)>
@@ -170,6 +181,20 @@ struct Library {
     return plan_map(self, stack[1]->toTensor(), ScalarType::Float);
   }
   static void run(const MapPlan& plan) { run_map<float, float>(plan, kFunction); }
+};
+
+/// (self, other) → out, for integers: the remainder with the sign of self, as `roll` takes it of places
+struct Fmod {
+  static constexpr char kName[] = "aten::fmod.Scalar_out";
+  static std::optional<MapPlan> plan(Stack stack) {
+    const auto& self = stack[0]->toTensor();
+    if (self.scalar_type() != ScalarType::Long || !stack[1]->isInt() || stack[1]->toInt() <= 0) return {};
+    return plan_map(self, stack[2]->toTensor(), ScalarType::Long, scalar(*stack[1]));
+  }
+  static void run(const MapPlan& plan) {
+    const auto divisor = static_cast<int64_t>(plan.parameter);
+    run_map<int64_t, int64_t>(plan, [divisor](int64_t x) { return x % divisor; });
+  }
 };
 
 /// (self, exponent) → out
@@ -245,15 +270,17 @@ struct BitwiseNot {
 
 std::vector<Kernel> unary_kernels() {
   return kernels_of<Function<kErf, compute::error_function>, Function<kExp, compute::exponential>,
-                    Function<kLog, compute::logarithm>, Function<kReciprocal, compute::reciprocal>,
-                    Function<kRelu, compute::relu>, Function<kRsqrt, compute::reciprocal_root>,
-                    Function<kSigmoid, compute::sigmoid>, Function<kSqrt, compute::square_root>,
-                    Function<kTanh, compute::hyperbolic_tangent>, Gelu, Clamp<kClamp>, Clamp<kHardtanh>,
+                    Function<kExpm1, compute::exponential_minus_one>, Function<kLog, compute::logarithm>,
+                    Function<kLog1p, compute::logarithm_of_one_plus>,
+                    Function<kReciprocal, compute::reciprocal>, Function<kRelu, compute::relu>,
+                    Function<kRsqrt, compute::reciprocal_root>, Function<kSigmoid, compute::sigmoid>,
+                    Function<kSign, compute::sign>, Function<kSqrt, compute::square_root>,
+                    Function<kTanh, compute::hyperbolic_tangent>, Elu, Gelu, Clamp<kClamp>, Clamp<kHardtanh>,
                     LeakyRelu, Sign<kNeg, compute::negative, true>, Sign<kAbs, compute::absolute, false>,
-                    Library<kCeil, std::ceil>, Library<kCos, std::cos>, Library<kExpm1, std::expm1>,
-                    Library<kFloor, std::floor>, Library<kLog1p, std::log1p>, Library<kRound, std::nearbyint>,
-                    Library<kSin, std::sin>, PowScalar, Test<kIsNan, Truth::kNan>,
-                    Test<kIsInf, Truth::kInfinite>, Test<kLogicalNot, Truth::kZero>, BitwiseNot>();
+                    Library<kCeil, std::ceil>, Library<kCos, std::cos>, Library<kFloor, std::floor>,
+                    Library<kRound, std::nearbyint>, Library<kSin, std::sin>, Fmod, PowScalar,
+                    Test<kIsNan, Truth::kNan>, Test<kIsInf, Truth::kInfinite>,
+                    Test<kLogicalNot, Truth::kZero>, BitwiseNot>();
 }
 
 }  // namespace edgetrain::kernels

@@ -220,12 +220,55 @@ struct SliceCopy : CopyOf<SliceCopy, 5> {
   }
 };
 
+/// (self, dims) → out
+struct Flip : CopyOf<Flip, 2> {
+  static constexpr char kName[] = "aten::flip.out";
+  static std::optional<View> view(const Tensor& self, Stack stack) {
+    View view = whole(self);
+    std::vector<bool> flipped(view.sizes.size());
+    for (const int64_t dim : stack[1]->toIntList()) {
+      const int64_t front = from_front(dim, self.dim());
+      if (front < 0 || flipped[static_cast<size_t>(front)]) return {};
+      flipped[static_cast<size_t>(front)] = true;
+    }
+    for (size_t d = 0; d < flipped.size(); ++d) {
+      if (!flipped[d]) continue;
+      view.offset += (view.sizes[d] - 1) * view.steps[d];
+      view.steps[d] = -view.steps[d];
+    }
+    return self.numel() == 0 ? whole(self) : view;
+  }
+};
+
+/// (self, repeats) → out, as a copy to [repeats, size] for each dimension
+struct Repeat {
+  static constexpr char kName[] = "aten::repeat.out";
+  static std::optional<StridedCopy> plan(Stack stack) {
+    const auto &self = stack[0]->toTensor(), &out = stack[2]->toTensor();
+    const auto repeats = stack[1]->toIntList();
+    const View all = whole(self);
+    if (repeats.size() < all.sizes.size()) return {};
+    const size_t added = repeats.size() - all.sizes.size();
+    View view;
+    std::vector<int64_t> sizes;
+    for (size_t d = 0; d < repeats.size(); ++d) {
+      const int64_t size = d < added ? 1 : all.sizes[d - added];
+      if (repeats[d] < 0) return {};
+      view.sizes.insert(view.sizes.end(), {repeats[d], size});
+      view.steps.insert(view.steps.end(), {0, d < added ? 0 : all.steps[d - added]});
+      sizes.push_back(repeats[d] * size);
+    }
+    return plan_copy(self, view, out, sizes);
+  }
+  static void run(const StridedCopy& copy) { run_copy(copy); }
+};
+
 }  // namespace
 
 std::vector<Kernel> view_kernels() {
   return kernels_of<Copy<kAlias, 1>, Copy<kDetach, 1>, Copy<kLiftFresh, 1>, Copy<kClone, 2>,
                     Copy<kCloneDimOrder, 3>, CopyInPlace, ViewCopy, UnsqueezeCopy, SqueezeDim, SqueezeDims,
-                    ExpandCopy, PermuteCopy, TransposeCopy, TCopy, SelectCopy, SliceCopy>();
+                    ExpandCopy, PermuteCopy, TransposeCopy, TCopy, SelectCopy, SliceCopy, Flip, Repeat>();
 }
 
 }  // namespace edgetrain::kernels

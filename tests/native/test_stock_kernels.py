@@ -64,24 +64,24 @@ def test_a_program_that_needs_none_of_them(
     assert _losses(without.stdout) == _losses(complete.stdout)
 
 
-class Summed(nn.Module):
+class Bent(nn.Module):
     """Calls an operator that edgetrain has no kernel of; [B, 2, 4] and labels → loss, predictions."""
 
-    needs = "aten::cumsum.out"
+    needs = "aten::atan.out"
 
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Linear(8, 3)
 
     def prepare(self, x: Tensor) -> Tensor:
-        return x.cumsum(1).flatten(1)
+        return x.atan().flatten(1)
 
     def forward(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.head(self.prepare(x))
         return nn.functional.cross_entropy(logits, target), logits.detach().argmax(1)
 
 
-class Doubled(Summed):
+class Doubled(Bent):
     """Calls one that it has a kernel of, in a way which that does not cover."""
 
     needs = "aten::convolution.out"
@@ -90,7 +90,7 @@ class Doubled(Summed):
         return nn.functional.conv1d(x.double(), torch.ones(2, 2, 1).double()).float().flatten(1)
 
 
-@pytest.fixture(params=[Summed, Doubled])
+@pytest.fixture(params=[Bent, Doubled])
 def needy(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
     """A program that needs a stock kernel, and the operator."""
     from executorch.exir import EdgeCompileConfig, to_edge

@@ -22,8 +22,9 @@ void scatter_add(const float* from, const int64_t* index, int64_t rows, int64_t 
 
 void transpose_matrix(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
                       int64_t columns);
-UnaryFunction absolute, error_function, exponential, gelu, gelu_tanh, hyperbolic_tangent, logarithm, negative,
-    reciprocal, reciprocal_root, relu, sigmoid, square, square_root, clamp, leaky_relu;
+UnaryFunction absolute, error_function, exponential, exponential_minus_one, gelu, gelu_tanh,
+    hyperbolic_tangent, logarithm, logarithm_of_one_plus, negative, reciprocal, reciprocal_root, relu,
+    sigmoid, sign, square, square_root, clamp, elu, leaky_relu;
 BinaryFunction add, subtract, multiply, divide, maximum, minimum;
 ComparisonFunction equal, not_equal, less, less_equal, greater, greater_equal;
 void combine_bits(Bits operation, const uint8_t* a, const uint8_t* b, int64_t count, uint8_t* to);
@@ -45,6 +46,8 @@ void scale_channels(const float* from, int64_t batch, int64_t channels, int64_t 
 void sgd(const Sgd& step, const float* gradient, int64_t count, float* value, float* velocity);
 void adam(const Adam& step, const float* gradient, int64_t count, float* value, float* mean, float* square);
 
+void uniform(const Draw& draw, int64_t count, float* to);
+void normal(const Draw& draw, int64_t count, float* to);
 void dropout(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept);
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA

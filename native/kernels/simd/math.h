@@ -38,9 +38,13 @@ inline void store_some(float* to, Vector value, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = parts[i];
 }
 
-/// e^x = 2^n e^r with |r| <= ln(2) / 2. 2^n is multiplied in halves, so that tiny results lose digits and do
-/// not vanish.
-inline Vector exponential(Vector x) {
+/// e^x = high * low * (1 + tail): 2^n e^r with |r| <= ln(2) / 2. 2^n comes in halves, so that tiny results
+/// lose digits and do not vanish.
+struct Exponential {
+  Vector tail;
+  IntVector high, low;  // exponents
+};
+inline Exponential split_exponential(Vector x) {
   constexpr float kLn2High = 0x1.62e4p-1F, kLn2Low = 0x1.7f7d1cp-20F;
   constexpr float kCoefficients[] = {0.4999999337F, 0.1666651947F, 0.0416684018F, 0.0083688581F,
                                      0.0013814304F};
@@ -48,10 +52,24 @@ inline Vector exponential(Vector x) {
   const Vector bounded = minimum(maximum(x, splat(-105.0F)), splat(90.0F));
   const Vector n = (bounded * 0x1.715476p0F + kRound) - kRound;
   const Vector r = (bounded - n * kLn2High) - n * kLn2Low;
-  const Vector power = polynomial(r, kCoefficients) * (r * r) + r + 1.0F;
+  const Vector tail = polynomial(r, kCoefficients) * (r * r) + r;
   const IntVector whole = __builtin_convertvector(x == x ? n : Vector{}, IntVector);
   const IntVector half = whole >> 1;
-  return power * from_bits((half + 127) << 23) * from_bits((whole - half + 127) << 23);
+  return {tail, half, whole - half};
+}
+/// 2^n
+inline Vector power_of_two(IntVector n) { return from_bits((n + 127) << 23); }
+
+inline Vector exponential(Vector x) {
+  const Exponential e = split_exponential(x);
+  return (e.tail + 1.0F) * power_of_two(e.high) * power_of_two(e.low);
+}
+
+/// e^x - 1, with all digits of it where x is small.
+inline Vector exponential_minus_one(Vector x) {
+  const Exponential e = split_exponential(x);
+  const Vector high = power_of_two(e.high);
+  return (e.tail * high + (high - power_of_two(-e.low))) * power_of_two(e.low);
 }
 
 /// ln(x) = e ln(2) + ln(m), with m between the square roots of 1/2 and 2.
@@ -71,6 +89,14 @@ inline Vector logarithm(Vector x) {
   const Vector infinity = splat(__builtin_inff());
   const Vector special = x == Vector{} ? -infinity : (x == infinity ? x : splat(__builtin_nanf("")));
   return (x > Vector{}) & (x < infinity) ? result : special;
+}
+
+/// ln(1 + x), with all digits of it where x is small: the logarithm of what 1 + x is rounded to, and the
+/// rest.
+inline Vector logarithm_of_one_plus(Vector x) {
+  const Vector sum = 1.0F + x, rest = (x - (sum - 1.0F)) / sum;
+  const Vector result = logarithm(sum);
+  return (sum > Vector{}) & (sum < __builtin_inff()) ? result + rest : result;
 }
 
 inline Vector sigmoid(Vector x) {

@@ -44,18 +44,22 @@ void apply(UnaryFunction* each, const float* from, int64_t count, float p, float
 
 EDGETRAIN_UNARY(absolute, absolute(x))
 EDGETRAIN_UNARY(clamp, minimum(maximum(x, splat(p)), splat(q)))
+EDGETRAIN_UNARY(elu, x > Vector{} ? x * q : exponential_minus_one(x) * p)
 EDGETRAIN_UNARY(error_function, error_function(x))
 EDGETRAIN_UNARY(exponential, exponential(x))
+EDGETRAIN_UNARY(exponential_minus_one, exponential_minus_one(x))
 EDGETRAIN_UNARY(gelu, 0.5F * x * (1.0F + error_function(x * 0.70710678F)))
 EDGETRAIN_UNARY(gelu_tanh, 0.5F * x * (1.0F + hyperbolic_tangent(0.79788456F * (x + 0.044715F * x * x * x))))
 EDGETRAIN_UNARY(hyperbolic_tangent, hyperbolic_tangent(x))
 EDGETRAIN_UNARY(leaky_relu, x > Vector{} ? x : x * p)
 EDGETRAIN_UNARY(logarithm, logarithm(x))
+EDGETRAIN_UNARY(logarithm_of_one_plus, logarithm_of_one_plus(x))
 EDGETRAIN_UNARY(negative, -x)
 EDGETRAIN_UNARY(reciprocal, 1.0F / x)
 EDGETRAIN_UNARY(reciprocal_root, 1.0F / root_of(x))
 EDGETRAIN_UNARY(relu, x < Vector{} ? Vector{} : x)  // NaN and -0 stay
 EDGETRAIN_UNARY(sigmoid, sigmoid(x))
+EDGETRAIN_UNARY(sign, x > Vector{} ? splat(1.0F) : x < Vector{} ? splat(-1.0F) : Vector{})
 EDGETRAIN_UNARY(square, (x * x))
 EDGETRAIN_UNARY(square_root, root_of(x))
 

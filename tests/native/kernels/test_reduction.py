@@ -70,6 +70,37 @@ def test_extremes(kernels: KernelCaller, dtype: torch.dtype) -> None:
             torch.testing.assert_close(answer.outputs[0], expected, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.filterwarnings("ignore:var..:UserWarning")
+@pytest.mark.parametrize("size", SIZES)
+def test_variances(kernels: KernelCaller, size: tuple[int, ...]) -> None:
+    x = torch.randn(size) + 3
+    for (dims, keep), correction in itertools.product(choices(size), (None, 0, 1.5)):
+        expected = torch.var(x.double(), dims or None, correction=correction, keepdim=keep).float()
+        out = Out(tuple(expected.shape))
+        answer = kernels("aten::var.correction_out", x, dims, correction, keep, out)
+        assert answer.kernel == "edgetrain"
+        torch.testing.assert_close(answer.outputs[0], expected, rtol=1e-6, atol=0, equal_nan=True)
+    answer = kernels("aten::var.correction_out", x.double(), [], 0, False, Out((), torch.float64))
+    expected = torch.var(x.double(), correction=0)
+    torch.testing.assert_close(answer.outputs[0], expected, rtol=1e-12, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8])
+def test_extremes_and_where_they_are(kernels: KernelCaller, dtype: torch.dtype) -> None:
+    x = torch.randint(0, 5, (3, 70, 5)).to(dtype)  # with several equal ones
+    if dtype.is_floating_point:
+        x[0, 1, 2] = x[0, 4, 2] = torch.nan
+        x[1, :, 0] = -torch.inf
+    for dim, keep in itertools.product((0, 1, -1), (False, True)):
+        for name in ("max.dim_max", "min.dim_min"):
+            expected = getattr(torch, name[:3])(x, dim, keepdim=keep)
+            outs = [Out(tuple(expected[0].shape), kind) for kind in (dtype, torch.int64)]
+            answer = kernels(f"aten::{name}", x, dim, keep, *outs)
+            assert answer.kernel == "edgetrain"
+            for actual, right in zip(answer.outputs, expected, strict=True):
+                torch.testing.assert_close(actual, right, rtol=0, atol=0, equal_nan=True)
+
+
 def test_any_and_all(kernels: KernelCaller) -> None:
     for x in (torch.rand(4, 6) < 0.2, torch.randint(0, 2, (4, 6)), torch.zeros(3, 0)):
         for name in ("any", "all"):

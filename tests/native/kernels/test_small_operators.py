@@ -49,6 +49,15 @@ VIEWS: list[tuple[str, tuple[int, ...], list[Any]]] = [
     ("slice_copy.Tensor_out", (4, 9), [0, -3, 99, 2]),
     ("slice_copy.Tensor_out", (4, 9), [0, 3, 1, 1]),
     ("slice_copy.Tensor_out", (4, 9), [1, 0, 2**62, 3]),
+    ("flip.out", (4, 3, 70), [[0, -1]]),
+    ("flip.out", (40, 50, 2), [[1]]),
+    ("flip.out", (3, 0), [[1]]),
+    ("flip.out", (4,), [[]]),
+    ("flip.out", (), [[]]),
+    ("repeat.out", (3, 4), [[2, 1, 3]]),
+    ("repeat.out", (5,), [[70]]),
+    ("repeat.out", (2, 3), [[0, 2]]),
+    ("repeat.out", (), [[3, 2]]),
 ]
 
 
@@ -146,6 +155,21 @@ def test_joins_and_splits(kernels: KernelCaller, dtype: torch.dtype) -> None:
     split("split_copy.Tensor_out", x, 1, 9, -1)
     split("split_with_sizes_copy.out", y, 3, [1, 0, 4], 1)
     split("unbind_copy.int_out", x, 3, -2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_running_sums(kernels: KernelCaller, dtype: torch.dtype) -> None:
+    sums = dtype if dtype.is_floating_point else torch.int64
+    for size in ((3, 40, 5), (0, 2), (7,)):
+        for dim in (0, -1):
+            check(kernels, "aten::cumsum.out", filled(size, dtype), dim, None, dtype=sums)
+
+
+def test_remainders_of_places(kernels: KernelCaller) -> None:
+    places = torch.arange(-20, 20)
+    check(kernels, "aten::fmod.Scalar_out", places, 7, dtype=torch.int64)
+    out = Out((40,), torch.float32)
+    assert kernels("aten::fmod.Scalar_out", places.float(), 7, out).kernel == "executorch"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
