@@ -105,7 +105,8 @@ def _rows(report: Any) -> Iterator[list[str]]:
 def _notes(details: dict[str, Any]) -> Iterator[str]:
     """What the steps did, a line each where there is little to say."""
     for change in details.get("surgery", {}).get("replaced", []):
-        yield f"surgery: {change['times']} x {change['old']} → {change['new']}"
+        rule = f" ({change['rule']})" if change["old"] == change["new"] else ""
+        yield f"surgery: {change['times']} x {change['old']} → {change['new']}{rule}"
     layers = details.get("pruning", {}).get("layers", [])
     if layers and layers[0]["pattern"] == "channel":
         shapes = [f"{layer['layer']} {layer['before'][0]} → {layer['after'][0]}" for layer in layers]
