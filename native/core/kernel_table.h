@@ -19,7 +19,7 @@ struct KernelTable {
 
 /// All kernels the runtime has registered, with ours in place of
 ///  - aten::max_pool2d_with_indices_backward, which in executorch 1.5 adds into a gradient it never zeroes,
-///  - aten::native_dropout, which there is seeded at random on every call,
+///  - aten::native_dropout, rand and randn, which there are seeded at random on every call,
 ///  - those of native/kernels, which are faster and leave calls they don't cover to the stock ones.
 /// @param calls what the program asks for
 Result<KernelTable> kernel_table(const std::vector<OperatorCall>& calls);

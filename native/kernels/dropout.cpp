@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "compute.h"
-
 namespace edgetrain::kernels {
 namespace {
 
@@ -34,7 +32,7 @@ void run(KernelRuntimeContext& context, Stack stack) {
   }
   const auto chance = static_cast<float>(p);
   const float scale = p == 1 ? 0.0F : static_cast<float>(1.0 / (1.0 - p));
-  compute::dropout({current->seed, current->step, current->call++, chance, scale}, x, count, y, kept);
+  compute::dropout({next_draw(), chance, scale}, x, count, y, kept);
 }
 
 }  // namespace
@@ -42,6 +40,8 @@ void run(KernelRuntimeContext& context, Stack stack) {
 DropoutScope::DropoutScope(Draws& draws) : before_(current) { current = &draws; }
 
 DropoutScope::~DropoutScope() { current = before_; }
+
+Draw next_draw() { return {current->seed, current->step, current->call++}; }
 
 std::vector<Kernel> dropout_kernels() {
   if constexpr (is_chosen(kDropout)) return {Kernel(kDropout, run)};

@@ -10,7 +10,8 @@ namespace edgetrain::kernels {
 /// The kernels of this folder that give what the stock ones give, faster.
 std::vector<Kernel> fast_kernels();
 
-/// Those that differ from the stock ones on purpose: dropout, and max-pool's backward.
+/// Those that differ from the stock ones on purpose: dropout and other random numbers, and max-pool's
+/// backward.
 std::vector<Kernel> corrected_kernels();
 
 /// Whether an operator is one of those, which no stock kernel may stand in for.
