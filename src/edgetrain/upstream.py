@@ -181,6 +181,22 @@ def aten_operator(name: str, overload: str) -> Any:
     return getattr(packet, overload)
 
 
+@contextmanager
+def operators_run_by(run: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]) -> Iterator[None]:
+    """While it lasts, `run(operator, args, kwargs)` is called below autograd for each ATen operator. Those
+    that it calls run as they are: a `torch.utils._python_dispatch.TorchDispatchMode`."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Mode(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            return run(func, args, kwargs or {})
+
+    with Mode():
+        yield
+
+
 def core_decompositions() -> dict[Any, Callable[..., Any]]:
     """PyTorch's rules from all operators to the core ones: `torch._decomp.core_aten_decompositions`."""
     from torch._decomp import core_aten_decompositions
@@ -415,10 +431,10 @@ def edge_operator_names(node: Node) -> tuple[str, str | None] | None:
 
 def draws_random_numbers(node: Node) -> bool:
     """Whether a node of any dialect draws from a random generator: the tag `nondeterministic_seeded` among an
-    operator's `tags`, that of an edge operator's `_op`."""
+    operator's `tags`, that of an edge operator's `_op`; the `_op` of an ATen operator has no tags."""
     import torch
 
-    operator = getattr(node.target, "_op", node.target)
+    operator = node.target if is_operator(node.target) else getattr(node.target, "_op", None)
     return torch.Tag.nondeterministic_seeded in getattr(operator, "tags", ())
 
 

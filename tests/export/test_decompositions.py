@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgetrain.engine.distributions import DISTRIBUTIONS
 from edgetrain.export import decompositions
 
 aten = torch.ops.aten
@@ -131,8 +132,23 @@ def test_every_decomposition_is_tested_here() -> None:
         "silu_backward",
         "constant_pad_nd",
         "empty_permuted",
+        "weight_norm_backward",
     }
-    assert {f.__name__ for f in decompositions.DECOMPOSITIONS.values()} == tested
+    # `tests/engine/test_distributions.py` has those of random numbers.
+    own = {op: f for op, f in decompositions.DECOMPOSITIONS.items() if op not in DISTRIBUTIONS}
+    assert {f.__name__ for f in own.values()} == tested
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((4, 3, 5), 0), ((4, 3), 1), ((4, 3, 2, 2), 3), ((6,), 0)])
+def test_weight_norm_backward(shape: tuple[int, ...], dim: int) -> None:
+    torch.manual_seed(0)
+    v, grad = torch.randn(shape), torch.randn(shape)
+    g = torch.randn([size if d == dim else 1 for d, size in enumerate(shape)])
+    norms = aten._weight_norm_interface(v, g, dim)[1]
+    expected = aten._weight_norm_interface_backward(grad, v, g, norms, dim)
+    found = decompositions.weight_norm_backward(grad, v, g, norms, dim)
+    for ours, wanted in zip(found, expected, strict=True):
+        assert_close(ours, wanted)
 
 
 def test_empty_permuted() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, UsageError
 from ..upstream import read_program, write_program
 from .atomic import write_bytes
+from .fixed_draws import fix_draws, kernel_calls
 from .manifest import (
     Manifest,
     check_file,
@@ -189,7 +190,7 @@ def check_pairing(path: Path, weights: TensorFile, manifest: Manifest) -> None:
 
 
 def without_dropout(program: bytes) -> bytes:
-    """The same program with every dropout turned off.
+    """The same program with every dropout turned off, and all other random numbers fixed (`fixed_draws`).
 
     Programs of edgetrain drop out a tensor filled with the scale 1/(1-p) to make their masks (see
     `export.passes.dropout_as_mask`): the probability becomes 0, the filling 1.
@@ -218,11 +219,12 @@ def without_dropout(program: bytes) -> bytes:
                 filled.difference_update(call.args)
         if filled:
             raise InputError("the program's dropout was not written by edgetrain and can't be turned off")
+    fix_draws(file.program)
     return write_program(file)
 
 
 def save_without_dropout(program: Program, path: Path) -> None:
-    """Writes a copy of a program, with its manifest, in which every dropout is turned off."""
+    """Writes a copy of a program, with its manifest, as `without_dropout`."""
     write_bytes(path, without_dropout(program.path.read_bytes()))
     manifest = program.manifest.model_copy(update={"program": file_record(path), "dropout": False})
     save_manifest(manifest_path(path), manifest)
@@ -300,15 +302,6 @@ def _weight_values(file: Any) -> dict[int, tuple[list[Any], int]]:
             values.append(value.val)
             assert index == value.val.data_buffer_idx
     return found
-
-
-def kernel_calls(plan: Any) -> Iterator[Any]:
-    from executorch.exir.schema import KernelCall
-
-    for chain in plan.chains:
-        for instruction in chain.instructions:
-            if isinstance(instruction.instr_args, KernelCall):
-                yield instruction.instr_args
 
 
 def deserialize(program: bytes) -> Any:

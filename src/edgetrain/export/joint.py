@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
 from ..upstream import add_backward_graph, core_decompositions
+from .backbone.values import is_random
 from .decompositions import DECOMPOSITIONS
 from .module_paths import complete_paths
 from .pipeline import Captured, Joint, Signature
@@ -27,6 +28,10 @@ def make_joint(captured: Captured) -> Joint:
     if "train" not in graphs:
         return Joint(graphs, signatures, [], [])
     graphs["train"] = joint = add_backward(graphs["train"])
+    for name, program in graphs.items():
+        if name != "train" and any(is_random(node) for node in program.graph.nodes):
+            # A model may draw numbers in evaluation as well; those of `train` are decomposed by now.
+            graphs[name] = program.run_decompositions(joint_decompositions())
     trainable, mutated = gradient_names(joint), mutated_buffers(joint)
     tensors = {**joint.state_dict, **joint.constants}
     signatures["train"] = _with_gradients(signatures["train"], {n: tensors[n] for n in trainable})

@@ -8,6 +8,7 @@ from ..artifacts.contract import BACKBONE
 from ..config.stages import ExportCommand
 from .pipeline import Recipe, Steps
 from .steps import chosen_steps
+from .steps.composed import composed
 from .steps.kept_zeros import weights_themselves
 
 Backend = Literal["portable", "xnnpack"]
@@ -26,7 +27,7 @@ def training_recipe(command: ExportCommand) -> Recipe:
 
 def inference_recipe(backend: Backend) -> Recipe:
     """A program with one method, `forward`, and its weights inside."""
-    return Recipe(steps=Steps(captured=(weights_themselves,)), partitioners=_PARTITIONERS[backend])
+    return Recipe(steps=Steps(captured=(weights_themselves, composed)), partitioners=_PARTITIONERS[backend])
 
 
 def _xnnpack() -> list[Any]:

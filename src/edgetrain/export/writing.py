@@ -18,7 +18,7 @@ from ..artifacts.manifest import (
 )
 from ..artifacts.program import load_program
 from ..artifacts.tensors import write_tensors
-from .passes.dropout_as_mask import has_dropout
+from .backbone.values import is_random
 from .pipeline import Lowered, Recipe, Subject, Written
 
 
@@ -45,7 +45,7 @@ def write(lowered: Lowered, contract: Contract, subject: Subject, recipe: Recipe
         task=source.task,
         inputs=source.inputs,
         batch_norm=subject.settings.batch_norm,
-        dropout=has_dropout(lowered.edge.joint.graphs["train"]),
+        dropout=any(is_random(n) for graph in lowered.edge.joint.graphs.values() for n in graph.graph.nodes),
         contract=contract,
         transforms=[*source.transforms, *subject.transforms],
         rules=list(subject.rules),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
 from ..artifacts.checkpoint import load_checkpoint
 from ..artifacts.contract import BACKBONE, Argument, TensorRecord
@@ -24,8 +22,8 @@ from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import build_trusted_model
 from ..tasks import make_task
 from ..tasks.outputs import named_outputs
-from ..upstream import dropout_types
 from .base import Outcome, Session, Tensors
+from .fixed_randomness import no_dropout
 
 
 class TorchSession(Session):
@@ -64,7 +62,8 @@ class TorchSession(Session):
         places = {t.name: self._place(t, {**parameters, **self._buffers}) for t in self.contract.stored}
         with torch.no_grad():
             for name, tensor in program.tensors().items():
-                places[name].copy_(tensor)
+                if not torch.equal(places[name], tensor):  # a constant that is expanded can't be written
+                    places[name].copy_(tensor)
         self._trained = {name: parameters[self._name(name, parameters)] for name in self.contract.trainable}
         held = {id(tensor) for tensor in places.values()}
         known = BACKBONE in self.contract.methods
@@ -81,7 +80,7 @@ class TorchSession(Session):
         inputs, targets = self._named(method, inputs, targets)
         set_training_mode(self.model, self.batch_norm)
         self.model.zero_grad(set_to_none=True)
-        with _failures_named(method), contextlib.nullcontext() if self.dropout else no_dropout(self.model):
+        with _failures_named(method), self._randomness():
             outputs = named_outputs(call_model(self.model, inputs))
             loss = self.task.loss(outputs, targets)
             loss.backward()
@@ -125,8 +124,11 @@ class TorchSession(Session):
 
     def _run(self, inputs: Tensors, method: str) -> dict[str, Tensor]:
         self.model.eval()
-        with _failures_named(method):
+        with _failures_named(method), self._randomness():
             return named_outputs(call_model(self.model, inputs))
+
+    def _randomness(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.dropout else no_dropout(self.model)
 
     def _outcome(self, outputs: Tensors, targets: Tensors, loss: Tensor) -> Outcome:
         found = {name: output.detach() for name, output in outputs.items()}
@@ -169,43 +171,3 @@ def _failures_named(method: str) -> Iterator[None]:
         yield
     except (ValueError, IndexError, RuntimeError) as error:
         raise EdgetrainError(f"PyTorch failed in method {method}: {str(error).splitlines()[0]}") from error
-
-
-class _NoDropout(TorchFunctionMode):
-    """Turns dropout functions into the identity."""
-
-    _DROPOUTS = frozenset({nn.functional.dropout, torch.dropout, torch.dropout_})
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in self._DROPOUTS:
-            return args[0] if args else kwargs["input"]
-        if func is nn.functional.scaled_dot_product_attention:
-            args, kwargs = (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs}
-            kwargs.pop("dropout_p", None)
-        return func(*args, **kwargs)
-
-
-@contextlib.contextmanager
-def no_dropout(model: nn.Module) -> Iterator[None]:
-    """Runs a model without dropout whatever its mode: dropout modules, the dropout inside recurrent and
-    attention modules, and calls of dropout functions."""
-    changed: list[tuple[nn.Module, str, float]] = []
-    for module in model.modules():
-        attribute = "p" if isinstance(module, dropout_types()) else "dropout"
-        value = getattr(module, attribute, None)
-        if isinstance(value, float):
-            changed.append((module, attribute, value))
-            setattr(module, attribute, 0.0)
-    try:
-        with _NoDropout():
-            yield
-    finally:
-        for module, attribute, value in changed:
-            setattr(module, attribute, value)

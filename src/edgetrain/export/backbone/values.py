@@ -60,7 +60,7 @@ class Values:
                 continue
             if node.op == "placeholder":
                 key = leaves.get(node.name)
-            elif node.op == "call_function" and not _is_random(node) and is_value(node):
+            elif node.op == "call_function" and not is_random(node) and is_value(node):
                 if node.target in _DROPOUTS:
                     source = node.args[0]
                     if source in found:
@@ -122,7 +122,7 @@ def _contents(tensor: Any) -> tuple[Any, ...]:
     return str(tensor.dtype), tuple(tensor.shape), hashlib.sha256(raw).hexdigest()
 
 
-def _is_random(node: Node) -> bool:
+def is_random(node: Node) -> bool:
     """Whether a node draws numbers, or does but in evaluation mode."""
     arguments: tuple[Any, ...] = node.args
     if node.target in _DROPOUTS:

@@ -15,6 +15,7 @@ from ...config.stages import ExportCommand
 from ..pipeline import Captured, Edge, Joint, Steps
 from .backbone import backbone
 from .cheaper import cheaper
+from .composed import composed
 from .dropout import maskable_dropout
 from .folded_batch_norm import folded_batch_norm
 from .im2col import without_convolutions
@@ -41,6 +42,7 @@ ON_CAPTURED: tuple[Choice[Captured], ...] = (
     Choice(weights_themselves),
     Choice(backbone, lambda command: command.export.backbone != "none"),
     Choice(folded_batch_norm),
+    Choice(composed),
 )
 ON_JOINT: tuple[Choice[Joint], ...] = (
     Choice(without_convolutions, lambda command: command.export.convolutions == "im2col"),

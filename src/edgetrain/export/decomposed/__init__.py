@@ -1,0 +1,1 @@
+"""What operators are decomposed into, one file for each family; `export.decompositions` is the list."""
