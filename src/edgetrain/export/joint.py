@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
+from ..errors import CheckFailedError
 from ..upstream import add_backward_graph, core_decompositions
 from .backbone.values import is_random
 from .decompositions import DECOMPOSITIONS
 from .module_paths import complete_paths
+from .passes.copied_inputs import written_among
 from .pipeline import Captured, Joint, Signature
 from .tensor_methods import tensor_arguments
 
@@ -47,10 +49,29 @@ def make_joint(captured: Captured) -> Joint:
 
 
 def add_backward(program: ExportedProgram) -> ExportedProgram:
-    """The joint graph of a captured one whose first output is the loss."""
-    joint = add_backward_graph(program, joint_decompositions())
+    """The joint graph of a captured one whose first output is the loss.
+
+    Raises:
+        CheckFailedError: it writes into a parameter that is trained.
+    """
+    try:
+        joint = add_backward_graph(program, joint_decompositions())
+    except RuntimeError as error:
+        names = _written_parameters(program)
+        if not names or "mutation" not in str(error):
+            raise
+        raise CheckFailedError(
+            f"the model writes into {names[0]} while it computes with it, and no program can train what its "
+            "graph changes; compute with a changed copy instead, as w.clamp(...) for w.clamp_(...)"
+        ) from error
     complete_paths(joint)
     return joint
+
+
+def _written_parameters(program: ExportedProgram) -> list[str]:
+    names = program.graph_signature.inputs_to_parameters
+    held = [n for n in program.graph.nodes if n.op == "placeholder" and n.name in names]
+    return [names[node.name] for node in written_among(program, held)]
 
 
 def joint_decompositions() -> dict[Any, Callable[..., Any]]:

@@ -56,7 +56,8 @@ def check_gradients_reach(subject: Subject, batch: Batch, reporter: Reporter) ->
             parameter.requires_grad_(False)
     with torch.no_grad():
         for name, tensor in model.named_buffers():
-            tensor.copy_(buffers[name])
+            if not torch.equal(tensor, buffers[name]):  # one that is expanded can't be written
+                tensor.copy_(buffers[name])
     if not any(p.requires_grad for p in model.parameters()):
         raise CheckFailedError("the loss depends on no trainable parameter; choose others with --trainable")
     if unreached:

@@ -26,6 +26,7 @@ from .batches import Batch, MakeBatch, batch_maker
 from .budget import Chosen, choose_update
 from .calibration import calibration_samples
 from .contract import make_contract
+from .effects import check_effects
 from .memory.timeline import MemoryTimeline, describe, record_of
 from .pipeline import Lowered, Subject, Verified, Written
 from .planning import Done, ignore, plan_program, plan_step
@@ -214,6 +215,7 @@ def prepared(subject: Subject, scheme: Scheme, example: Batch, reporter: Reporte
         )
     subject = replace(subject, transforms=transforms, rules=scheme.rules)
     check_gradients_reach(subject, example, reporter)
+    check_effects(subject, example)
     if subject.settings.update_in_graph != "off":
         trained = [name for name, parameter in subject.module.named_parameters() if parameter.requires_grad]
         check_groups(subject.config.optimizer, trained)

@@ -7,6 +7,7 @@ every other one would move.
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 
 import torch
 from torch.export import ExportedProgram
@@ -22,7 +23,7 @@ def copied_inputs(program: ExportedProgram) -> int:
     how many."""
     graph, names = program.graph, set(program.graph_signature.user_inputs)
     inputs = [node for node in graph.nodes if node.op == "placeholder" and node.name in names]
-    written = _written(program, inputs)
+    written = written_among(program, inputs)
     first = next(node for node in graph.nodes if node.op != "placeholder")
     for node in inputs:
         if node not in written:
@@ -40,8 +41,8 @@ def copied_inputs(program: ExportedProgram) -> int:
     return len(written)
 
 
-def _written(program: ExportedProgram, inputs: list[Node]) -> set[Node]:
-    """Those of the inputs whose memory a call writes."""
+def written_among(program: ExportedProgram, inputs: Iterable[Node]) -> set[Node]:
+    """Those of a graph's placeholders whose memory a call writes, also through a view."""
     written: set[Node] = set()
     # Which inputs' memory a node's value may lie in.
     behind: dict[Node, set[Node]] = {node: {node} for node in inputs}

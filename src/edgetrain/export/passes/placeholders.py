@@ -28,7 +28,7 @@ def add_input(program: ExportedProgram, name: str, example: Tensor) -> Node:
     """A further input behind all others."""
     last = [node for node in program.graph.nodes if node.op == "placeholder"][-1]
     with program.graph.inserting_after(last):
-        node = program.graph.placeholder(name)
+        node = _placeholder(program, name)
     node.meta["val"] = _like(program, example)
     program.graph_signature.input_specs.append(
         InputSpec(InputKind.USER_INPUT, TensorArgument(node.name), None)
@@ -47,10 +47,18 @@ def add_buffer(program: ExportedProgram, name: str, value: Tensor) -> Node:
     nodes = [node for node in program.graph.nodes if node.op == "placeholder"]
     where = nodes[place] if place < len(nodes) else next(n for n in program.graph.nodes if n not in nodes)
     with program.graph.inserting_before(where):
-        node = program.graph.placeholder("b_" + "".join(c if c.isalnum() else "_" for c in name))
+        node = _placeholder(program, "b_" + "".join(c if c.isalnum() else "_" for c in name))
     node.meta["val"] = _like(program, value)
     specs.insert(place, InputSpec(InputKind.BUFFER, TensorArgument(node.name), name, persistent=True))
     program.state_dict[name] = value
+    return node
+
+
+def _placeholder(program: ExportedProgram, name: str) -> Node:
+    """A placeholder at the graph's insertion point. The graph may call it otherwise (it has no capitals in
+    names, and none twice), and those that `torch.export` makes have one name for all purposes."""
+    node = program.graph.placeholder(name)
+    node.target = node.name
     return node
 
 
