@@ -73,6 +73,6 @@ def test_a_checkpoint_says_what_it_takes(digits_program: Any) -> None:
     checkpoint = digits_program.checkpoint
     subject = subject_of(CheckCommand(), checkpoint)
     (spec,) = subject.source.inputs.values()
-    assert (spec.shape, spec.preprocessing.scale) == ((1, 8, 8), 1.0), "random samples are not prepared"
+    assert (spec.shape, subject.path) == ((1, 8, 8), checkpoint)
     with pytest.raises(UsageError, match="leave out --input-shape"):
         subject_of(command("digits_cnn", "1,8,8"), checkpoint)

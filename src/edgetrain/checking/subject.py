@@ -69,10 +69,7 @@ def _loaded(config: CheckCommand, checkpoint: Path) -> Subject:
         raise UsageError(f"{checkpoint} says what its model takes; leave out --input-shape")
     named = "name" in config.model.model_fields_set
     trusted = Trusted(config.model.name if named else None, config.loss.name)
-    subject = load_subject(export_command(config), checkpoint, trusted)
-    # Random samples are as the model takes them.
-    subject.source.inputs = {name: _input(spec) for name, spec in subject.source.inputs.items()}
-    return subject
+    return load_subject(export_command(config), checkpoint, trusted)
 
 
 def _input(spec: TensorSpec) -> InputSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from ..artifacts.contract import BATCH
+from ..artifacts.manifest import manifest_path, save_manifest
 from ..artifacts.program import Program, load_program, save_without_dropout
+from ..artifacts.specs import InputSpec
 from ..artifacts.tensors import read_tensors, write_tensors
 from ..config.optimizer import OptimizerConfig
 from .base import Tensors
@@ -24,11 +26,8 @@ _WHAT = "comparing the native runner"
 
 @dataclass(frozen=True)
 class NativeSteps:
-    """Runs a program natively, without dropout, from its own weights each time.
-
-    Attributes:
-        program: its inputs are taken as they are; it prepares none.
-    """
+    """Runs a program natively, without dropout, from its own weights each time. Inputs are as the model takes
+    them."""
 
     program: Program
 
@@ -46,10 +45,8 @@ class NativeSteps:
         found = Steps()
         with tempfile.TemporaryDirectory(prefix="edgetrain-") as name:
             folder = Path(name)
-            place = self.program.path
-            if self.program.manifest.dropout:
-                place = folder / self.program.path.name
-                save_without_dropout(self.program, place)
+            place = folder / self.program.path.name
+            self._copy(place)
             batch, tuned = folder / "batch.ptd", folder / "tuned.ptd"
             write_tensors(batch, {**inputs, **targets})
             size = len(next(iter(inputs.values())))
@@ -69,6 +66,19 @@ class NativeSteps:
                     found.quantities["loss of evaluate"] = _scalar(event["loss"])
             self._note_outputs(found, list(_events(["predict", *after])))
         return found
+
+    def _copy(self, place: Path) -> None:
+        """The program, but without dropout, and without the preparation of inputs."""
+        manifest = self.program.manifest
+        inputs = {name: InputSpec(shape=s.shape, dtype=s.dtype) for name, s in manifest.inputs.items()}
+        manifest = manifest.model_copy(update={"inputs": inputs})
+        if manifest.dropout:
+            save_without_dropout(replace(self.program, manifest=manifest), place)
+        else:
+            place.symlink_to(self.program.path.absolute())
+            save_manifest(manifest_path(place), manifest)
+        if self.program.weights_path is not None:  # tuned ones are read together with these
+            place.with_suffix(".ptd").symlink_to(self.program.weights_path.absolute())
 
     def _files(self, program: Path, weights: Path | None = None) -> list[str | Path]:
         chosen = weights or self.program.weights_path
