@@ -20,7 +20,9 @@ from .adaptive_pools import (
     adaptive_max_pool2d,
     adaptive_max_pool3d,
 )
+from .attention import scaled_dot_product_attention
 from .average_pools import avg_pool1d, avg_pool2d
+from .upsampling import upsample_bilinear2d
 from .volumes import avg_pool3d, conv3d, conv_transpose3d, max_pool3d
 
 aten = torch.ops.aten
@@ -39,4 +41,6 @@ COMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.adaptive_max_pool1d.default: adaptive_max_pool1d,
     aten.adaptive_max_pool2d.default: adaptive_max_pool2d,
     aten.adaptive_max_pool3d.default: adaptive_max_pool3d,
+    aten.upsample_bilinear2d.vec: upsample_bilinear2d,
+    aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
 }

@@ -1,0 +1,37 @@
+"""Attention in products: values and gradients in float64, against PyTorch's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention as pytorch
+
+from edgetrain.export.compositions.attention import scaled_dot_product_attention
+
+BLIND = torch.rand(5, 6, generator=torch.Generator().manual_seed(0)) < 0.5
+BLIND[2] = False  # this one may look nowhere
+MASKS = {
+    "none": None,
+    "flags": BLIND,
+    "numbers": torch.randn(2, 1, 5, 6, dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("scale", [None, 0.3])
+@pytest.mark.parametrize("mask", [*MASKS, "causal"])
+def test_attention(mask: str, scale: float | None) -> None:
+    torch.manual_seed(0)
+    given = [torch.randn(2, 3, n, 8, dtype=torch.float64, requires_grad=True) for n in (5, 6, 6)]
+    settings = {"scale": scale, "is_causal": mask == "causal"}
+    results: list[tuple[Tensor, ...]] = []
+    for function in (pytorch, scaled_dot_product_attention):
+        y = function(*given, attn_mask=MASKS.get(mask), **settings)
+        results.append((y, *torch.autograd.grad(y, given, torch.ones_like(y).cumsum(-1))))
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_what_pytorch_writes_out_itself_is_left_alone() -> None:
+    x = torch.randn(2, 3, 5, 8)
+    assert scaled_dot_product_attention(x, x, x, dropout_p=0.1) is NotImplemented
