@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..errors import CheckFailedError
 from ..upstream import add_backward_graph, core_decompositions
@@ -55,7 +56,10 @@ def add_backward(program: ExportedProgram) -> ExportedProgram:
         CheckFailedError: it writes into a parameter that is trained.
     """
     try:
-        joint = add_backward_graph(program, joint_decompositions())
+        # Attention is one operator as captured; which form it takes here is chosen as it would be for running
+        # it, and the fused one has no kernel for its backward.
+        with sdpa_kernel(SDPBackend.MATH):
+            joint = add_backward_graph(program, joint_decompositions())
     except RuntimeError as error:
         names = _written_parameters(program)
         if not names or "mutation" not in str(error):
