@@ -90,7 +90,7 @@ MATRIX = [
     # sequences
     Entry("LSTM", OWN + "lstm", "20,12", about="two layers, both directions, 20 steps"),
     Entry("GRU", OWN + "gru", "20,12", about="two layers, both directions, 20 steps"),
-    Entry("text encoder", OWN + "TextEncoder", "16:int64", about="embedding, padding mask", fast=True),
+    Entry("text encoder", OWN + "TextEncoder", "16:int64", about="embedding, padding mask"),
     Entry("causal transformer", "text_transformer", "16:int64", classes=40, task="next-token"),
     # others
     Entry("MLP-Mixer", OWN + "Mixer", "3,32,32"),
@@ -99,7 +99,7 @@ MATRIX = [
         "U-Net transposed", OWN + "UNet", "3,32,32", {"transposed": True}, 4, about="transposed convolutions"
     ),
     Entry("DS-CNN", OWN + "ds_cnn", "1,49,10", classes=12, about="keyword spotting", fast=True),
-    Entry("conv autoencoder", OWN + "autoencoder", "1,16,16", classes=256, task="regression"),
+    Entry("conv autoencoder", OWN + "autoencoder", "1,16,16", classes=256, task="regression", fast=True),
     # only where their packages are installed
     _timm("mobilenetv4_conv_small"),
     _timm("ghostnet_050"),
