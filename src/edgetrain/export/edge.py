@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from ..artifacts.contract import BACKBONE
 from ..errors import CheckFailedError
 from ..upstream import copied_program, edge_settings, merged_managers, restore_batch_range
+from ..upstream_lowering import kept_values
 from .passes.copied_weight_views import copied_weight_views
 from .pipeline import Edge, Graphs, Joint, Recipe
 
@@ -54,7 +55,8 @@ def _plain(graphs: Graphs) -> EdgeProgramManager:
     # Two methods may begin as one graph, which is brought there once.
     first = {id(program): name for name, program in reversed(graphs.items())}
     distinct = {name: program for name, program in graphs.items() if first[id(program)] == name}
-    manager = to_edge(distinct, compile_config=edge_settings([torch.ops.aten.linear.default]))
+    with kept_values():
+        manager = to_edge(distinct, compile_config=edge_settings([torch.ops.aten.linear.default]))
     for name, program in distinct.items():
         lowered = manager.exported_program(name)
         restore_batch_range(lowered, program)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from executorch.exir import ExecutorchBackendConfig
 
+from ..upstream_lowering import kept_values
 from .memory.timeline import MemoryTimeline
 from .memory_planning import SharedWeightsPlanning
 from .pipeline import Edge, Lowered, Recipe
@@ -17,9 +18,10 @@ def lower(edge: Edge, recipe: Recipe) -> Lowered:
         external=edge.tensors if recipe.external else (),
         from_zero=joint.states,
     )
-    manager = edge.manager.to_executorch(
-        ExecutorchBackendConfig(memory_planning_pass=planning.passes(methods))
-    )
+    with kept_values():
+        manager = edge.manager.to_executorch(
+            ExecutorchBackendConfig(memory_planning_pass=planning.passes(methods))
+        )
     plans = [p for p in manager.executorch_program.execution_plan if p.name in methods]
     return Lowered(
         edge=edge,
