@@ -11,10 +11,12 @@ from edgetrain.export.compositions.attention import scaled_dot_product_attention
 
 BLIND = torch.rand(5, 6, generator=torch.Generator().manual_seed(0)) < 0.5
 BLIND[2] = False  # this one may look nowhere
+NUMBERS = torch.randn(2, 1, 5, 6, dtype=torch.float64)
 MASKS = {
     "none": None,
     "flags": BLIND,
-    "numbers": torch.randn(2, 1, 5, 6, dtype=torch.float64),
+    "numbers": NUMBERS,
+    "infinities": NUMBERS.masked_fill(~BLIND, -torch.inf),
 }
 
 

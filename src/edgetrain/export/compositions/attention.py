@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-aten = torch.ops.aten
-
 
 def scaled_dot_product_attention(
     query: Tensor,
@@ -28,12 +26,14 @@ def scaled_dot_product_attention(
     scores = (query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)) @ key.transpose(-2, -1)
     if is_causal:
         rows, columns = (torch.arange(int(x.shape[-2])) for x in (query, key))
-        attn_mask = columns <= rows[:, None]
+        return torch.where(columns <= rows[:, None], scores, -math.inf).softmax(-1) @ value
     if attn_mask is None:
         return scores.softmax(-1) @ value
+    # Who may look nowhere sees zeros: first everything, so that no gradient is NaN, and then nothing of it.
     if attn_mask.dtype == torch.bool:
-        scores = torch.where(attn_mask, scores, -math.inf)
+        sees = attn_mask.any(-1, keepdim=True)
+        scores = torch.where(attn_mask | ~sees, scores, -math.inf)
     else:
-        scores = scores + attn_mask
-    # Who may look nowhere sees zeros.
-    return aten._safe_softmax(scores, -1) @ value
+        sees = (attn_mask > -math.inf).any(-1, keepdim=True)
+        scores = scores + torch.where(sees, attn_mask, 0.0)
+    return torch.where(sees, scores.softmax(-1), 0.0) @ value
