@@ -1,6 +1,7 @@
 #include "reduction.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "compute.h"
@@ -236,7 +237,18 @@ std::optional<Reduction> plan_truth(Stack stack, const std::vector<int64_t>& dim
   return plan_reduction(stack[0]->toTensor(), dims, keep, stack[out]->toTensor(), ScalarType::Bool);
 }
 
+/// Rows of bools are bytes to look through for one that decides.
+void run_truth_of_rows(Truth truth, const Reduction& plan) {
+  const bool decides = truth == Truth::kAny;
+  for_each_result<bool, bool>(plan, [&](const bool* row) {
+    const bool found = std::memchr(row, decides, static_cast<size_t>(plan.count)) != nullptr;
+    return found == decides;
+  });
+}
+
 void run_truth(Truth truth, const Reduction& plan) {
+  const bool rows = plan.reduced.size() == 1 && (plan.count == 1 || plan.reduced[0].step[0] == 1);
+  if (plan.type == ScalarType::Bool && rows && plan.count > 0) return run_truth_of_rows(truth, plan);
   visit(plan.type, [&](auto zero) {
     using T = decltype(zero);
     fold<T, bool>(
