@@ -118,6 +118,11 @@ def test_slow_kernels_run_little_where_others_run_all(monkeypatch: pytest.Monkey
     found = run_gate(monkeypatch, lambda outcome, size: None, kernels="fast", seconds=slow)
     assert ran == [("stock", 1, 3), ("fast", 1, 3), ("fast", 3, 3), ("fast", 16, 1)]
     assert (found.batch_sizes, found.stock_batch_sizes) == ([3, 1, 16], [1])
+    # What takes a second or two they run.
+    found = run_gate(monkeypatch, lambda outcome, size: None, kernels="fast", seconds=lambda whose: 0.15)
+    assert ran[:2] == [("stock", 1, 3), ("stock", 3, 3)]
+    assert ("stock", 16, 1) not in ran
+    assert (found.batch_sizes, found.stock_batch_sizes) == ([3, 1, 16], [1, 3])
     # Where there are no others, they run as much as is affordable.
     found = run_gate(monkeypatch, lambda outcome, size: None, seconds=slow)
     assert ran == [("stock", 1, 3), ("stock", 3, 3), ("stock", 10, 1)]

@@ -37,9 +37,10 @@ from .pipeline import Quantized, Subject, Verified, Written
 STEPS = 3
 LEARNING_RATE = 0.01
 _TRIES = 4
-# How long a step on the largest batch may take [s], and where other kernels run the program as well, the
-# whole comparison on a batch; stock kernels can need minutes for one step.
+# How long a step on the largest batch may take [s]. Stock kernels can need minutes for it.
 _PATIENCE = 60.0
+# The same where other kernels run all batches as well, and how long the whole comparison on a batch may take.
+_BRIEFLY = 2.0
 _WHOSE: dict[Kernels, str] = {"stock": "ExecuTorch's own", "fast": "edgetrain's"}
 
 Errors = dict[str, float]
@@ -148,10 +149,12 @@ def _runs(check: _Check, few: list[int], most: int, *, in_parts: bool, brief: bo
     """
     found: dict[int, Errors] = {}
     for size in sorted(few):
-        if brief and size * (STEPS + 1) * check.seconds_per_sample > _PATIENCE:
+        if brief and size * (STEPS + 1) * check.seconds_per_sample > _BRIEFLY:
             return found
         found[size] = check.run(size, STEPS)
-    affordable = int(_PATIENCE / max(check.seconds_per_sample, 1e-6))
+    affordable = int((_BRIEFLY if brief else _PATIENCE) / max(check.seconds_per_sample, 1e-6))
+    if brief and affordable < most and not in_parts:
+        return found
     largest_tried = most if in_parts else min(most, affordable)
     if most not in few and largest_tried > max(few):
         found[largest_tried] = check.run(largest_tried, steps=1)
