@@ -185,6 +185,42 @@ class PlainTensors(nn.Module):
         return self.head(x * self.half + self.shift)
 
 
+class Habits(nn.Module):
+    """What people do in a forward: its input is changed in place, it works in channels_last with channels of
+    odd numbers, padding cuts, a stem keeps its statistics whatever `train()` says, a buffer follows
+    the activations, a constant is expanded and not saved, two layers share their tensors under names with
+    capitals, a head is unused; [B, 3, 7, 5] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.Stem = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.BatchNorm2d(5))
+        self.block = nn.Sequential(
+            nn.ConstantPad2d((1, -1, -2, 2), 0.5), nn.ReflectionPad2d(1), nn.Conv2d(5, 7, 3, bias=False)
+        )
+        self.norm = nn.BatchNorm2d(7)
+        self.register_buffer("mean", torch.zeros(7))
+        self.register_buffer("scale", torch.tensor([0.5]).expand(7), persistent=False)
+        self.First, self.Second = nn.Linear(7, 7), nn.Linear(7, 7)
+        self.Second.weight, self.Second.bias = self.First.weight, self.First.bias
+        self.spare, self.head = nn.Linear(7, 3), nn.Linear(7, 4)
+        self.to(memory_format=torch.channels_last)
+
+    def train(self, mode: bool = True) -> Habits:
+        super().train(mode)
+        self.Stem.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        x.flatten(1).sub_(0.5)
+        x = self.Stem(x.to(memory_format=torch.channels_last))
+        x = torch.sigmoid(self.norm(self.block(x))).mean((2, 3)) * self.scale
+        mean = self.mean
+        assert isinstance(mean, Tensor)
+        if self.training:
+            mean.mul_(0.9).add_(x.detach().mean(0), alpha=0.1)
+        return self.head(torch.tanh(self.Second(torch.tanh(self.First(x - mean)))))
+
+
 SHAPES = {
     Signals: (2, 32),
     Pools: (3, 16, 16),
@@ -198,6 +234,7 @@ SHAPES = {
     CeilPool: (3, 9, 9),
     Unused: (5,),
     PlainTensors: (5,),
+    Habits: (3, 7, 5),
 }
 
 

@@ -107,6 +107,29 @@ def test_batch_norm_and_placement_of_weights(tmp_path: Path, batch_norm: str, we
         assert torch.equal(tensor, state[name]), name
 
 
+def test_habits(tmp_path: Path) -> None:
+    """What a forward does besides calling layers (`models.Habits`) counts as in PyTorch."""
+    result = run_export(tmp_path, models.Habits, batch_norm="train", max_batch_size=8)
+    assert_verified(result)
+    contract = result.manifest.contract
+    changing = {tensor.name for tensor in contract.changing}
+    assert {"mean", "norm.running_mean", "norm.running_var", "First.weight"} <= changing
+    assert not {name for name in changing if name.startswith(("Stem.1.running", "scale", "spare"))}
+    assert [t.aliases for t in contract.tensors if t.name == "First.weight"] == [["Second.weight"]]
+    program, generator = load_program(result.program), torch.Generator().manual_seed(1)
+    trusted = Trusted(models.factory_name(models.Habits))
+    inputs = {INPUTS: torch.randn(8, *models.SHAPES[models.Habits], generator=generator)}
+    targets = {TARGETS: torch.randint(0, 4, (8,), generator=generator)}
+    before = inputs[INPUTS].clone()
+    torch_session = open_session("torch", program, trusted=trusted)
+    session = open_session("executorch", program)
+    for _ in range(2):
+        expected, found = (s.forward_backward(inputs, targets).loss for s in (torch_session, session))
+        assert found == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(dict(session.gradients), dict(torch_session.gradients), rtol=1e-3, atol=1e-6)
+    assert torch.equal(inputs[INPUTS], before), "the caller's batch"
+
+
 @pytest.mark.parametrize(
     "task",
     [

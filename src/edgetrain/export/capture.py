@@ -24,6 +24,7 @@ from .batches import Batch
 from .module_paths import MODEL
 from .passes.contiguous_layouts import contiguous_layouts
 from .passes.copied_inputs import copied_inputs
+from .passes.cropped_paddings import cropped_paddings
 from .pipeline import Captured, Signature, Subject
 
 # Name and role of an argument whose shape and dtype the graph knows.
@@ -174,6 +175,7 @@ def export_graph(
     rename_tensors(program, {name: "constant__" + name.replace(".", "__") for name in constants})
     copied_inputs(program)
     contiguous_layouts(program)
+    cropped_paddings(program)
     return program
 
 
