@@ -109,3 +109,6 @@ def test_rrelu_multiplies_by_its_slopes_in_both_directions() -> None:
     backward = DISTRIBUTIONS[aten.rrelu_with_noise_backward.default]
     expected = aten.rrelu_with_noise_backward(grad, x, slopes, 0.1, 0.3, True, False)
     assert torch.equal(backward(grad, x, slopes, 0.1, 0.3, True, False), expected)
+    y, slopes = forward(x, torch.empty(1000), 0.1, 0.3, False)
+    torch.testing.assert_close(y, torch.nn.functional.leaky_relu(x, 0.2))
+    assert torch.equal(backward(grad, x, slopes, 0.1, 0.3, False, False), grad * slopes)

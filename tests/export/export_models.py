@@ -146,13 +146,13 @@ class Dropped(nn.Module):
         return self.drop(x * self.weight).mean(1, keepdim=True)
 
 
-class CeilPool(nn.Module):
-    """A pool whose divisor varies over the image: it has no backward on the device; [B, 3, 9, 9] → [B, 4]."""
+class Fractional(nn.Module):
+    """A pool that has no kernel on the device, neither forward nor backward; [B, 3, 9, 9] → [B, 4]."""
 
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2, ceil_mode=True)
+            nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.FractionalMaxPool2d(2, output_size=5)
         )
         self.head = nn.Linear(4 * 25, 4)
 
@@ -231,7 +231,7 @@ SHAPES = {
     Factored: (6,),
     PerToken: (6, 5),
     Dropped: (4000,),
-    CeilPool: (3, 9, 9),
+    Fractional: (3, 9, 9),
     Unused: (5,),
     PlainTensors: (5,),
     Habits: (3, 7, 5),

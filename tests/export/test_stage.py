@@ -276,10 +276,14 @@ def assert_nothing_left(folder: Path) -> None:
 
 
 def test_operator_without_kernel_is_named_with_its_module(tmp_path: Path) -> None:
-    with pytest.raises(
-        CheckFailedError, match=r"avg_pool2d \(in features\.2 \(AvgPool2d\)\).*ceil_mode=False"
-    ):
-        run_export(tmp_path, models.CeilPool)
+    where = r"fractional_max_pool2d \(in features\.2 \(FractionalMaxPool2d\)\); use MaxPool2d"
+    with pytest.raises(CheckFailedError, match=where) as found:
+        run_export(tmp_path, models.Fractional)
+    # Freezing spares what is before it the gradient, and nobody the layer itself.
+    forward, backward = str(found.value).split("; ExecuTorch")
+    assert "--trainable" not in forward
+    assert "backward of" in backward
+    assert "--trainable" in backward
     assert_nothing_left(tmp_path)
 
 

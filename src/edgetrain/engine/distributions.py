@@ -7,7 +7,7 @@ programs are compared (`artifacts.fixed_draws`), in eager PyTorch as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -95,17 +95,16 @@ def rrelu_with_noise(
     training: bool = False,
     generator: None = None,
 ) -> Any:
-    """Slopes below zero are drawn, and returned for the gradient."""
-    if not training:
-        return NotImplemented
-    slopes = torch.where(x > 0, 1.0, _even(x.shape, x.dtype) * (upper - lower) + lower)
+    """Slopes below zero are drawn, or in evaluation their mean; they are returned for the gradient."""
+    below = _even(x.shape, x.dtype) * (upper - lower) + lower if training else (lower + upper) / 2
+    slopes = torch.where(x > 0, 1.0, below)
     return x * slopes, slopes
 
 
 def rrelu_with_noise_backward(
     grad: Tensor, x: Tensor, noise: Tensor, lower: float, upper: float, training: bool, is_result: bool
 ) -> Any:
-    return grad * noise if training else NotImplemented
+    return grad * noise if training else grad * torch.where(x > 0, 1.0, (lower + upper) / 2)
 
 
 def _even(size: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -119,7 +118,7 @@ def _normal(size: Sequence[int], dtype: torch.dtype) -> Tensor:
 
 
 #: By the operator that draws from them.
-DISTRIBUTIONS = {
+DISTRIBUTIONS: dict[Any, Callable[..., Any]] = {
     aten.rand_like.default: rand_like,
     aten.randn_like.default: randn_like,
     aten.bernoulli.p: bernoulli_p,
@@ -140,7 +139,7 @@ DISTRIBUTIONS = {
 }
 
 #: What these operators fill a tensor with.
-IN_PLACE = {
+IN_PLACE: dict[Any, Callable[..., Any]] = {
     aten.bernoulli_.float: bernoulli_p,
     aten.bernoulli_.Tensor: bernoulli_like,
     aten.uniform_.default: uniform,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import torch
 from torch.export import ExportedProgram
@@ -15,16 +16,23 @@ from ..runtimes.executorch_py import runtime_operators
 from ..tasks.outputs import named_outputs
 from ..upstream import edge_operator_names
 from .batches import Batch
+from .kernel_limits import refused
 from .module_paths import module_path
 from .pipeline import Edge, Recipe, Subject
 
 _WAYS_OUT = {
-    "avg_pool2d": "use ceil_mode=False and padding=0, or a max-pool or strided convolution instead",
-    "adaptive_avg_pool2d": "use AdaptiveAvgPool2d(1) or an AvgPool2d of fixed size",
-    "avg_pool3d": "use 2-D pooling",
-    "feature_dropout": "use Dropout instead of Dropout1d, Dropout2d or Dropout3d",
-    "bernoulli": "remove stochastic depth, or set its probability to 0",
-    "upsample": "use nearest-neighbour upsampling by an integer factor, or a transposed convolution",
+    "adaptive_": "use an AvgPool or MaxPool of fixed size",
+    "fractional_max_pool": "use MaxPool2d or AdaptiveMaxPool2d",
+    "max_unpool": "use Upsample, or a transposed convolution",
+    "upsample": "use nearest or bilinear upsampling of images",
+    "grid_sampler": "sample before the model, as a part of its inputs",
+    "multinomial": "use gumbel_softmax, or draw with rand",
+    "randperm": "shuffle samples before the model, as a part of its inputs",
+    "poisson": "draw with rand or randn",
+    "rand": "draw float32 numbers of a shape such as [batch, 1, 1]",
+    "convolution": "use convolutions over one, two or three dimensions with a batch in front",
+    "fft": "compute the transform before the model, as a part of its inputs",
+    "linalg": "compute it before the model, or keep what it gives as a buffer",
 }
 
 
@@ -75,43 +83,70 @@ def check_operators(edge: Edge, recipe: Recipe, origin: str, available: set[str]
     """
     if available is None:
         available = runtime_operators()
-    missing: dict[str, list[str]] = {}
+    problems: dict[tuple[str, str], _Problem] = {}
     for method in edge.manager.methods:
-        for name, modules in missing_operators(edge.manager.exported_program(method), available).items():
-            known = missing.setdefault(name, [])
-            known += [module for module in modules if module not in known]
-    if not missing:
+        for name, what, module in _untakeable(edge.manager.exported_program(method), available):
+            problem = problems.setdefault((name, what), _Problem(name, what))
+            if module and module not in problem.modules:
+                problem.modules.append(module)
+    found = [problems[key] for key in sorted(problems)]
+    if not found:
         return
     if recipe.training:
-        raise CheckFailedError(
-            "; ".join(_explain(name, modules) for name, modules in sorted(missing.items()))
-        )
-    named = ", ".join(f"{n.split('::')[-1]}{_where(modules)}" for n, modules in sorted(missing.items()))
+        raise CheckFailedError("; ".join(_explain(problem) for problem in found))
+    named = ", ".join(f"{p.operator.split('::')[-1]}{p.of}{_where(p.modules)}" for p in found)
     raise CheckFailedError(f"{origin} uses {named}, for which ExecuTorch has no kernel; replace these layers")
+
+
+@dataclass
+class _Problem:
+    """Calls of an operator that nothing runs.
+
+    Attributes:
+        what: the calls that are no good, where others are; else empty.
+    """
+
+    operator: str
+    what: str
+    modules: list[str] = field(default_factory=list)
+
+    @property
+    def of(self) -> str:
+        return f" for {self.what}" if self.what else ""
 
 
 def missing_operators(edge: ExportedProgram, available: set[str]) -> dict[str, list[str]]:
     """ATen names of the operators of an edge-dialect graph that the runtime has no kernel for, and the
     modules they come from."""
     missing: dict[str, list[str]] = {}
-    for node in edge.graph.nodes:
-        names = edge_operator_names(node)
-        if names is None or names[1] in available:
-            continue
-        modules = missing.setdefault(names[0], [])
-        path = module_path(node)
-        if path and path not in modules:
-            modules.append(path)
+    for name, what, module in _untakeable(edge, available):
+        modules = missing.setdefault(name, []) if not what else []
+        if module and module not in modules:
+            modules.append(module)
     return missing
 
 
-def _explain(operator: str, modules: list[str]) -> str:
-    stem = _stem(operator)
+def _untakeable(edge: ExportedProgram, available: set[str]) -> Iterator[tuple[str, str, str]]:
+    """Calls that no kernel takes: ATen name, what is refused of it (empty where all is), module."""
+    for node in edge.graph.nodes:
+        names = edge_operator_names(node)
+        if names is None:
+            continue
+        if names[1] not in available:
+            yield names[0], "", module_path(node)
+        elif what := refused(node):
+            yield names[0], what, module_path(node)
+
+
+def _explain(problem: _Problem) -> str:
+    stem = _stem(problem.operator)
     way_out = next((text for key, text in _WAYS_OUT.items() if key in stem), "replace that layer")
-    what = "backward of " if operator.endswith("_backward") else ""
+    what = "backward of " if problem.operator.endswith("_backward") else ""
+    # What forward needs, freezing doesn't spare.
+    freeze = ", or freeze it and all that comes before it with --trainable" if what else ""
     return (
-        f"ExecuTorch can't train this model: it has no kernel for the {what}{stem}{_where(modules)}; "
-        f"{way_out}, or freeze it and all that comes before it with --trainable"
+        f"ExecuTorch can't train this model: it has no kernel for the {what}{stem}{problem.of}"
+        f"{_where(problem.modules)}; {way_out}{freeze}"
     )
 
 

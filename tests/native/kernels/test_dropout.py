@@ -1,4 +1,4 @@
-"""Dropout of the native kernels: the documented random numbers, on every instruction set."""
+"""Random numbers of the native kernels: the documented ones, on every instruction set."""
 
 from __future__ import annotations
 
@@ -8,18 +8,7 @@ import numpy as np
 import pytest
 import torch
 from kernel_caller import KernelCaller, Out
-
-
-def philox(counters: np.ndarray, call: int) -> np.ndarray:
-    """Philox 4x32-10 (Salmon et al. 2011) with key 0, of (counter, call, 0, 0)."""
-    c = [counters.astype(np.uint64), *(np.full(len(counters), n, np.uint64) for n in (call, 0, 0))]
-    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    key = [np.uint64(0), np.uint64(0)]
-    for _ in range(10):
-        first, second = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
-        c = [(second >> shift) ^ c[1] ^ key[0], second & low, (first >> shift) ^ c[3] ^ key[1], first & low]
-        key = [(key[0] + np.uint64(0x9E3779B9)) & low, (key[1] + np.uint64(0xBB67AE85)) & low]
-    return np.stack(c, axis=1).reshape(-1)
+from philox_reference import normal, uniform
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -29,11 +18,43 @@ def test_values(kernels: KernelCaller, native_build: Path, threads: int) -> None
         x = torch.randn(count)
         outs = [Out((count,)), Out((count,), torch.bool)]
         answer = fresh("aten::native_dropout.out", x, p, True, *outs)
-        draws = philox(np.arange((count + 3) // 4), call)[:count]
-        uniform = (draws >> np.uint64(8)).astype(np.float32) * np.float32(2.0**-24)
-        kept = torch.from_numpy(uniform >= np.float32(p))
+        kept = uniform([count], 0, 0, call) >= np.float32(p)
         assert answer.kernel == "edgetrain"
         assert torch.equal(answer.outputs[1], kept)
         scale = torch.tensor(0.0 if p == 1 else 1 / (1 - p))
         assert torch.equal(answer.outputs[0], torch.where(kept, x * scale, 0.0))
+    fresh.close()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_rand_and_randn(kernels: KernelCaller, native_build: Path, threads: int) -> None:
+    """Each call draws anew, from one sequence of calls with dropout's."""
+    fresh = KernelCaller(native_build / "kernel_calls", kernels.isa, threads)
+    shapes = [(1,), (3,), (2, 33), (40, 1001), ()]
+    for call, shape in enumerate(shapes):
+        answer = fresh("aten::rand.out", list(shape), Out(shape))
+        assert answer.kernel == "edgetrain"
+        assert torch.equal(answer.outputs[0], uniform(list(shape), 0, 0, call))
+    for call, shape in enumerate(shapes, start=len(shapes)):
+        found = fresh("aten::randn.out", list(shape), Out(shape)).outputs[0]
+        torch.testing.assert_close(found, normal(list(shape), 0, 0, call), rtol=1e-5, atol=1e-6)
+    fresh.close()
+
+
+def test_distributions(kernels: KernelCaller, native_build: Path) -> None:
+    """Mean, variance and tails, and no correlation of one call with the next or of neighbours."""
+    fresh = KernelCaller(native_build / "kernel_calls", kernels.isa, 1)
+    count = 200_000
+    within = 6 / count**0.5
+    for name, mean, variance in (("rand", 0.5, 1 / 12), ("randn", 0.0, 1.0)):
+        first, second = (fresh(f"aten::{name}.out", [count], Out((count,))).outputs[0] for _ in range(2))
+        for draws in (first, second):
+            assert abs(draws.mean() - mean) < within * variance**0.5
+            assert abs(draws.var() - variance) < 2 * within * variance
+        pairs = ((first, second), (first[1:], first[:-1]), (first[2:], first[:-2]), (first[4:], first[:-4]))
+        for a, b in pairs:
+            assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < within
+    assert first.abs().max() > 4
+    within_one = (first.abs() < 1).float().mean()
+    assert abs(within_one - 0.682689) < within
     fresh.close()

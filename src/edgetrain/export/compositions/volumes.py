@@ -96,11 +96,8 @@ def max_pool3d(
     stride, padding, dilation = triple(stride or kernel), triple(padding), triple(dilation)
 
     def pool(images: Tensor, over: slice) -> Tensor:
-        sizes = [
-            _both(v[over], missing)
-            for v, missing in zip((kernel, stride, padding, dilation), (1, 1, 0, 1), strict=True)
-        ]
-        return F.max_pool2d(images, *sizes, ceil_mode=ceil_mode)
+        size, step, pad = _both(kernel[over], 1), _both(stride[over], 1), _both(padding[over], 0)
+        return F.max_pool2d(images, size, step, pad, _both(dilation[over], 1), ceil_mode)
 
     return _planes_then_depth(x, pool)
 
@@ -122,10 +119,8 @@ def avg_pool3d(
     divisor = None if divisor_override is None else 1
 
     def pool(images: Tensor, over: slice) -> Tensor:
-        sizes = [
-            _both(v[over], missing) for v, missing in zip((kernel, stride, padding), (1, 1, 0), strict=True)
-        ]
-        return averaged(images, *sizes, ceil_mode, count_include_pad, divisor)
+        size, step, pad = _both(kernel[over], 1), _both(stride[over], 1), _both(padding[over], 0)
+        return averaged(images, size, step, pad, ceil_mode, count_include_pad, divisor)
 
     y = _planes_then_depth(x, pool)
     return y if divisor_override is None else y / divisor_override
