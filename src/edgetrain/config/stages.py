@@ -62,7 +62,8 @@ class ExportConfig(Section):
     max_batch_size: int = setting(32, "largest batch the program accepts; its memory is planned for it", ge=1)
     trainable: list[str] = setting(
         ["*"],
-        "patterns of parameter names that stay trainable, as in 'classifier.*'; repeatable",
+        "patterns of parameter names that stay trainable, as in 'classifier.*'; repeatable; *: all but those "
+        "that the model's own code has frozen",
         min_length=1,
     )
     batch_norm: Literal["frozen", "train"] = setting(

@@ -28,7 +28,7 @@ def prepare(
 ) -> tuple[nn.Module, list[Any], set[str]]:
     """The model, its transforms and the names of its trained parameters."""
     model = kind()
-    inputs = {"inputs": torch.randn(2, *models.SHAPES.get(kind, (5,)))}
+    inputs = {"inputs": torch.randn(2, *models.SHAPES.get(type(model), (5,)))}
     settings = ExportConfig(update=update, trainable=list(trainable) or ["*"])
     transforms = prepare_update(model, inputs, settings, SILENT)
     return model, transforms, {name for name, p in model.named_parameters() if p.requires_grad}
@@ -54,6 +54,17 @@ def rules(folder: Path, *rules: dict[str, Any]) -> str:
 def test_schemes(update: str, trained: set[str]) -> None:
     _, transforms, found = prepare(update)
     assert (found, transforms) == (trained, [])
+
+
+def half_frozen() -> nn.Module:
+    model = models.Pools()
+    model.body[0].requires_grad_(False)
+    return model
+
+
+def test_what_the_model_itself_freezes_stays_so_unless_it_is_named() -> None:
+    assert prepare("full", kind=half_frozen)[2] == EVERYTHING - {"body.0.weight", "body.0.bias"}
+    assert prepare("full", "body.0.*", kind=half_frozen)[2] == {"body.0.weight", "body.0.bias"}
 
 
 def test_biases_of_recurrent_layers_and_attention() -> None:

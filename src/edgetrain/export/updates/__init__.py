@@ -53,12 +53,16 @@ def prepare_update(
 
 
 def allowed_parameters(model: nn.Module, settings: ExportConfig) -> set[str]:
-    """Names of the parameters that `export.trainable` lets any update train.
+    """Names of the parameters that `export.trainable` lets any update train. As it is by default, those that
+    the model's own code has frozen stay so; a pattern that names them trains them.
 
     Raises:
         UsageError: a pattern fits nothing.
     """
     names = [name for name, _ in model.named_parameters()]
+    own = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if settings.trainable == ["*"] and own:
+        return own
     return {
         name
         for pattern in settings.trainable
