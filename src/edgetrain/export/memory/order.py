@@ -124,6 +124,7 @@ class _Thrift:
         for node in storages.nodes:
             for storage in storages.used(node):
                 self.left[storage].add(node)
+        self.known: dict[Node, int] = {}  # by node, its growth, until another last user changes it
 
     def choose(self, ready: set[Node], first: Node) -> Node:
         """The next node.
@@ -139,13 +140,19 @@ class _Thrift:
     def done(self, node: Node) -> None:
         """Notes that a node ran."""
         for storage in self.storages.used(node):
-            self.left[storage].discard(node)
+            left = self.left[storage]
+            left.discard(node)
+            if len(left) == 1:
+                self.known.pop(next(iter(left)), None)
 
     def _growth(self, node: Node) -> int:
-        storages = self.storages
-        freed = {s for s in storages.used(node) if s not in storages.returned and self.left[s] == {node}}
-        sizes = storages.sizes
-        return sum(sizes[s] for s in storages.made[node]) - sum(sizes[s] for s in freed)
+        if node not in self.known:
+            storages = self.storages
+            freed = {s for s in storages.used(node) if s not in storages.returned and self.left[s] == {node}}
+            sizes = storages.sizes
+            made = sum(sizes[s] for s in storages.made[node])
+            self.known[node] = made - sum(sizes[s] for s in freed)
+        return self.known[node]
 
 
 def _delayed(order: Order, storages: Storages, needed: dict[Node, set[Node]]) -> Order:
