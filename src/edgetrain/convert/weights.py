@@ -94,6 +94,8 @@ def load_weights(model: nn.Module, weights: Weights, origin: str, name: str) -> 
         *([f"unexpected {_listed(unexpected)}"] if unexpected else []),
         *([_listed(shapes, "; ")] if shapes else []),
     ]
+    if (missing or unexpected) and _takes(model, chosen):
+        return []
     if problems:
         raise InputError(
             f"{origin} does not fit {name}: {'; '.join(problems)}; choose another --model, or its arguments "
@@ -102,6 +104,16 @@ def load_weights(model: nn.Module, weights: Weights, origin: str, name: str) -> 
     model.load_state_dict({key: t for key, t in chosen.items() if key in wanted}, strict=False)
     left = [key for key in state if not key.startswith(prefix)]
     return [f"left out {_listed(left)}, which are no part of {name}"] if left else []
+
+
+def _takes(model: nn.Module, state: dict[str, Tensor]) -> bool:
+    """Puts weights into a model whose own hooks know other names of its tensors, as those of weight norm do
+    that were usual before parametrizations; returns whether all have found their place."""
+    try:
+        found = model.load_state_dict(state, strict=False)
+    except RuntimeError:  # shapes
+        return False
+    return not [key for key in (*found.missing_keys, *found.unexpected_keys) if not key.endswith(_OPTIONAL)]
 
 
 def _states(payload: Any, entry: str = "", depth: int = 3) -> Iterable[tuple[str, Mapping[str, Any]]]:
