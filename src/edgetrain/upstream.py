@@ -222,7 +222,7 @@ def add_backward_graph(
     from torch.export.experimental import _copy_graph_module_and_signature, _remove_detach_pass
     from torch.export.exported_program import _decompose_exported_program
 
-    with torch.enable_grad(), _first_traces() as traces:
+    with torch.enable_grad(), _traced_once():
         joint = _decompose_exported_program(
             program,
             cia_to_decomp={},
@@ -231,18 +231,19 @@ def add_backward_graph(
             decompose_custom_triton_ops=False,
         )
     graph_module, signature = _copy_graph_module_and_signature(joint)
-    _copy_origins(traces[0], graph_module)
     _remove_detach_pass(graph_module, signature)
     return joint._update(graph_module, signature)
 
 
 @contextmanager
-def _first_traces() -> Iterator[list[GraphModule]]:
-    """Keeps what `torch._functorch.aot_autograd._aot_export_function` returns. `aot_export_module` traces
-    that once more to get a joint graph without nested arguments, and what nodes know is lost on the way."""
+def _traced_once() -> Iterator[None]:
+    """Has `aot_export_module` take the joint graph that `torch._functorch.aot_autograd._aot_export_function`
+    returns. It traces that once more, by `make_fx`, to get one without nested arguments: as long again, and
+    what nodes know is lost on the way."""
     from torch._functorch import aot_autograd
 
-    original = aot_autograd._aot_export_function
+    patched: Any = aot_autograd
+    original, make_fx = patched._aot_export_function, patched.make_fx
     traces: list[GraphModule] = []
 
     def keeping(*args: Any, **kwargs: Any) -> Any:
@@ -250,32 +251,41 @@ def _first_traces() -> Iterator[list[GraphModule]]:
         traces.append(result[0])
         return result
 
-    aot_autograd._aot_export_function = keeping
+    def flattening(function: Any, **kwargs: Any) -> Any:
+        def trace(*args: Any) -> Any:
+            flat = _flattened_joint(traces[-1], args) if traces else None
+            return make_fx(function, **kwargs)(*args) if flat is None else flat
+
+        return trace
+
+    patched._aot_export_function, patched.make_fx = keeping, flattening
     try:
-        yield traces
+        yield
     finally:
-        aot_autograd._aot_export_function = original
+        patched._aot_export_function, patched.make_fx = original, make_fx
 
 
-def _copy_origins(first: GraphModule, second: GraphModule) -> None:
-    """Tells the nodes of a second trace what those of the first know. It has the same calls in the same
-    order, apart from a few that nothing needs, and lengths, which it asks for at other times."""
+def _flattened_joint(joint: GraphModule, args: Sequence[Any]) -> GraphModule | None:
+    """(arguments, gradients of outputs) → (outputs, a gradient or None for each argument) as (*arguments) →
+    (*outputs, *gradients of arguments that require some); None where one of these is missing."""
     import torch
+    from torch.fx.graph import CodeGen
 
-    def calls(graph_module: GraphModule) -> list[Node]:
-        nodes = (node for node in graph_module.graph.nodes if node.op == "call_function")
-        return [node for node in nodes if not isinstance(node.meta.get("val"), torch.SymInt)]
-
-    known = calls(first)
-    at = 0
-    for node in calls(second):
-        match = next((i for i in range(at, len(known)) if known[i].target is node.target), None)
-        if match is None:
-            continue
-        at = match + 1
-        for key in (MODULE_STACK, OPERATION):
-            if key in known[match].meta:
-                node.meta[key] = known[match].meta[key]
+    graph = joint.graph
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    results: Any = graph.output_node().args[0]
+    gradients = results[len(results) - len(args) :]
+    wanted = [isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args]
+    if any((gradient is not None) != want for gradient, want in zip(gradients, wanted, strict=True)):
+        return None
+    if any(node.users for node in placeholders[len(args) :]):
+        return None
+    for node in placeholders[len(args) :]:
+        graph.erase_node(node)
+    outputs = results[: len(results) - len(args)]
+    graph.output_node().args = ((*outputs, *(gradient for gradient in gradients if gradient is not None)),)
+    graph.set_codegen(CodeGen())
+    return torch.fx.GraphModule(joint, graph)
 
 
 def new_program(source: ExportedProgram, graph: Any, signature: Any) -> ExportedProgram:
