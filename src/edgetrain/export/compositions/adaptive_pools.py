@@ -45,9 +45,12 @@ def adaptive_max_pool3d(x: Tensor, output_size: Sequence[int]) -> Any:
 
 
 def _averages(x: Tensor, output_size: Sequence[int]) -> Any:
-    """Means of all there is are left alone: PyTorch has a form of them that the runtime knows."""
-    if x.dim() != 2 + len(output_size) or all(size == 1 for size in output_size):
+    if x.dim() != 2 + len(output_size):
         return NotImplemented
+    if all(size == 1 for size in output_size):
+        # So does PyTorch. But where channels lie innermost, as behind a layer norm of them,
+        # it lays the result out so, too, by an as_strided whose gradient has no kernel.
+        return x.mean(list(range(-len(output_size), 0)), keepdim=True)
     return _pooled(x, output_size, lambda part, dim: part.mean([dim], True))
 
 
