@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -94,6 +95,13 @@ def flattened(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
 
     found, spec = _pytree.tree_flatten(value)
     return found, lambda others: _pytree.tree_unflatten(others, spec)
+
+
+def negative_view(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor's numbers with the other sign, in its memory: `torch._neg_view`."""
+    import torch
+
+    return torch._neg_view(tensor)
 
 
 def output_structure(graph: Graph, output: Node) -> Any:
@@ -195,6 +203,15 @@ def operators_run_by(run: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any])
 
     with Mode():
         yield
+
+
+@lru_cache(maxsize=1)
+def registered_operator_names() -> frozenset[str]:
+    """All ATen operators, without overloads, as in `add_`: `torch._C._jit_get_all_schemas`."""
+    import torch
+
+    schemas = torch._C._jit_get_all_schemas()
+    return frozenset(s.name.removeprefix("aten::") for s in schemas if s.name.startswith("aten::"))
 
 
 def core_decompositions() -> dict[Any, Callable[..., Any]]:

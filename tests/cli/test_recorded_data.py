@@ -69,6 +69,20 @@ def test_a_named_data_set_takes_nothing_over(
     assert "as in training" not in ran.stderr
 
 
+def test_nothing_is_downloaded_because_a_file_says_so(
+    run: Callable[..., Any], record: Any, used: list[DataConfig]
+) -> None:
+    record(DataConfig(name="cifar10").model_dump(mode="json"))
+    for more in ([], ["--data-dir", "."]):
+        ran = run("finetune", "model.pte", *more)
+        assert (ran.code, ran.stderr) == (
+            3,
+            "error: model.pte was trained on cifar10, which is not here; name the data with --data, and with "
+            "--data-dir where it lies\n",
+        )
+    assert not used
+
+
 def test_data_that_lies_elsewhere(run: Callable[..., Any], record: Any, used: list[DataConfig]) -> None:
     record(DataConfig(name="cifar10", root="/nowhere/cifar").model_dump(mode="json"))
     ran = run("finetune", "model.pte")
@@ -78,6 +92,7 @@ def test_data_that_lies_elsewhere(run: Callable[..., Any], record: Any, used: li
         "--data, and with --data-dir where it lies\n",
     )
     assert not used
+    Path("here/cifar-10-batches-py").mkdir(parents=True)
     run("finetune", "model.pte", "--data-dir", "here")
     assert used == [DataConfig(name="cifar10", root="here")]
 

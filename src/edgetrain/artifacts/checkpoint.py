@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,19 +85,21 @@ def load_plain(path: Path) -> Any:
     """Reads what torch.save wrote, as long as it is plain data. Nothing in the file is executed.
 
     Raises:
-        InputError: the file is damaged, or holds more than plain data.
+        InputError: the file is damaged, holds more than plain data, or would unpack to far more than its
+            size.
     """
-    import torch
+    # Only now, since reading it loads PyTorch.
+    from .unpickling import read_torch_file, stand_ins_in
 
     check_sums(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    payload = read_torch_file(path)
+    names = [found.name for found in stand_ins_in(payload)]
+    if names:
         raise InputError(
-            f"{path} holds Python objects that would run code when loaded; it is refused"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged or no PyTorch checkpoint ({_first_line(error)})") from error
+            f"{path} holds Python objects ({', '.join(names[:2])}), which no file of edgetrain does; if it "
+            f"is a model of yours, convert it: edgetrain convert {path}"
+        )
+    return payload
 
 
 def checkpoint_from(path: Path, payload: Any) -> Checkpoint:

@@ -61,5 +61,9 @@ def _filled_in(run: Invocation, source: Path, recorded: Any) -> Invocation:
     # Also keeps a program from elsewhere from having data downloaded to a place of its choice.
     if data.root is not None and "root" not in given and not data.root.exists():
         raise InputError(f"{source} was trained on {data.name} in {data.root}, which is not here; {instead}")
+    from ..data.downloads import would_download
+
+    if would_download(data):
+        raise InputError(f"{source} was trained on {data.name}, which is not here; {instead}")
     run.reporter.info(f"data: {data.name} (as in training)")
     return replace(run, config=run.config.model_copy(update={"data": data}))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..artifacts.archive import Archive, open_archive
 from ..errors import InputError, UsageError
-from .archive import Archive, open_archive
 from .pickles import PickleSummary, summarize
 
 Kind = Literal["saved by torch.save", "TorchScript", "exported program", "safetensors"]

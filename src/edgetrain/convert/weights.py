@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..artifacts.unpickling import StandIn
 from ..errors import InputError, UsageError
 
 # Under these names training programs keep weights, the likeliest first.
@@ -20,7 +21,16 @@ _NEVER = ("optimizer", "lr_scheduler", "scheduler", "scaler", "rng", "random")
 _COMPILED = "_orig_mod."
 # Counters that evaluation never reads.
 _OPTIONAL = ("num_batches_tracked", "n_averaged")
+# How PyTorch builds tensors that no program takes.
+_OTHER_TENSORS = ("torch._utils._rebuild_qtensor", "torch._utils._rebuild_sparse")
 _SHOWN = 3
+# More than any model has; files may say anything.
+_MOST_LAYERS = 100_000
+_LONGEST_NAME = 1000
+
+
+class NoWeightsError(InputError):
+    """A file that holds none, or none that can be seen without running code of it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,8 @@ def find_weights(payload: Any, origin: str, entry: str | None = None) -> Weights
         origin: the file, for messages.
         entry: where it is, as in `state_dict_ema` or `ema.model`; None to search.
     Raises:
-        InputError: there is none.
+        NoWeightsError: there is none.
+        InputError: they are quantized or sparse.
         UsageError: there are several, or none at `entry`.
     """
     if isinstance(payload, Mapping) and any(str(name).endswith("_packed_params") for name in payload):
@@ -49,25 +60,47 @@ def find_weights(payload: Any, origin: str, entry: str | None = None) -> Weights
         )
     found = dict(_states(payload))
     if not found:
-        kind = type(payload).__name__
-        raise InputError(
-            f"{origin} holds no weights: neither a state_dict nor a checkpoint with one ({kind})"
+        raise NoWeightsError(
+            f"{origin} holds no weights: neither a state_dict nor a checkpoint with one ({_what(payload)})"
         )
+    chosen = chosen_entry(found, entry, origin)
+    averaged = [name for name in found if _is_averaged(name) and name != chosen] if entry is None else []
+    notes = [f"it also has averaged weights: --weights-key {name}" for name in averaged[:1]]
+    return Weights(_plain(found[chosen], origin), chosen, notes)
+
+
+def chosen_entry(found: Mapping[str, Any], entry: str | None, origin: str) -> str:
+    """Which of several entries of a checkpoint is meant: the one that is named, or the likeliest.
+
+    Raises:
+        UsageError: there are several that are as likely, or none of that name.
+    """
     if entry is not None:
         if entry not in found:
             raise UsageError(f"{origin} has no weights at '{entry}'; it has some at {_listed(found)}")
-        return Weights(_plain(found[entry], origin), entry)
+        return entry
     chosen = next((name for name in ("", *_USUAL) if name in found), None)
-    if chosen is None:
-        candidates = [name for name in found if not _is_averaged(name)] or list(found)
-        if len(candidates) > 1:
-            raise UsageError(
-                f"{origin} has weights at {_listed(candidates)}; choose with --weights-key {candidates[0]}"
-            )
-        chosen = candidates[0]
-    averaged = [name for name in found if _is_averaged(name) and name != chosen]
-    notes = [f"it also has averaged weights: --weights-key {name}" for name in averaged[:1]]
-    return Weights(_plain(found[chosen], origin), chosen, notes)
+    if chosen is not None:
+        return chosen
+    candidates = [name for name in found if not _is_averaged(name)] or list(found)
+    if len(candidates) > 1:
+        raise UsageError(
+            f"{origin} has weights at {_listed(candidates)}; choose with --weights-key {candidates[0]}"
+        )
+    return candidates[0]
+
+
+def modules_in(payload: Any, entry: str = "", depth: int = 3) -> Iterable[tuple[str, nn.Module]]:
+    """Models in what was unpickled, by their dotted path: also as attributes of objects around them."""
+    if isinstance(payload, nn.Module):
+        yield entry, payload
+        return
+    inside = payload if isinstance(payload, Mapping) else getattr(payload, "__dict__", None)
+    if not isinstance(inside, Mapping) or isinstance(payload, type) or not depth:
+        return
+    for key, value in inside.items():
+        if isinstance(key, str) and not key.lower().startswith(_NEVER):
+            yield from modules_in(value, f"{entry}.{key}" if entry else key, depth - 1)
 
 
 def load_weights(model: nn.Module, weights: Weights, origin: str, name: str) -> list[str]:
@@ -116,24 +149,78 @@ def _takes(model: nn.Module, state: dict[str, Tensor]) -> bool:
     return not [key for key in (*found.missing_keys, *found.unexpected_keys) if not key.endswith(_OPTIONAL)]
 
 
-def _states(payload: Any, entry: str = "", depth: int = 3) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """All mappings from names to tensors, by their dotted path."""
+def _states(
+    payload: Any, entry: str = "", depth: int = 3, seen: set[int] | None = None
+) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """All mappings from names to tensors, by their dotted path; each once."""
+    seen = set() if seen is None else seen
+    if id(payload) in seen:
+        return
+    seen.add(id(payload))
     if isinstance(payload, nn.Module):
         payload = payload.state_dict()
-    if not isinstance(payload, Mapping) or not all(isinstance(key, str) for key in payload):
+    elif isinstance(payload, StandIn):
+        payload = _state_of(payload) if payload.is_module else payload.attributes
+    if not isinstance(payload, Mapping):
         return
     tensors = [key for key, value in payload.items() if isinstance(value, Tensor)]
-    nested = [key for key, value in payload.items() if isinstance(value, (Mapping, nn.Module))]
-    if tensors and not nested:
+    nested = [key for key, value in payload.items() if isinstance(value, Mapping | nn.Module | StandIn)]
+    below = [
+        found
+        for key in (nested if depth else ())
+        if isinstance(key, str) and not key.lower().startswith(_NEVER)
+        for found in _states(payload[key], f"{entry}.{key}" if entry else key, depth - 1, seen)
+    ]
+    # Beside weights in entries of their own, tensors without a layer's name are counters.
+    if tensors and all(isinstance(key, str) for key in payload) and (not below or "." in "".join(tensors)):
         yield entry, payload
         return
-    for key in nested if depth else ():
-        if not key.lower().startswith(_NEVER):
-            yield from _states(payload[key], f"{entry}.{key}" if entry else key, depth - 1)
+    yield from below
+
+
+def _state_of(module: StandIn) -> dict[str, Tensor]:
+    """The state_dict of a module that was never built: parameters and persistent buffers of all layers.
+
+    Raises:
+        NoWeightsError: layers contain themselves.
+    """
+    state: dict[str, Tensor] = {}
+    waiting = [("", module)]
+    for _ in range(_MOST_LAYERS):
+        if not waiting:
+            return state
+        prefix, layer = waiting.pop()
+        if len(prefix) > _LONGEST_NAME:
+            break
+        attributes = layer.attributes
+        passing = attributes.get("_non_persistent_buffers_set") or ()
+        for kind in ("_parameters", "_buffers"):
+            for name, tensor in _entries(attributes[kind]):
+                if isinstance(tensor, Tensor) and not (kind == "_buffers" and name in passing):
+                    state[f"{prefix}{name}"] = tensor
+        inside = [(f"{prefix}{name}.", below) for name, below in _entries(attributes["_modules"])]
+        waiting += [(name, x) for name, x in reversed(inside) if isinstance(x, StandIn) and x.is_module]
+    raise NoWeightsError("the layers of the model in it contain themselves")
+
+
+def _entries(value: Any) -> list[tuple[Any, Any]]:
+    return list(value.items()) if isinstance(value, Mapping) else []
+
+
+def _what(payload: Any) -> str:
+    """What a file holds instead of weights."""
+    if isinstance(payload, list | tuple) and payload:
+        inside = dict.fromkeys(type(item).__name__ for item in payload)
+        return f"a {type(payload).__name__} of {len(payload)}: {', '.join(list(inside)[:_SHOWN])}"
+    return payload.name if isinstance(payload, StandIn) else type(payload).__name__
 
 
 def _plain(state: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    if any(isinstance(v, StandIn) and v.name.startswith(_OTHER_TENSORS) for v in state.values()):
+        raise InputError(
+            f"{origin} has quantized or sparse weights; convert the float weights it was made from"
+        )
     for name, tensor in tensors.items():
         if tensor.is_quantized or tensor.layout is not torch.strided:
             raise InputError(

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..reporting import Reporter
 from ..vision import import_torchvision
 from .base import Source, TensorSplit
+from .downloads import download_root, would_download
 
 # Mean and standard deviation of the training images in the 0..1 scale: in colour, and of their luma.
 _USUAL = {
@@ -28,8 +29,8 @@ def read_cifar10(config: DataConfig, reporter: Reporter) -> Source:
     Raises:
         InputError: it can't be downloaded, or what lies there is damaged.
     """
-    root = config.root or Path("data")
-    if not (root / "cifar-10-batches-py").is_dir():
+    root = download_root(config)
+    if would_download(config):
         reporter.info(f"CIFAR-10 isn't in {root}; downloading it (170 MB)")
     train, test = (_open(root, train) for train in (True, False))
     return Source(

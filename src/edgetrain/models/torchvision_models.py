@@ -19,8 +19,9 @@ PREFIX = "torchvision:"
 _IMAGE_CLASSES, _PIXEL_CLASSES = 1000, 21
 # These return extra logits for auxiliary losses while training unless told otherwise.
 _AUXILIARY = ("googlenet", "inception_v3")
-# Arguments that name weights to download.
+# Arguments that name weights to download, and what torchvision called them before.
 _WEIGHTS = ("weights", "weights_backbone")
+_OLD_WEIGHTS = ("pretrained", "pretrained_backbone")
 # What a segmentation model takes; its builder swallows anything else without a word.
 _SEGMENTATION_ARGUMENTS = ("num_classes", *_WEIGHTS)
 
@@ -68,7 +69,7 @@ def build_torchvision(name: str, args: Mapping[str, Any]) -> nn.Module:
             raise UsageError(f"model.args.{key} of {name} is {args[key]!r}; it can only be null or DEFAULT")
     if _is_segmentation(short):
         return _build_segmentation(name, args)
-    keywords = without_weights(args)
+    keywords = {key: value for key, value in args.items() if key not in _WEIGHTS}
     if args.get("weights") is None:
         if short in _AUXILIARY:
             keywords.setdefault("init_weights", True)
@@ -83,7 +84,7 @@ def build_torchvision(name: str, args: Mapping[str, Any]) -> nn.Module:
 
 def without_weights(args: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments without those that name weights to download."""
-    return {key: value for key, value in args.items() if key not in _WEIGHTS}
+    return {key: value for key, value in args.items() if key not in _WEIGHTS + _OLD_WEIGHTS}
 
 
 def _build_segmentation(name: str, args: Mapping[str, Any]) -> nn.Module:

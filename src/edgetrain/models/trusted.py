@@ -11,7 +11,7 @@ from ..artifacts.transforms import Transform
 from ..config.model import ModelConfig
 from ..errors import InputError
 from ..factories import NOTHING, Trusted
-from .build import build_model, is_custom
+from .build import build_model, is_custom, without_pretrained_weights
 from .transforms import apply_transforms
 
 
@@ -26,6 +26,7 @@ def build_trusted_model(
 
     A model of edgetrain or torchvision, or a graph, is built as it is. A `package.module:factory` is
     somebody's code, called with arguments from the file, so it has to be named by the caller as well.
+    Pretrained weights that the file asks for aren't downloaded: it brings its own.
 
     Args:
         trusted: the factory the caller vouches for (`--model`).
@@ -35,7 +36,7 @@ def build_trusted_model(
         InputError: the file names a factory that the caller did not, or the transforms don't fit the model.
     """
     check_trusted(config, trusted, source=source)
-    return apply_transforms(build_model(config), transforms)
+    return apply_transforms(build_model(without_pretrained_weights(config)), transforms)
 
 
 def load_trusted_model(checkpoint: Checkpoint, trusted: Trusted = NOTHING, *, source: str) -> nn.Module:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import collections
+import datetime
+import enum
+import logging
 import os
+import pathlib
 import pickle
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,11 +38,10 @@ class Harmful:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize("wrap", [lambda h: h, lambda h: {"state_dict": {"w": torch.ones(1)}, "extra": h}])
-def test_nothing_in_a_pickle_runs(convert: Convert, tmp_path: Path, wrap: Any, zipped: bool) -> None:
+def test_nothing_in_a_pickle_runs(convert: Convert, tmp_path: Path, zipped: bool) -> None:
     proof = tmp_path / "proof"
     path = tmp_path / "harmful.pt"
-    torch.save(wrap(Harmful(f"touch {proof}")), path, _use_new_zipfile_serialization=zipped)
+    torch.save(Harmful(f"touch {proof}"), path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(
         InputError, match=r"pickle of Python objects \(posix\.system\): loading it can run any code"
     ):
@@ -46,6 +51,18 @@ def test_nothing_in_a_pickle_runs(convert: Convert, tmp_path: Path, wrap: Any, z
     with pytest.raises((InputError, UsageError)):
         convert(path, trust_pickle=True, **IMAGES)
     assert proof.exists()
+
+
+@pytest.mark.parametrize("trust", [True, False])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_nothing_beside_weights_runs(convert: Convert, tmp_path: Path, zipped: bool, trust: bool) -> None:
+    """Trusted or not, the weights are all that is needed."""
+    proof = tmp_path / "proof"
+    path = tmp_path / "harmful.pt"
+    saved = {"state_dict": make("Images").state_dict(), "extra": Harmful(f"touch {proof}")}
+    torch.save(saved, path, _use_new_zipfile_serialization=zipped)
+    assert convert(path, trust_pickle=trust, **IMAGES).comparison.max_error == 0
+    assert not proof.exists()
 
 
 def test_modules_need_trust(convert: Convert, model_file: Callable[[str, str], Path]) -> None:
@@ -119,8 +136,8 @@ def test_several_models_in_one_file(convert: Convert, tmp_path: Path) -> None:
 
 
 def test_nothing_to_convert(convert: Convert, tmp_path: Path) -> None:
-    torch.save([1, 2, 3], tmp_path / "list.pt")
-    with pytest.raises(InputError, match="holds no weights"):
+    torch.save([torch.ones(2), 3], tmp_path / "list.pt")
+    with pytest.raises(InputError, match=r"holds no weights: .* \(a list of 2: Tensor, int\)"):
         convert(tmp_path / "list.pt", **IMAGES)
 
 
@@ -137,12 +154,63 @@ def test_weights_that_do_not_fit(convert: Convert, tmp_path: Path) -> None:
         convert(tmp_path / "net.pt", **IMAGES)
 
 
-def test_objects_beside_the_weights_need_trust(convert: Convert, tmp_path: Path) -> None:
-    state = {"state_dict": make("Images").state_dict(), "args": argparse.Namespace(lr=0.1)}
-    torch.save(state, tmp_path / "net.pt")
-    with pytest.raises(InputError, match=r"argparse\.Namespace"):
-        convert(tmp_path / "net.pt", **IMAGES)
-    assert convert(tmp_path / "net.pt", trust_pickle=True, **IMAGES).comparison.max_error == 0
+class Kind(enum.Enum):
+    """Something that only its program knows."""
+
+    SMALL = 1
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        argparse.Namespace(lr=0.1),
+        pathlib.PurePosixPath("runs/7"),
+        datetime.datetime(2024, 5, 1, 12, 30, tzinfo=datetime.timezone.utc),
+        collections.defaultdict(list, {"loss": [0.5]}),
+        np.arange(6, dtype=">f4").reshape(2, 3),
+        np.float64(0.9),
+        np.bool_(True),
+        {"numpy": np.random.RandomState(0).get_state(), "python": random.Random(0).getstate()},
+        Kind.SMALL,
+        torch.Generator().get_state(),
+        nn.Linear(2, 2),
+        logging.getLogger("training"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_objects_beside_the_weights(convert: Convert, tmp_path: Path, beside: Any, protocol: int) -> None:
+    saved = {"state_dict": make("Images").state_dict(), "args": beside}
+    torch.save(saved, tmp_path / "net.pt", pickle_protocol=protocol)
+    assert convert(tmp_path / "net.pt", **IMAGES).comparison.max_error == 0
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, lambda m: {"model": m, "epoch": 3}, lambda m: Average(m)])
+def test_modules_in_every_nesting(convert: Convert, tmp_path: Path, wrap: Any) -> None:
+    torch.save(wrap(make("Images")), tmp_path / "net.pt")
+    # Their weights need no trust.
+    assert convert(tmp_path / "net.pt", **IMAGES).comparison.max_error == 0
+    with pytest.raises(InputError, match=r"add --trust-pickle, or save model\.state_dict"):
+        convert(tmp_path / "net.pt", input_shape=["3,12,12"])
+    report = convert(tmp_path / "net.pt", trust_pickle=True, input_shape=["3,12,12"])
+    assert report.format == "pickled module"
+    assert report.comparison.relative_error < 1e-5
+
+
+class Average:
+    """What training programs keep beside a model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.ema = model
+        self.updates = 7
+
+
+def test_settings_beside_tensors(convert: Convert, tmp_path: Path) -> None:
+    """A state_dict with more in it, also tensors further down, is one all the same."""
+    state = make("Images").state_dict()
+    for more in ({"config": {"depth": 3}}, {"state": {"x": torch.ones(2)}}, {"version": 2}):
+        torch.save({**state, **more}, tmp_path / "net.pt")
+        assert convert(tmp_path / "net.pt", **IMAGES).comparison.max_error == 0
 
 
 def test_tensors_larger_than_their_file(convert: Convert, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ...errors import InputError
 from ...upstream import exported_schema_version
 from ..kinds import Identified
 from ..layers_put_back import module_of_program
-from ..program_checks import check_program
+from ..rewritten_program import rewritten_program
 from ..source import Captured, Source
 from ..weights import find_weights
 from .named_model import source_of_weights
@@ -30,10 +30,7 @@ def read_exported_program(found: Identified, config: ConvertConfig) -> Source:
     Raises:
         InputError: damaged, of a newer format, or in need of `trust_pickle`.
     """
-    assert found.archive is not None
-    if not config.trust_pickle:
-        check_program(found.archive)
-    program = _load(found)
+    program = _load(found, config.trust_pickle)
     origin = str(found.path)
     if config.model is not None:
         return source_of_weights(find_weights(program.state_dict, origin), config, "exported program", origin)
@@ -52,21 +49,33 @@ def read_exported_program(found: Identified, config: ConvertConfig) -> Source:
     )
 
 
-def _load(found: Identified) -> ExportedProgram:
+def _load(found: Identified, trust: bool) -> ExportedProgram:
+    assert found.archive is not None
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            return torch.export.load(found.path)
+            if trust:
+                return torch.export.load(found.path)
+            with rewritten_program(found.archive) as file:
+                return torch.export.load(file)
+    except InputError:
+        if _schema(found) <= exported_schema_version():
+            raise
+        raise _newer(found) from None
     except Exception as error:  # deserialization raises many types
         text = str(error)
         reason = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
         if _schema(found) > exported_schema_version():
-            raise InputError(
-                f"{found.path} was written by a newer PyTorch (schema {_schema(found)}, this PyTorch reads "
-                f"up to {exported_schema_version()}); convert it with a newer edgetrain"
-            ) from error
+            raise _newer(found) from error
         raise InputError(
             f"{found.path} is no exported program that this PyTorch can load ({reason})"
         ) from error
+
+
+def _newer(found: Identified) -> InputError:
+    return InputError(
+        f"{found.path} was written by a newer PyTorch (schema {_schema(found)}, this PyTorch reads up to "
+        f"{exported_schema_version()}); convert it with a newer edgetrain"
+    )
 
 
 def _inputs(program: ExportedProgram, origin: str) -> tuple[dict[str, InputSpec], int | None]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...artifacts.checkpoint import FORMAT, checkpoint_from
+from ...artifacts.unpickling import StandIn, read_torch_file, stand_ins_in
 from ...config.stages import ConvertConfig
 from ...errors import CheckFailedError, InputError, UsageError
 from ...export.capture import export_graph
@@ -21,7 +22,7 @@ from ...models.trusted import build_trusted_model
 from ..kinds import Identified
 from ..layers_put_back import module_of_program
 from ..source import Captured, Source
-from ..weights import find_weights, load_weights
+from ..weights import NoWeightsError, chosen_entry, find_weights, load_weights, modules_in
 from .named_model import source_of_weights
 
 # Batches up to this size are left open; no graph depends on the number.
@@ -30,20 +31,48 @@ _DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError, Ty
 
 
 def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
-    """Reads plain data; with `trust_pickle` anything.
+    """Reads plain data and weights, whatever lies beside them; with `trust_pickle` also modules.
 
     Raises:
-        InputError: damaged, or made of Python objects that nobody said to trust.
+        InputError: damaged, without weights, or a module that nobody said to trust.
     """
-    payload = _load(found, config.trust_pickle)
+    payload = read_torch_file(found.path)
     origin = str(found.path)
     if isinstance(payload, dict) and payload.get("format") == FORMAT:
         return _own_checkpoint(found.path, payload, config)
-    if isinstance(payload, nn.Module) and config.model is None:
-        payload.eval()
-        return Source("pickled module", payload, payload.state_dict(), _capture(payload, origin))
-    weights = find_weights(payload, origin, config.weights_key)
+    if config.model is None and _holds_module(payload):
+        if not config.trust_pickle:
+            raise InputError(_untrusted(payload, origin))
+        module = _module_in(_unpickle(found.path), config.weights_key, origin)
+        module.eval()
+        return Source("pickled module", module, module.state_dict(), _capture(module, origin))
+    try:
+        weights = find_weights(payload, origin, config.weights_key)
+    except NoWeightsError as error:
+        if not any(stand_ins_in(payload)):
+            raise
+        if not config.trust_pickle:
+            raise InputError(_untrusted(payload, origin)) from error
+        weights = find_weights(_unpickle(found.path), origin, config.weights_key)
     return source_of_weights(weights, config, "checkpoint" if weights.entry else "state_dict", origin)
+
+
+def _holds_module(payload: Any) -> bool:
+    """Whether a whole model was saved: by itself, in a dictionary, or in an object such as an average."""
+    return any(isinstance(found, StandIn) and found.is_module for found in stand_ins_in(payload))
+
+
+def _module_in(payload: Any, entry: str | None, origin: str) -> nn.Module:
+    """The model among what was unpickled: the one at `entry`, or the likeliest that isn't an average.
+
+    Raises:
+        InputError: there is none.
+        UsageError: there are several, or none at `entry`.
+    """
+    found = dict(modules_in(payload))
+    if not found:
+        raise InputError(f"{origin} holds a model that isn't found in it; save model.state_dict() instead")
+    return found[chosen_entry(found, entry, origin)]
 
 
 def _capture(module: nn.Module, origin: str) -> Callable[[Sequence[Tensor]], Captured]:
@@ -85,20 +114,6 @@ def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) 
     )
 
 
-def _load(found: Identified, trust: bool) -> Any:
-    try:
-        with torch.serialization.safe_globals(_harmless()):
-            return torch.load(found.path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not trust:
-            raise InputError(_untrusted(found)) from error
-    except _DAMAGE as error:
-        raise InputError(
-            f"{found.path} is damaged ({_first_line(error)}); copy or download it again"
-        ) from error
-    return _unpickle(found.path)
-
-
 def _unpickle(path: Path) -> Any:
     """Loads Python objects, whose classes may lie in the current folder. This runs code from the file."""
     folder = str(Path.cwd())
@@ -116,24 +131,12 @@ def _unpickle(path: Path) -> Any:
         sys.path.remove(folder)
 
 
-def _harmless() -> list[Any]:
-    """Numbers of numpy, which training programs leave in their checkpoints."""
-    import numpy as np
-
-    return [np.float64(0).__reduce__()[0], np.dtype, *(type(np.dtype(t)) for t in "fdilqbBhH")]
-
-
-def _untrusted(found: Identified) -> str:
-    names = found.pickle.names if found.pickle else []
-    suspects = [
-        name for name in names if not name.startswith(("torch._utils.", "torch.storage", "collections."))
-    ]
-    objects = [name for name in suspects if not (name.startswith("torch.") and name.endswith("Storage"))]
-    what = f" ({', '.join(objects[:2])})" if objects else ""
+def _untrusted(payload: Any, origin: str) -> str:
+    names = dict.fromkeys(found.name for found in stand_ins_in(payload))
     return (
-        f"{found.path} is a pickle of Python objects{what}: loading it can run any code that is in it; if "
-        "you trust where it comes from, add --trust-pickle, or save model.state_dict() there and name the "
-        "model with --model"
+        f"{origin} is a pickle of Python objects ({', '.join(list(names)[:2])}): loading it can run any code "
+        "that is in it; if you trust where it comes from, add --trust-pickle, or save model.state_dict() "
+        "there and name the model with --model"
     )
 
 

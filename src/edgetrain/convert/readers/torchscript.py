@@ -8,21 +8,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ...artifacts.archive import Archive
 from ...artifacts.specs import InputSpec
 from ...config.stages import ConvertConfig
 from ...errors import InputError
 from ...models.input_names import input_names
-from ..archive import Archive
 from ..kinds import Identified
+from ..rewritten_script import rewritten_script
 from ..source import Captured, Source
 from ..tracing import trace_script
 from ..weights import find_weights
 from .named_model import source_of_weights
 
 _PREPACKED = b"torch.classes.xnnpack"
-# A model computes; these operators write and read files. Their names alone, since the code may have blanks,
-# comments and line breaks wherever it likes.
-_FILES = re.compile(rb"\b(?:save|from_file)\b")
+_QUANTIZED = re.compile(rb"torch\.classes\.quantized|\bops\.quantized\b")
 _VERSIONS = re.compile(r"version (\d+).*?maximum supported version for reading is (\d+)", re.DOTALL)
 
 
@@ -62,8 +61,10 @@ def read_torchscript(found: Identified, config: ConvertConfig) -> Source:
 
 def _load(found: Identified) -> torch.jit.ScriptModule:
     path = found.path
+    assert found.archive is not None
     try:
-        return torch.jit.load(str(path), map_location="cpu")
+        with rewritten_script(found.archive) as file:
+            return torch.jit.load(file, map_location="cpu")
     except (RuntimeError, ValueError, KeyError, EOFError, AttributeError) as error:
         text = str(error)
         versions = _VERSIONS.search(text)
@@ -92,11 +93,8 @@ def _check_code(archive: Archive) -> None:
                 "can't be unpacked again; convert the .pt it was made from, or optimize that anew with "
                 "{MobileOptimizerType.INSERT_FOLD_PREPACK_OPS} as blocklist"
             )
-        if _FILES.search(content):
-            raise InputError(
-                f"{archive.path} reads or writes files in its code ({name}), which a model has no need for; "
-                "it is refused"
-            )
+        if _QUANTIZED.search(content):
+            raise _quantized(str(archive.path))
     if not any(name.startswith("code/") for name in names):
         raise InputError(f"{archive.path} has no TorchScript code in it; convert the .pt it was made from")
 
@@ -104,10 +102,14 @@ def _check_code(archive: Archive) -> None:
 def _check_float(module: torch.jit.ScriptModule, origin: str) -> None:
     quantized = any(t.is_quantized for t in module.state_dict().values())
     if quantized or "quantized::" in str(module.inlined_graph):
-        raise InputError(
-            f"{origin} is quantized by PyTorch's old quantization, whose operators ExecuTorch doesn't have; "
-            "convert the float model, with --precision int8 to quantize it again"
-        )
+        raise _quantized(origin)
+
+
+def _quantized(origin: str) -> InputError:
+    return InputError(
+        f"{origin} is quantized by PyTorch's old quantization, whose operators ExecuTorch doesn't have; "
+        "convert the float model, with --precision int8 to quantize it again"
+    )
 
 
 def _check_float32(module: torch.jit.ScriptModule, origin: str) -> None:

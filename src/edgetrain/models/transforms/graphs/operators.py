@@ -134,11 +134,20 @@ def operator_named(name: str) -> Callable[..., Any]:
     namespace, _, rest = name.partition(".")
     short, _, overload = rest.partition(".")
     # The names are checked before anything is looked up by them.
-    if namespace == "aten" and _base(short) in _ATEN:
-        found = aten_operator(short, overload)
-        if found is not None and _computes(found, in_place=_base(short) != short):
-            return found
+    if namespace == "aten" and is_computation(short, overload):
+        return aten_operator(short, overload)
     raise InputError(f"a graph calls {name!r:.80}, which is no operator that a checkpoint's model may have")
+
+
+def is_computation(short: str, overload: str | None = None) -> bool:
+    """Whether an ATen operator is one of those that compute, as in `add_` (any overload of it) or `add_`,
+    `Tensor`."""
+    if _base(short) not in _ATEN:
+        return False
+    if overload is None:
+        return True
+    found = aten_operator(short, overload)
+    return found is not None and _computes(found, in_place=_base(short) != short)
 
 
 def name_of_operator(function: Any) -> str | None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 from ..errors import InputError
 
@@ -12,6 +18,7 @@ from ..errors import InputError
 _MOST_INFLATION = 20
 _SMALL = 16 * 2**20
 _MOST_RECORDS = 200_000
+_DAMAGE = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -32,24 +39,49 @@ class Archive:
         """Names of the records in a folder, as in `code/`."""
         return [name for name in self.records if name.startswith(folder)]
 
+    def size(self, name: str) -> int:
+        """Bytes of a record."""
+        return self.records[name].file_size
+
     def read(self, name: str) -> bytes:
         """The content of a record.
 
         Raises:
             InputError: it is damaged.
         """
+        with self.open(name) as record:
+            return record.read()
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """A record to read from; the end of it compares its checksum.
+
+        Raises:
+            InputError: it is damaged, here or while it is read.
+        """
         try:
-            with zipfile.ZipFile(self.path) as file:
-                return file.read(self.records[name])
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+            status = self.path.stat()
+            file = _opened(self.path, (status.st_ino, status.st_size, status.st_mtime_ns))
+            with file.open(self.records[name]) as record:
+                yield record
+        except InputError:
+            raise
+        except _DAMAGE as error:
             raise InputError(f"{self.path} is damaged: its record {name} can't be read ({error})") from error
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, _: tuple[int, ...]) -> zipfile.ZipFile:
+    """The same file for all of its records: each time it is opened, its whole directory is read."""
+    return zipfile.ZipFile(path)
 
 
 def open_archive(path: Path) -> Archive:
     """Reads the directory of a zip file.
 
     Raises:
-        InputError: it is cut short or damaged, or would unpack to far more than its size.
+        InputError: it is cut short or damaged, would unpack to far more than its size, or has records that
+            some readers would take for each other.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -57,7 +89,7 @@ def open_archive(path: Path) -> Archive:
         # Half a file may end with a whole zip file that was stored in it.
         if min((info.header_offset for info in infos), default=1):
             raise zipfile.BadZipFile("it doesn't begin with its first record")
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path} is cut short or damaged; copy or download it again") from error
     size = path.stat().st_size
     unpacked = sum(info.file_size for info in infos)
@@ -68,6 +100,27 @@ def open_archive(path: Path) -> Archive:
     if any(info.flag_bits & 0x1 for info in infos):
         raise InputError(f"{path} is encrypted; decrypt it first")
     records = {info.filename.partition("/")[2] or info.filename: info for info in infos}
-    if len(records) != len(infos):
+    # PyTorch finds records without regard to case.
+    if len({name.casefold() for name in records}) != len(infos):
         raise InputError(f"{path} has two records of one name; it is refused")
     return Archive(path, records)
+
+
+def write_archive(file: IO[bytes], records: dict[str, bytes], copied: tuple[Archive, list[str]]) -> None:
+    """Writes a zip file as PyTorch reads it, all records stored.
+
+    Args:
+        records: what is written for it.
+        copied: an archive, and which of its records are taken over as they are.
+    Raises:
+        InputError: one of those is damaged.
+    """
+    source, names = copied
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as target:
+        for name, content in records.items():
+            target.writestr(f"archive/{name}", content)
+        for name in names:
+            with source.open(name) as record, target.open(f"archive/{name}", "w", force_zip64=True) as copy:
+                while part := record.read(io.DEFAULT_BUFFER_SIZE * 128):
+                    copy.write(part)
+    file.seek(0)
