@@ -44,6 +44,7 @@ def _bench(workload: Workload, program: Path, arguments: argparse.Namespace) -> 
         "shape": workload.model.shape,
         "classes": CLASSES,
         "samples": workload.batch_size * (steps + warmup),
+        "task": workload.model.data,
     }
     config = BenchCommand.model_validate(
         {
@@ -60,7 +61,8 @@ def _bench(workload: Workload, program: Path, arguments: argparse.Namespace) -> 
             },
         }
     )
-    return bench(config, program, program.with_suffix(".bench.json")).report
+    output = program.with_suffix(".bench.json")
+    return bench(config, program, output, trusted=workload.model.trusted).report
 
 
 def _times(reports: dict[Workload, BenchReport]) -> str:
