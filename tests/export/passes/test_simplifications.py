@@ -41,6 +41,19 @@ class Bottleneck(nn.Module):
         return self.head((nn.functional.max_pool2d(x, 2) + nn.functional.avg_pool2d(x, 2)).flatten(1))
 
 
+class Repeated(nn.Module):
+    """One layer five times over, as recurrent ones are; [B, 6] → [B, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(5):
+            x = torch.tanh(self.layer(x))
+        return x[:, :4]
+
+
 def small_cifar_cnn() -> nn.Module:
     return CifarCNN(image_size=8, num_classes=4, dropout=0.0)
 
@@ -48,6 +61,7 @@ def small_cifar_cnn() -> nn.Module:
 CASES = {
     "cifar_cnn": (small_cifar_cnn, (3, 8, 8)),
     "bottleneck": (Bottleneck, (3, 8, 8)),
+    "repeated": (Repeated, (6,)),
     "signals": (models.Signals, models.SHAPES[models.Signals]),
     "pools": (models.Pools, models.SHAPES[models.Pools]),
     "sequences": (models.Sequences, models.SHAPES[models.Sequences]),
@@ -119,7 +133,7 @@ def test_numbers_stay_right_after_each(name: str) -> None:
 def test_every_simplification_finds_its_work() -> None:
     """In the models above: a pass that finds nothing anywhere would pass every other test."""
     counts = dict.fromkeys(SIMPLIFICATIONS, 0)
-    for factory, shape in (CASES["cifar_cnn"], CASES["bottleneck"]):
+    for factory, shape in (CASES["cifar_cnn"], CASES["bottleneck"], CASES["repeated"]):
         joint = joint_graph(factory(), shape)
         for simplify in SIMPLIFICATIONS:
             counts[simplify] += simplify(joint)

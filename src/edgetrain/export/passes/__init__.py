@@ -13,12 +13,14 @@ from .merged_permutes import merged_permutes
 from .merged_views import merged_views
 from .narrow_pool_indices import narrow_pool_indices
 from .reshaped_views import reshaped_views
+from .summed_products import summed_products
 
 #: What makes a joint graph cheaper and leaves it in aten, in this order.
 SIMPLIFICATIONS = (
     reshaped_views,
     dropped_aliases,
     merged_permutes,
+    summed_products,
     kept_linear,
     merged_views,
     masked_gradients,

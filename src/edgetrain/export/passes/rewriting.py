@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
+from torch.fx.node import map_arg
 
 from ..module_paths import keep_path
 
@@ -33,11 +34,12 @@ def computed(graph: Graph, target: Any, args: tuple[Any, ...], place: Node, **kw
     """As `call`, for a value that the operator itself tells.
 
     Args:
+        args: nodes, lists of them among these, and constants.
         place: as for `call`; its value is a tensor.
     """
     value: Any = place.meta["val"]
     with value.fake_mode, torch.no_grad():
-        result = target(*(arg.meta["val"] if isinstance(arg, Node) else arg for arg in args), **kwargs)
+        result = target(*map_arg(args, lambda node: node.meta["val"]), **kwargs)
     node = call(graph, target, args, result, place)
     node.kwargs = kwargs
     return node
