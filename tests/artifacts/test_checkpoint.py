@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,30 @@ def test_damage_is_found(tmp_path: Path) -> None:
         path.write_bytes(good[: draw.randrange(len(good))])
         with pytest.raises(InputError):
             load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (bytes(200 * 2**20), "would unpack to"),
+        (b"\x80\x02" + b"]" * 10_000 + b"a" * 9_999 + b".", "nested more deeply"),
+        (b"\x80\x02]" + b"2\x86" * 60 + b".", "nested more deeply"),
+        (
+            b"\x80\x02(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"
+            + b"0X\3\0\0\0cpuJ\0\0\0\x7ftQ.",
+            "asks for",
+        ),
+    ],
+    ids=["inflation", "depth", "doubling", "storage"],
+)  # fmt: skip
+def test_bombs(tmp_path: Path, content: bytes, message: str) -> None:
+    """Small files that would take minutes or gigabytes are refused in no time."""
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a/data.pkl", content)
+        file.writestr("a/data/0", bytes(16))
+    assert path.stat().st_size < 2**20
+    began = time.process_time()
+    with pytest.raises(InputError, match=message):
+        load_checkpoint(path)
+    assert time.process_time() - began < 5

@@ -1,4 +1,5 @@
 import pytest
+import torch
 from torch import nn
 
 from edgetrain.config.model import ModelConfig
@@ -23,3 +24,16 @@ def test_a_factory_is_code_that_the_caller_names() -> None:
 def test_others_need_no_trust() -> None:
     model = build_trusted_model(ModelConfig(name="xor_mlp"), source="m.pth")
     assert isinstance(model, XorMLP)
+
+
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "torchvision:lraspp_mobilenet_v3_large"])
+def test_files_start_no_download(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by what torchvision calls pretrained weights, nor by what it called them before."""
+
+    def download(*_: object, **__: object) -> None:
+        raise AssertionError("a download")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
+    given = {"weights": "DEFAULT", "weights_backbone": "DEFAULT", "pretrained": True}
+    config = ModelConfig(name=name, args={"num_classes": 3, **given})
+    assert isinstance(build_trusted_model(config, source="m.pth"), nn.Module)

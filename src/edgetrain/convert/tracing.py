@@ -119,8 +119,10 @@ def _name_parameters(traced: GraphModule, module: torch.jit.ScriptModule) -> Non
         tensor = getattr(traced, str(node.target))
         if isinstance(tensor, Tensor) and id_of(tensor) in named:
             name = named[id_of(tensor)]
-            _register(traced, name, tensor, trainable=name in parameters)
+            _register(traced, name, _without_overlaps(tensor), trainable=name in parameters)
             node.target = name
+        elif isinstance(tensor, Tensor) and not isinstance(tensor, nn.Parameter):
+            setattr(traced, str(node.target), _without_overlaps(tensor))
     used = {str(n.target) for n in traced.graph.nodes if n.op == "get_attr"}
     held = {
         **dict(traced.named_parameters(recurse=False, remove_duplicate=False)),
@@ -129,6 +131,12 @@ def _name_parameters(traced: GraphModule, module: torch.jit.ScriptModule) -> Non
     for name in [name for name in held if name not in used]:
         delattr(traced, name)
     traced.recompile()
+
+
+def _without_overlaps(tensor: Tensor) -> Tensor:
+    """The same numbers, each in a place of its own: ExecuTorch refuses strides of 0, also those of dimensions
+    of 1."""
+    return tensor.detach().clone(memory_format=torch.contiguous_format) if 0 in tensor.stride() else tensor
 
 
 def id_of(tensor: Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:

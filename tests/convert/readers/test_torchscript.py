@@ -186,6 +186,23 @@ def test_several_inputs_and_outputs(convert: Convert, tmp_path: Path) -> None:
     assert [a.name for a in manifest.contract.methods["predict"].given("output")] == ["output", "output1"]
 
 
+def test_expanded_tensors(convert: Convert, tmp_path: Path) -> None:
+    """One number that stands for many."""
+
+    class Expanded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 3)
+            self.register_buffer("scale", torch.tensor([[2.0]]).expand(1, 3))
+            self.bias = nn.Parameter(torch.ones(3).as_strided((1, 3), (0, 1)))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x) * self.scale + self.bias
+
+    torch.jit.script(Expanded()).save(str(tmp_path / "expanded.pt"))
+    assert convert(tmp_path / "expanded.pt", input_shape=["4"]).comparison.relative_error < 1e-5
+
+
 def test_weights_for_a_named_model(convert: Convert, model_file: Any, tmp_path: Path) -> None:
     report = convert(model_file("mobile", "Images"), to="pth", model="convert_models:Images", **SHAPE)
     assert report.comparison.max_error == 0
