@@ -7,8 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +30,7 @@ class Archive:
 
     path: Path
     records: dict[str, zipfile.ZipInfo]
+    _open: list[zipfile.ZipFile] = field(default_factory=list, repr=False, compare=False)
 
     def __contains__(self, name: str) -> bool:
         return name in self.records
@@ -53,6 +53,27 @@ class Archive:
             return record.read()
 
     @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """While many records are read: each time the file is opened, its whole directory is read.
+
+        Raises:
+            InputError: it can't be opened.
+        """
+        if self._open:
+            yield
+            return
+        try:
+            file = zipfile.ZipFile(self.path)
+        except _DAMAGE as error:
+            raise InputError(f"can't read {self.path}: {error}") from error
+        with file:
+            self._open.append(file)
+            try:
+                yield
+            finally:
+                self._open.clear()
+
+    @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
         """A record to read from; the end of it compares its checksum.
 
@@ -60,20 +81,12 @@ class Archive:
             InputError: it is damaged, here or while it is read.
         """
         try:
-            status = self.path.stat()
-            file = _opened(self.path, (status.st_ino, status.st_size, status.st_mtime_ns))
-            with file.open(self.records[name]) as record:
+            with self.kept_open(), self._open[0].open(self.records[name]) as record:
                 yield record
         except InputError:
             raise
         except _DAMAGE as error:
             raise InputError(f"{self.path} is damaged: its record {name} can't be read ({error})") from error
-
-
-@lru_cache(maxsize=1)
-def _opened(path: Path, _: tuple[int, ...]) -> zipfile.ZipFile:
-    """The same file for all of its records: each time it is opened, its whole directory is read."""
-    return zipfile.ZipFile(path)
 
 
 def open_archive(path: Path) -> Archive:
@@ -116,7 +129,7 @@ def write_archive(file: IO[bytes], records: dict[str, bytes], copied: tuple[Arch
         InputError: one of those is damaged.
     """
     source, names = copied
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as target:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as target, source.kept_open():
         for name, content in records.items():
             target.writestr(f"archive/{name}", content)
         for name in names:

@@ -51,7 +51,9 @@ def rewritten_script(archive: Archive) -> IO[bytes]:
     """
     _check_records(archive)
     try:
-        code = rewritten_code({name: archive.read(name) for name in archive.records if _CODE.fullmatch(name)})
+        with archive.kept_open():
+            files = {name: archive.read(name) for name in archive.records if _CODE.fullmatch(name)}
+        code = rewritten_code(files)
         pickles = {name: _checked_pickle(archive, name, folder) for name, folder in _PICKLES.items()}
     except (UnsafeScriptError, DamagedPickleError) as error:
         raise InputError(f"{archive.path} is refused: {error}") from error

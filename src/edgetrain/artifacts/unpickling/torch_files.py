@@ -62,7 +62,8 @@ def read_archived_pickle(archive: Archive, name: str, folder: str, make: Any) ->
         with archive.open(record) as stored:
             return _read_bytes(stored, archive.size(record))[:size]
 
-    return unpickled(io.BytesIO(archive.read(name)), make, Storages(read).load, DTYPES)
+    with archive.kept_open():
+        return unpickled(io.BytesIO(archive.read(name)), make, Storages(read).load, DTYPES)
 
 
 def _read_archive(archive: Archive) -> Any:

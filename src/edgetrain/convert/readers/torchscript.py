@@ -85,8 +85,9 @@ def _load(found: Identified) -> torch.jit.ScriptModule:
 
 def _check_code(archive: Archive) -> None:
     names = [n for n in archive.records if n.startswith("code/") or n in ("data.pkl", "bytecode.pkl")]
-    for name in names:
-        content = archive.read(name)
+    with archive.kept_open():
+        contents = [archive.read(name) for name in names]
+    for content in contents:
         if _PREPACKED in content:
             raise InputError(
                 f"{archive.path} was prepacked for PyTorch Mobile by optimize_for_mobile, and its weights "
