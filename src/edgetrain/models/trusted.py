@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from ..artifacts.checkpoint import Checkpoint
 from ..artifacts.transforms import Transform
 from ..config.model import ModelConfig
-from ..errors import InputError
+from ..errors import InputError, UsageError
 from ..factories import NOTHING, Trusted
 from .build import build_model, is_custom, without_pretrained_weights
 from .transforms import apply_transforms
+
+_MOST_CUT = 100
+_SMALL = 2**24
 
 
 def build_trusted_model(
@@ -47,6 +51,8 @@ def load_trusted_model(checkpoint: Checkpoint, trusted: Trusted = NOTHING, *, so
     Raises:
         InputError: as there, or the weights don't fit.
     """
+    check_trusted(checkpoint.model, trusted, source=source)
+    _check_size(checkpoint, source)
     model = build_trusted_model(checkpoint.model, trusted, source=source, transforms=checkpoint.transforms)
     try:
         model.load_state_dict(checkpoint.state)
@@ -54,6 +60,30 @@ def load_trusted_model(checkpoint: Checkpoint, trusted: Trusted = NOTHING, *, so
         reason = str(error).splitlines()[-1].strip()
         raise InputError(f"{source} does not fit the model {checkpoint.model.name}: {reason}") from error
     return model
+
+
+def _check_size(checkpoint: Checkpoint, source: str) -> None:
+    """Refuses a model that is far larger than its weights: a file may name one of any size.
+
+    Raises:
+        InputError: so it is.
+    """
+    if is_custom(checkpoint.model.name):
+        return
+    try:
+        with torch.device("meta"):
+            named = build_model(without_pretrained_weights(checkpoint.model))
+    except (UsageError, RuntimeError):
+        # Some can't be built without memory; what else is wrong with it, building it for good says.
+        return
+    numbers = sum(tensor.numel() for tensor in named.state_dict().values())
+    held = sum(tensor.numel() for tensor in checkpoint.state.values())
+    # Surgery and pruning make models smaller, but not so much.
+    if numbers > _MOST_CUT * held + _SMALL:
+        raise InputError(
+            f"{source} does not fit the model {checkpoint.model.name}: that has {numbers} parameters, and "
+            f"the file {held}"
+        )
 
 
 def check_trusted(config: ModelConfig, trusted: Trusted, *, source: str) -> None:
