@@ -61,7 +61,7 @@ def export_command(config: CheckCommand) -> ExportCommand:
         tolerance=settings.tolerance,
         seed=settings.seed,
     )
-    return ExportCommand(optimizer=OptimizerConfig(lr=settings.lr), export=export)
+    return ExportCommand(optimizer=OptimizerConfig(lr=settings.learning_rate), export=export)
 
 
 def _loaded(config: CheckCommand, checkpoint: Path) -> Subject:

@@ -23,7 +23,7 @@ class CheckConfig(Section):
     steps: int = setting(5, "training steps that are compared", ge=1)
     timed_steps: int = setting(10, "training steps that are timed in each runtime; 0: none", ge=0)
     threads: int = setting(1, "CPU threads to time with", ge=1, le=1024)
-    lr: float = setting(0.01, "learning rate of these steps", gt=0)
+    learning_rate: float = setting(0.01, "learning rate of these steps", gt=0)
     tolerance: float = setting(
         1e-4,
         "largest relative error of loss, gradients and predictions; ten times as much of weights after the "

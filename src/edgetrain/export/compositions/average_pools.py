@@ -1,5 +1,5 @@
 """Average pools whose divisor varies over the image: the runtime has no gradient of any average pool, and
-that of a convolution, which stands for it (`decomposed.pooling`), knows one divisor."""
+that of a convolution, which stands for it (`decompositions.pooling`), knows one divisor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..decomposed.padding import constant_pad_nd
+from ..decompositions.padding import constant_pad_nd
 
 Sizes = Sequence[int]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..decomposed.padding import constant_pad_nd
+from ..decompositions.padding import constant_pad_nd
 from .average_pools import averaged
 
 aten = torch.ops.aten

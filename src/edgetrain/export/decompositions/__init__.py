@@ -1,4 +1,4 @@
-"""Rules that write an operator as others the runtime computes rightly, by family in `decomposed`.
+"""Rules that write an operator as others the runtime computes rightly, one file for each family.
 
 Each entry is here because the operator's own kernel in ExecuTorch 1.5 is missing or wrong; the reason
 stands with it. All of them take and return what the ATen operator does, and keep the batch dynamic.
@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from ..engine.distributions import DISTRIBUTIONS
-from .decomposed.convolution import convolution_backward
-from .decomposed.elementwise import empty_permuted, new_empty_strided, silu_backward
-from .decomposed.normalization import batch_norm_training
-from .decomposed.padding import constant_pad_nd
-from .decomposed.pooling import avg_pool2d_backward, max_pool2d_backward
-from .decomposed.weight_norm import weight_norm_backward
+from ...engine.distributions import DISTRIBUTIONS
+from .convolution import convolution_backward
+from .elementwise import empty_permuted, new_empty_strided, silu_backward
+from .normalization import batch_norm_training
+from .padding import constant_pad_nd
+from .pooling import avg_pool2d_backward, max_pool2d_backward
+from .weight_norm import weight_norm_backward
 
 aten = torch.ops.aten
 

@@ -1,1 +1,0 @@
-"""What operators are decomposed into, one file for each family; `export.decompositions` is the list."""
