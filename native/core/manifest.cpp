@@ -7,6 +7,7 @@
 #include "json_fields.h"
 #include "preprocessing_json.h"
 #include "read_contract.h"
+#include "sealed.h"
 
 namespace edgetrain {
 namespace {
@@ -50,7 +51,7 @@ std::string record_json(const FileRecord& record) {
          "\"\n  }";
 }
 
-/// The text of a manifest with other records of its program.
+/// The text of a manifest with other records of its program, and its digest.
 Result<std::string> with_records(const std::string& path, const std::string& program,
                                  const std::string& previous) {
   EDGETRAIN_TAKE(std::string text, read_text(path));
@@ -66,7 +67,9 @@ Result<std::string> with_records(const std::string& path, const std::string& pro
   if (second != nullptr && second->begin > first->begin) replace(*second, previous);
   replace(*first, program + (second ? "" : ",\n  \"previous_program\": " + previous));
   if (second != nullptr && second->begin < first->begin) replace(*second, previous);
-  return text;
+  // Places of values have moved.
+  EDGETRAIN_TAKE(const Json changed, parse_json(text));
+  return sealed(std::move(text), changed);
 }
 
 }  // namespace
@@ -89,7 +92,7 @@ Result<Manifest> load_manifest(const std::string& path) {
   if (!parsed.ok()) return no_manifest(path, parsed.failure().message);
   const Json& root = *parsed;
   Fields fields;
-  if (fields.whole(root, "schema_version") != 3) return no_manifest(path, "another schema");
+  if (fields.whole(root, "schema_version") != 4) return no_manifest(path, "another schema");
   Manifest manifest;
   manifest.program = read_file(fields, fields.at(root, "program", Kind::kObject));
   manifest.previous_program = maybe_file(fields, root, "previous_program");
@@ -99,6 +102,7 @@ Result<Manifest> load_manifest(const std::string& path) {
   manifest.classes = read_classes(fields, fields.at(root, "task", Kind::kObject));
   manifest.contract = read_contract(fields, fields.at(root, "contract", Kind::kObject));
   if (!fields.ok()) return no_manifest(path, fields.problem());
+  EDGETRAIN_CHECK(check_seal(path, text, root));
   return manifest;
 }
 
@@ -113,13 +117,14 @@ Result<DatasetManifest> load_dataset_manifest(const std::string& path) {
   const Json& root = *parsed;
   Fields fields;
   const bool known =
-      fields.whole(root, "schema_version") == 2 && fields.text(root, "kind") == "edgetrain.dataset";
+      fields.whole(root, "schema_version") == 3 && fields.text(root, "kind") == "edgetrain.dataset";
   if (!known) return refused("another schema");
   DatasetManifest manifest;
   manifest.file = read_file(fields, fields.at(root, "file", Kind::kObject));
   manifest.preprocessing = read_inputs(fields, root);
   manifest.classes = read_classes(fields, root);
   if (!fields.ok()) return refused(fields.problem());
+  EDGETRAIN_CHECK(check_seal(path, text, root));
   return manifest;
 }
 

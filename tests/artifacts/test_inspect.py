@@ -187,7 +187,7 @@ def test_history_round_trip(tmp_path: Path) -> None:
     save_history(tmp_path / "h.json", history)
     assert load_history(tmp_path / "h.json") == history
     (tmp_path / "h.json").write_text(
-        (tmp_path / "h.json").read_text().replace('"schema_version": 2', '"schema_version": 1')
+        (tmp_path / "h.json").read_text().replace('"schema_version": 3', '"schema_version": 1')
     )
     with pytest.raises(InputError, match="is no history"):
         load_history(tmp_path / "h.json")

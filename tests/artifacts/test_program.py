@@ -12,6 +12,7 @@ import torch
 from edgetrain.artifacts.checkpoint import load_checkpoint
 from edgetrain.artifacts.manifest import load_manifest, save_manifest
 from edgetrain.artifacts.program import deserialize, load_program, without_dropout
+from edgetrain.artifacts.sealed import sealed
 from edgetrain.artifacts.specs import INPUTS, TARGETS
 from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.errors import InputError
@@ -26,7 +27,7 @@ def _named(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[dict[str, torch.Te
 def _edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     document = json.loads(path.read_text())
     change(document)
-    path.write_text(json.dumps(document))
+    path.write_text(sealed(json.dumps(document)))
 
 
 def test_manifest_round_trip(digits: Any, tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_manifest_round_trip(digits: Any, tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda d: d.pop("contract"), "contract: Field required"),
-        (lambda d: d.update(schema_version=1), "it has the schema 1, read is 3"),
+        (lambda d: d.update(schema_version=1), "it has the schema 1, read is 4"),
         (lambda d: d.update(extra=1), "extra"),
         (lambda d: d["contract"]["tensors"][0].update(kind="king"), r"contract\.tensors\.0\.kind"),
     ],
@@ -87,6 +88,20 @@ def test_every_damage_of_a_program_is_refused(digits: Any) -> None:
         digits.program.write_bytes(good[:length])
         with pytest.raises(InputError, match=f"has {length} bytes, its manifest says {len(good)}"):
             load_program(digits.program)
+
+
+def test_every_damage_of_a_manifest_is_refused(digits: Any) -> None:
+    good = digits.manifest.read_bytes()
+    draw = random.Random(0)
+    for position in [draw.randrange(len(good) * 8) for _ in range(400)]:
+        data = bytearray(good)
+        data[position // 8] ^= 1 << position % 8
+        digits.manifest.write_bytes(data)
+        with pytest.raises(InputError):
+            load_program(digits.program)
+    digits.manifest.write_bytes(good + b"\n")
+    with pytest.raises(InputError, match="was changed after it was written, or is damaged"):
+        load_program(digits.program)
 
 
 def test_tensors_are_those_of_the_checkpoint(

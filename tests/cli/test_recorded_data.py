@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from edgetrain.artifacts.sealed import sealed
 from edgetrain.config.data import DataConfig
 
 SYNTHETIC = {"name": "synthetic", "args": {"shape": [1, 8, 8], "classes": 10}, "seed": 3}
@@ -23,7 +24,7 @@ def record(digits: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None
     def write(data: Any) -> None:
         manifest = json.loads(digits.manifest.read_text())
         manifest["config"]["data"] = data
-        digits.manifest.write_text(json.dumps(manifest))
+        digits.manifest.write_text(sealed(json.dumps(manifest)))
 
     return write
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from edgetrain.artifacts.packed import description_path, load_description
+from edgetrain.artifacts.sealed import sealed
 from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.config.data import DataConfig
 from edgetrain.data import Batch, BatchLoader, Dataset, Split, load_dataset, pack_dataset, pack_split
@@ -200,7 +201,7 @@ def test_description(
         "targets": (described.samples, *targets[0]),
     }
     plain = json.loads(description_path(path).read_text())
-    assert (plain["schema_version"], plain["kind"]) == (2, "edgetrain.dataset")
+    assert (plain["schema_version"], plain["kind"]) == (3, "edgetrain.dataset")
     assert plain["file"].keys() == {"name", "bytes", "sha256"}
     assert plain["inputs"]["inputs"].keys() == {"shape", "dtype", "preprocessing"}
     assert plain["inputs"]["inputs"]["preprocessing"].keys() == {"scale", "mean", "std"}
@@ -294,7 +295,7 @@ def _flip(path: Path) -> None:
 def _rewrite(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(sealed(text.replace(old, new)))
 
 
 @pytest.mark.parametrize(
@@ -306,7 +307,8 @@ def _rewrite(path: Path, old: str, new: str) -> None:
         (lambda f: (f / "train.ptd").write_bytes((f / "train.ptd").read_bytes()[:-1]), "cut short"),
         (lambda f: (f / "test.ptd").unlink(), r"must hold one test\.ptd .*\(none found\)"),
         (lambda f: (f / "train.json").write_text("{"), "is no description of a packed data set"),
-        (lambda f: (f / "train.json").write_bytes(b"\xff"), "is no description of a packed data set"),
+        (lambda f: (f / "train.json").write_bytes(b"\xff"), "is no text"),
+        (lambda f: _flip(f / "train.json"), "changed after it was written|is no description|is no text"),
         (lambda f: (f / "train.json").write_text('{"epochs": []}'), "is no description"),
         (lambda f: (f / "train.ptd").write_bytes((f / "test.ptd").read_bytes()),
          "is not the file that train.json describes"),
@@ -327,7 +329,7 @@ def test_fewer_names_than_labels(tmp_path: Path) -> None:
     pack_dataset(DataConfig.model_validate(FEW), "train", path)
     plain = json.loads(description_path(path).read_text())
     plain["classes"] = plain["classes"][:9]
-    description_path(path).write_text(json.dumps(plain))
+    description_path(path).write_text(sealed(json.dumps(plain)))
     with pytest.raises(InputError, match="labels up to 9, but its description names 9 classes"):
         read_back(path)
 
@@ -358,7 +360,7 @@ def test_splits_with_other_tensors(configure: Any, tmp_path: Path) -> None:
 
 
 def _rewrite_classes(path: Path) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), "classes": None}))
+    path.write_text(sealed(json.dumps({**json.loads(path.read_text()), "classes": None})))
 
 
 @pytest.mark.parametrize("outside", [-100, 256])

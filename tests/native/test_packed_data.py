@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgetrain.artifacts.sealed import sealed
 from edgetrain.artifacts.tensors import write_tensors
 
 Runner = Callable[..., Any]
@@ -52,7 +53,8 @@ def pack(path: Path, images: torch.Tensor, labels: torch.Tensor, **changes: Any)
     write_tensors(path, {"inputs": images, "targets": labels})
     content = path.read_bytes()
     manifest = {
-        "schema_version": 2,
+        "schema_version": 3,
+        "digest": "",
         "kind": "edgetrain.dataset",
         "file": {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
         "samples": len(images),
@@ -61,7 +63,7 @@ def pack(path: Path, images: torch.Tensor, labels: torch.Tensor, **changes: Any)
         "classes": None,
         **changes,
     }
-    path.with_suffix(".json").write_text(json.dumps(manifest))
+    path.with_suffix(".json").write_text(sealed(json.dumps(manifest)))
     return path
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from edgetrain.artifacts.manifest import file_record, load_manifest, save_manifest
 from edgetrain.artifacts.program import load_program
+from edgetrain.artifacts.sealed import sealed
 from edgetrain.artifacts.tensor_stream import DIGEST_KEY
 from edgetrain.artifacts.tensors import read_tensors, write_tensors
 
@@ -417,21 +418,13 @@ def test_weights_without_a_digest_are_refused(
     assert run("evaluate", made.program, "-w", bare, "--data", packed.test).code == 0
 
 
-def test_damaged_manifests_never_crash(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
+def test_damaged_manifests_are_refused(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
     made = digits_program.copy_to(tmp_path)
-
-    def same(done: Any) -> list[Any]:
-        return [done.events("result")[0][key] for key in ("loss", "samples")]
-
-    expected = same(run("evaluate", made.program, "--data", packed.test))
+    assert run("evaluate", made.program, "--data", packed.test).code == 0
     good, chance = made.manifest.read_bytes(), random.Random(0)
     for _ in range(40):
         made.manifest.write_bytes(damaged(good, chance))
-        done = run("evaluate", made.program, "--data", packed.test)
-        assert done.code in (0, 3)
-        # Most bits of a manifest describe the export, not what the runner computes.
-        if done.code == 0:
-            assert same(done) == expected
+        assert run("evaluate", made.program, "--data", packed.test).code == 3
 
 
 def test_a_manifest_of_another_program(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
@@ -447,7 +440,7 @@ def test_a_manifest_of_another_program(digits_program: Any, packed: Any, run: Ru
         path.parent.mkdir(exist_ok=True)
         for file in (made.program, made.weights):
             shutil.copy(file, path.parent)
-        path.with_suffix(".json").write_text(json.dumps(text))
+        path.with_suffix(".json").write_text(sealed(json.dumps(text)))
         done = run("train", path, "--data", packed.train, "-o", tmp_path / "out.ptd", "--max-steps", 1)
         assert done.code == 3, done.said
         assert not (tmp_path / "out.ptd").exists()

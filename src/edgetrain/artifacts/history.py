@@ -9,10 +9,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import InputError
-from .atomic import write_text
 from .contract import Metric
+from .sealed import DIGEST, check_seal, write_sealed
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 Part = Literal["train", "val"]
 _FIGURE = re.compile(r"(train|val)_[a-z][a-z0-9_]*")
 
@@ -72,7 +72,8 @@ class History(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
+    digest: str = Field("", description=DIGEST)
     runtime: str
     device: str
     threads: int
@@ -86,7 +87,7 @@ class History(BaseModel):
 
 def save_history(path: Path, history: History) -> None:
     """Writes history.json atomically."""
-    write_text(path, history.model_dump_json(indent=2) + "\n")
+    write_sealed(path, history)
 
 
 def load_history(path: Path) -> History:
@@ -96,10 +97,13 @@ def load_history(path: Path) -> History:
         InputError: missing, damaged or of another schema.
     """
     try:
-        return History.model_validate_json(path.read_text())
+        text = path.read_text()
+        history = History.model_validate_json(text)
     except OSError as error:
         raise InputError(f"can't read the history {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, ValidationError) as error:
         raise InputError(
             f"{path} is no history that this edgetrain reads, or a damaged one; run what wrote it again"
         ) from error
+    check_seal(text, path)
+    return history.model_copy(update={"digest": ""})

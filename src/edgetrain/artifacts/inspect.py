@@ -95,7 +95,7 @@ def _describes_data(path: Path) -> bool:
 
 
 def _description_fields(described: PackedDataset, exclude: set[str] | None = None) -> dict[str, Any]:
-    left_out = {"config", "kind", "schema_version", *(exclude or ())}
+    left_out = {"config", "kind", "schema_version", "digest", *(exclude or ())}
     fields = described.model_dump(mode="json", exclude=left_out)
     return {"kind": "description of a packed data set", **fields}
 
@@ -186,7 +186,7 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def _history(path: Path) -> dict[str, Any]:
-    return {"kind": "edgetrain history", **load_history(path).model_dump(mode="json")}
+    return {"kind": "edgetrain history", **load_history(path).model_dump(mode="json", exclude={"digest"})}
 
 
 def _description(path: Path) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _report(path: Path) -> dict[str, Any]:
 
 
 def _manifest_fields(manifest: Manifest) -> dict[str, Any]:
-    fields = manifest.model_dump(mode="json", exclude={"contract", "config"})
+    fields = manifest.model_dump(mode="json", exclude={"contract", "config", "digest"})
     fields["transforms"] = _transforms(manifest.transforms)
     return {"kind": "edgetrain manifest", **fields, **_contract(manifest.contract)}
 

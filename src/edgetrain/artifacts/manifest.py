@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..config.model import ModelConfig
 from ..config.update_rules import UpdateRule
 from ..errors import InputError
-from .atomic import write_text
 from .contract import Contract, TensorRecord
+from .sealed import DIGEST, check_seal, write_sealed
 from .specs import InputSpec, Preprocessing, TaskSpec
 from .tensors import pairing_hash
 from .transforms import Transform
 
-SCHEMA_VERSION: Literal[3] = 3
+SCHEMA_VERSION: Literal[4] = 4
 
 
 class _Record(BaseModel):
@@ -63,7 +63,8 @@ class Verification(_Record):
 class Manifest(_Record):
     """The whole manifest."""
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
+    digest: str = Field("", description=DIGEST)
     edgetrain: str
     torch: str
     executorch: str
@@ -125,7 +126,7 @@ def _digest(path: Path) -> Any:
 
 def save_manifest(path: Path, manifest: Manifest) -> None:
     """Writes the manifest atomically."""
-    write_text(path, manifest.model_dump_json(indent=2) + "\n")
+    write_sealed(path, manifest)
 
 
 def load_manifest(path: Path) -> Manifest:
@@ -141,7 +142,7 @@ def load_manifest(path: Path) -> Manifest:
             f"can't read the manifest {path}: {getattr(error, 'strerror', None) or error}"
         ) from error
     try:
-        return Manifest.model_validate_json(text)
+        manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
@@ -153,6 +154,8 @@ def load_manifest(path: Path) -> Manifest:
         raise InputError(
             f"{path} is no manifest of this edgetrain ({where}: {problem['msg']}); export again"
         ) from error
+    check_seal(text, path)
+    return manifest.model_copy(update={"digest": ""})
 
 
 def check_program(path: Path, manifest: Manifest) -> None:

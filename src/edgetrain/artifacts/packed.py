@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import __version__
 from ..errors import InputError
-from .atomic import write_text
 from .manifest import FileRecord, file_record
+from .sealed import DIGEST, check_seal, write_sealed
 from .specs import Preprocessing
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 KIND: Literal["edgetrain.dataset"] = "edgetrain.dataset"
 
 
@@ -44,7 +44,8 @@ class UsualAugmentation(_Record):
 class PackedDataset(_Record):
     """The whole description."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
+    digest: str = Field("", description=DIGEST)
     kind: Literal["edgetrain.dataset"] = KIND
     edgetrain_version: str = __version__
     file: FileRecord
@@ -69,7 +70,7 @@ def description_path(packed: Path) -> Path:
 
 def save_description(path: Path, packed: PackedDataset) -> None:
     """Writes the description atomically."""
-    write_text(path, packed.model_dump_json(indent=2) + "\n")
+    write_sealed(path, packed)
 
 
 def load_description(path: Path) -> PackedDataset:
@@ -79,9 +80,12 @@ def load_description(path: Path) -> PackedDataset:
         InputError: missing, damaged, or of something else.
     """
     try:
-        return PackedDataset.model_validate_json(path.read_bytes())
+        text = path.read_text()
+        described = PackedDataset.model_validate_json(text)
     except OSError as error:
         raise InputError(f"can't read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text; pack the data again, or move it away") from error
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
@@ -89,6 +93,8 @@ def load_description(path: Path) -> PackedDataset:
         raise InputError(
             f"{path} is no description of a packed data set ({reason}); pack the data again, or move it away"
         ) from error
+    check_seal(text, path)
+    return described.model_copy(update={"digest": ""})
 
 
 def load_description_of(packed: Path) -> PackedDataset | None:
