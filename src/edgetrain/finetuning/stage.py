@@ -177,7 +177,7 @@ def _new_history(
     history.notes.append(f"the weights are updated {where}")
     reporter.info(history.notes[-1])
     if program.manifest.dropout and settings.runtime == "executorch":
-        note = "ExecuTorch's random numbers can't be seeded: another run of the same settings gives other weights"
+        note = "ExecuTorch's random numbers can't be seeded: another such run gives other weights"
         history.notes.append(note)
         reporter.detail(note)
     return history
