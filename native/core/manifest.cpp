@@ -134,9 +134,9 @@ Status copy_manifest(const std::string& source, const std::string& target, const
   if (file_exists(beside) && file_exists(target)) {
     // Only where the two manifests differ in nothing else does the new one describe the old program, too.
     const auto old = load_manifest(beside);
-    EDGETRAIN_TAKE(const std::string ours, with_records(source, "", ""));
+    EDGETRAIN_TAKE(const std::string ours, with_records(source, "null", "null"));
     if (old.ok() && check_program(target, *old).ok()) {
-      EDGETRAIN_TAKE(const std::string theirs, with_records(beside, "", ""));
+      EDGETRAIN_TAKE(const std::string theirs, with_records(beside, "null", "null"));
       EDGETRAIN_TAKE(const FileRecord record, make_file_record(target));
       if (ours == theirs) previous = record_json(record);
     }

@@ -14,7 +14,8 @@ from edgetrain.config.stages import COMMANDS
 
 PARAMETERS = {name: command.made.params for name, command in typer.main.get_command(app).commands.items()}
 EVERYWHERE = {"--json", "--quiet", "-q", "--verbose", "-v", "--debug"}
-CONFIGURED = {"--config", "-c", "--set", "--force", "--output", "-o"}
+CONFIGURED = {"--config", "-c", "--set"}
+WRITING = {"--force", "--output", "-o"}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -28,6 +29,7 @@ def test_common_options(name):
     flags = {flag for param in PARAMETERS[name] for flag in param.opts}
     assert flags >= EVERYWHERE
     assert (flags >= CONFIGURED) == (name in COMMANDS)
+    assert (flags >= CONFIGURED | WRITING) == (name in COMMANDS and name != "check")
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

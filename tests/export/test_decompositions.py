@@ -123,6 +123,12 @@ def test_silu_backward() -> None:
     assert_close(decompositions.silu_backward(grad, x), aten.silu_backward(grad, x))
 
 
+def test_new_empty_strided() -> None:
+    found = decompositions.new_empty_strided(torch.ones(2), [3, 2], [1, 3])
+    assert (found.shape, found.dtype, found.is_contiguous()) == ((3, 2), torch.float32, True)
+    assert decompositions.new_empty_strided(torch.ones(2), [3], [1], dtype=torch.int64).dtype == torch.int64
+
+
 def test_every_decomposition_is_tested_here() -> None:
     tested = {
         "max_pool2d_backward",
@@ -133,6 +139,7 @@ def test_every_decomposition_is_tested_here() -> None:
         "constant_pad_nd",
         "empty_permuted",
         "weight_norm_backward",
+        "new_empty_strided",
     }
     # `tests/engine/test_distributions.py` has those of random numbers.
     own = {op: f for op, f in decompositions.DECOMPOSITIONS.items() if op not in DISTRIBUTIONS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,7 +36,12 @@ def pack(
     description = packing.description_path(path)
     run.output.result(
         Table(f"packed the {split} split of {data.name}", list(_rows(path, description, packed))),
-        {"command": "pack", "packed": path, "description_path": description, "description": packed},
+        {
+            "command": "pack",
+            "packed": path,
+            "description_path": description,
+            "description": json.loads(description.read_text()),
+        },
     )
 
 

@@ -106,10 +106,12 @@ def warn_of_small_numbers(
     """
     for name, spec in inputs.items():
         values = stored.get(name)
-        if values is None or not values.is_floating_point() or spec.preprocessing.scale != BYTE_SCALE:
+        if values is None or not values.is_floating_point() or tuple(values.shape[1:]) != spec.shape:
+            continue
+        if spec.preprocessing.scale != BYTE_SCALE:
             continue
         largest = float(values.abs().max())
-        if largest <= _MOST_SCALED:
+        if 0 < largest <= _MOST_SCALED:
             called = f" {name}" if len(inputs) > 1 else ""
             reporter.warn(
                 f"the samples{called} are numbers up to {largest:.3g}, which the model takes for bytes (0 to "

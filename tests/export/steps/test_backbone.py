@@ -181,7 +181,6 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], message: 
     ("make", "error", "message"),
     [
         (lambda path: samples(path, shape=(3, 8, 8)), UsageError, "--calibration .* doesn't fit .* 3x8x8"),
-        (lambda path: samples(path, classes=7), UsageError, "--calibration .* doesn't fit"),
         (lambda path: path, InputError, "does not exist"),
         (lambda path: path.write_bytes(b"PK") and path, InputError, "damaged"),
     ],
