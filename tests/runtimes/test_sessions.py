@@ -8,7 +8,7 @@ import torch
 from edgetrain.artifacts.program import load_program
 from edgetrain.errors import EdgetrainError, InputError
 from edgetrain.factories import Trusted
-from edgetrain.runtimes import open_session
+from edgetrain.runtimes import fixed_randomness, open_session
 
 RUNTIMES = ("executorch", "torch")
 
@@ -187,3 +187,17 @@ def test_a_program_executorch_refuses(digits: Any) -> None:
     digits.program.write_bytes(content[:4] + b"ET99" + content[8:])
     with pytest.raises(InputError, match=r"ExecuTorch refuses .*model\.pte"):
         open_session("executorch", program)
+
+
+def test_operators_are_looked_at_once(digits_program: Any, batch: Any, monkeypatch: Any) -> None:
+    """Fixing random numbers takes time at every operator: models that draw none are timed without."""
+    looked = []
+    watched = fixed_randomness.operators_run_by
+    monkeypatch.setattr(fixed_randomness, "operators_run_by", lambda run: looked.append(run) or watched(run))
+    _, eager = _pair(digits_program)
+    for step in range(3):
+        eager.forward_backward(*_named(batch(4, seed=step)))
+    assert len(looked) == 1
+    eager.evaluate(*_named(batch(4)))
+    eager.predict(_named(batch(4))[0])
+    assert len(looked) == 2

@@ -15,12 +15,13 @@ from ..export.batches import Batch
 from ..factories import Trusted
 from ..runner import find_kernels, find_runner
 
-_WARMUP = 2
 _ROUNDS = 4
+# Steps before those that are timed, in each turn: caches and clocks are the other runtimes' after theirs.
+_WARMUP = 5
 
 
 def time_steps(program: Path, config: CheckCommand, optimizer: Any, batch: Batch) -> dict[Any, float]:
-    """Median times of a step [ms] by runtime, each in a process of its own; they take turns.
+    """Median times of a step [ms] by runtime, each in a process of its own; they take turns of some steps.
 
     Args:
         batch: every step's.
@@ -28,7 +29,7 @@ def time_steps(program: Path, config: CheckCommand, optimizer: Any, batch: Batch
         EdgetrainError: a runtime can't run the program.
     """
     settings = config.check
-    count = _WARMUP + settings.timed_steps
+    count = _ROUNDS * _WARMUP + settings.timed_steps
     place = program.with_suffix(".batches.pt")
     save_batches(
         place,
@@ -49,12 +50,11 @@ def time_steps(program: Path, config: CheckCommand, optimizer: Any, batch: Batch
         if find_runner() is not None:
             workers["native"] = NativeWorker(workload)
             stack.callback(workers["native"].close)
-        for worker in workers.values():
-            worker.run(_WARMUP)
         shares = [
             settings.timed_steps // _ROUNDS + (i < settings.timed_steps % _ROUNDS) for i in range(_ROUNDS)
         ]
         for share in shares:
             for runtime, worker in workers.items():
+                worker.run(_WARMUP)
                 seconds.setdefault(runtime, []).extend(worker.run(share).seconds if share else [])
     return {runtime: 1e3 * statistics.median(taken) for runtime, taken in seconds.items()}

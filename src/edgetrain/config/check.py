@@ -21,7 +21,7 @@ class CheckConfig(Section):
     batch_size: int = setting(4, "largest batch; smaller ones are tried too", ge=1)
     batch_norm: Literal["frozen", "train"] = setting("frozen", "as in export.batch_norm")
     steps: int = setting(5, "training steps that are compared", ge=1)
-    timed_steps: int = setting(10, "training steps that are timed in each runtime; 0: none", ge=0)
+    timed_steps: int = setting(20, "training steps that are timed in each runtime; 0: none", ge=0)
     threads: int = setting(1, "CPU threads to time with", ge=1, le=1024)
     learning_rate: float = setting(0.01, "learning rate of these steps", gt=0)
     tolerance: float = setting(

@@ -56,6 +56,7 @@ class TorchSession(Session):
         self.task = make_task(manifest.task, trusted, source=str(program.path))
         self.batch_norm: BatchNormMode = manifest.batch_norm
         self.dropout = dropout
+        self._draws: dict[str, bool] = {}
         self._path = program.path
         parameters = dict(self.model.named_parameters(remove_duplicate=False))
         self._buffers = dict(self.model.named_buffers(remove_duplicate=False))
@@ -80,7 +81,7 @@ class TorchSession(Session):
         inputs, targets = self._named(method, inputs, targets)
         set_training_mode(self.model, self.batch_norm)
         self.model.zero_grad(set_to_none=True)
-        with _failures_named(method), self._randomness():
+        with _failures_named(method), self._randomness("train"):
             outputs = named_outputs(call_model(self.model, inputs))
             loss = self.task.loss(outputs, targets)
             loss.backward()
@@ -124,11 +125,19 @@ class TorchSession(Session):
 
     def _run(self, inputs: Tensors, method: str) -> dict[str, Tensor]:
         self.model.eval()
-        with _failures_named(method), self._randomness():
+        with _failures_named(method), self._randomness("evaluate"):
             return named_outputs(call_model(self.model, inputs))
 
-    def _randomness(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self.dropout else no_dropout(self.model)
+    @contextlib.contextmanager
+    def _randomness(self, mode: str) -> Iterator[None]:
+        """Without dropout and with fixed random numbers, where dropout is off. Whether the model draws any in
+        a mode is found out once."""
+        if self.dropout:
+            yield
+            return
+        with no_dropout(self.model, fix=self._draws.get(mode, True)) as seen:
+            yield
+        self._draws.setdefault(mode, seen.drew)
 
     def _outcome(self, outputs: Tensors, targets: Tensors, loss: Tensor) -> Outcome:
         found = {name: output.detach() for name, output in outputs.items()}
