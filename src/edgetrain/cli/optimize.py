@@ -107,9 +107,15 @@ def _notes(details: dict[str, Any]) -> Iterator[str]:
     for change in details.get("surgery", {}).get("replaced", []):
         rule = f" ({change['rule']})" if change["old"] == change["new"] else ""
         yield f"surgery: {change['times']} x {change['old']} → {change['new']}{rule}"
+    if "surgery" in details and not details["surgery"]["replaced"]:
+        yield "surgery: there was nothing to replace"
     layers = details.get("pruning", {}).get("layers", [])
     if layers and layers[0]["pattern"] == "channel":
-        shapes = [f"{layer['layer']} {layer['before'][0]} → {layer['after'][0]}" for layer in layers]
+        shapes = [
+            f"{layer['layer']} {layer['before'][0]} → {layer['after'][0]}"
+            for layer in layers
+            if layer["before"][0] != layer["after"][0]
+        ]
         yield f"channels: {_listed(shapes)}"
     elif layers:
         shares = [f"{layer['layer']} {layer['zeros']:.0%}" for layer in layers]

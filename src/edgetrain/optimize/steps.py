@@ -175,7 +175,9 @@ STEPS: tuple[Step, ...] = (
     Step(
         "surgery",
         wanted=lambda settings: settings.surgery != "none",
-        title=lambda settings: f"surgery ({settings.surgery})",
+        title=lambda s: (
+            f"surgery ({s.surgery}{', own rules' if s.surgery_rules and s.surgery != 'rules' else ''})"
+        ),
         check=_check_layers,
         take=_replace_layers,
     ),
