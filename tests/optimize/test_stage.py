@@ -91,7 +91,10 @@ def test_a_recipe_of_everything(trained: Path, all_of_it: OptimizeResult) -> Non
     layers = all_of_it.report.details["pruning"]["layers"]
     assert {layer["pattern"] for layer in layers} == {"channel"}
     assert all(layer["after"] < layer["before"] for layer in layers)
-    assert 0.8 < all_of_it.report.details["quantization"]["agreement"] <= 1
+    noise = all_of_it.report.details["quantization"]
+    assert 0.9 < noise["agreement"] <= 1
+    # That of rounding alone: what its epochs of training changed is far more.
+    assert noise["sqnr_db"]["output"] > 22
 
 
 def test_what_it_leaves_is_a_checkpoint(trained: Path, all_of_it: OptimizeResult) -> None:
