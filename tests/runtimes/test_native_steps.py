@@ -12,7 +12,7 @@ from edgetrain.artifacts.program import load_program
 from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.engine.comparison import relative_error
 from edgetrain.runner import find_runner
-from edgetrain.runtimes.native_steps import load_native_steps
+from edgetrain.runtimes.native_steps import NativeSteps
 from edgetrain.runtimes.steps import DeviceSteps
 
 pytestmark = pytest.mark.skipif(find_runner() is None, reason="needs the native runner")
@@ -32,7 +32,7 @@ def test_quantities_are_those_of_python(which: str, request: pytest.FixtureReque
     )
     optimizer = OptimizerConfig(lr=0.01)
     expected = DeviceSteps(program).run("fast", *batch, 3, optimizer).quantities
-    found = load_native_steps(made.program).run(*batch, 3, optimizer).quantities
+    found = NativeSteps(program).run(*batch, 3, optimizer).quantities
     assert {n for n in expected if not n.startswith("sum of")} == set(found)
     for quantity, tensor in found.items():
         assert tensor.shape == expected[quantity].shape, quantity

@@ -115,17 +115,6 @@ class _Problem:
         return f" for {self.what}" if self.what else ""
 
 
-def missing_operators(edge: ExportedProgram, available: set[str]) -> dict[str, list[str]]:
-    """ATen names of the operators of an edge-dialect graph that the runtime has no kernel for, and the
-    modules they come from."""
-    missing: dict[str, list[str]] = {}
-    for name, what, module in _untakeable(edge, available):
-        modules = missing.setdefault(name, []) if not what else []
-        if module and module not in modules:
-            modules.append(module)
-    return missing
-
-
 def _untakeable(edge: ExportedProgram, available: set[str]) -> Iterator[tuple[str, str, str]]:
     """Calls that no kernel takes: ATen name, what is refused of it (empty where all is), module."""
     for node in edge.graph.nodes:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..artifacts.contract import BATCH
 from ..artifacts.manifest import manifest_path, save_manifest
-from ..artifacts.program import Program, load_program, save_without_dropout
+from ..artifacts.program import Program, save_without_dropout
 from ..artifacts.specs import InputSpec
 from ..artifacts.tensors import read_tensors, write_tensors
 from ..config.optimizer import OptimizerConfig
@@ -100,11 +100,6 @@ class NativeSteps:
             rows = samples if len(arguments) == 1 else [sample[argument.name] for sample in samples]
             shape = [len(rows) if length == BATCH else int(length) for length in argument.shape]
             found.quantities[f"predict of {argument.name}"] = _tensor(rows).reshape(shape)
-
-
-def load_native_steps(path: Path) -> NativeSteps:
-    """Those of a program with its weights beside it."""
-    return NativeSteps(load_program(path))
 
 
 def _events(arguments: list[str | Path]) -> list[dict[str, Any]]:
