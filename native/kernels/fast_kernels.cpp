@@ -11,11 +11,14 @@
 #include "matmul.h"
 #include "max_pool_backward.h"
 #include "normalization.h"
+#include "part_writes.h"
 #include "pooling.h"
+#include "powers.h"
 #include "random.h"
 #include "reduction.h"
 #include "running_sums.h"
 #include "softmax.h"
+#include "topk.h"
 #include "unary.h"
 #include "views.h"
 
@@ -26,8 +29,8 @@ std::vector<Kernel> fast_kernels() {
   for (const auto& family :
        {convolution_kernels(), creation_kernels(), elementwise_kernels(), index_tensor_kernels(),
         indexing_kernels(), joining_kernels(), logical_kernels(), matmul_kernels(), normalization_kernels(),
-        pooling_kernels(), reduction_kernels(), running_sum_kernels(), softmax_kernels(), unary_kernels(),
-        view_kernels()}) {
+        part_write_kernels(), pooling_kernels(), power_kernels(), reduction_kernels(), running_sum_kernels(),
+        softmax_kernels(), topk_kernels(), unary_kernels(), view_kernels()}) {
     all.insert(all.end(), family.begin(), family.end());
   }
   return all;

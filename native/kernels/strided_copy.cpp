@@ -40,6 +40,38 @@ bool transpose_elements(const StridedCopy& copy) {
 
 }  // namespace
 
+View whole(const Tensor& self) { return {sizes_of(self), dense_steps(sizes_of(self))}; }
+
+std::optional<View> selected(const Tensor& self, const EValue& along, const EValue& index) {
+  const int64_t dim = from_front(along.toInt(), self.dim());
+  if (dim < 0) return {};
+  const int64_t place = from_front(index.toInt(), self.size(dim));
+  if (place < 0) return {};
+  View view = whole(self);
+  view.offset = place * view.steps[static_cast<size_t>(dim)];
+  view.sizes.erase(view.sizes.begin() + dim);
+  view.steps.erase(view.steps.begin() + dim);
+  return view;
+}
+
+std::optional<View> sliced(const Tensor& self, const EValue& along, const EValue& start, const EValue& end,
+                           const EValue& step) {
+  const int64_t dim = from_front(along.toInt(), self.dim());
+  if (dim < 0 || step.toInt() < 1) return {};
+  const int64_t size = self.size(dim);
+  const auto place = [size](const EValue& value, int64_t missing) {
+    const int64_t given = value.isNone() ? missing : value.toInt();
+    return std::clamp(given < 0 ? given + size : given, int64_t{0}, size);
+  };
+  const int64_t first = place(start, 0), last = std::max(first, place(end, size));
+  View view = whole(self);
+  const auto d = static_cast<size_t>(dim);
+  view.offset = first * view.steps[d];
+  view.sizes[d] = first == last ? 0 : (last - first - 1) / step.toInt() + 1;
+  view.steps[d] *= step.toInt();
+  return view;
+}
+
 std::optional<StridedCopy> plan_copy(const Tensor& self, const View& view, const Tensor& out,
                                      const std::vector<int64_t>& shape) {
   if (!are_dense_of_any_type(self, out) || self.scalar_type() != out.scalar_type()) return {};

@@ -11,6 +11,14 @@ struct View {
   int64_t offset = 0;
 };
 
+/// All of a tensor.
+View whole(const Tensor& self);
+/// One place along a dimension; none where there is no such place.
+std::optional<View> selected(const Tensor& self, const EValue& along, const EValue& index);
+/// Places along a dimension, `step` apart. Without a start from the first, without an end to the last.
+std::optional<View> sliced(const Tensor& self, const EValue& along, const EValue& start, const EValue& end,
+                           const EValue& step);
+
 /// Copies elements; the operands of the loops are `to` and `from`.
 struct StridedCopy {
   Loops<2> loops;

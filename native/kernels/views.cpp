@@ -28,8 +28,6 @@ std::optional<View> reshaped(const Tensor& self, const std::vector<int64_t>& siz
   return View{sizes, dense_steps(sizes)};
 }
 
-View whole(const Tensor& self) { return {sizes_of(self), dense_steps(sizes_of(self))}; }
-
 constexpr char kAlias[] = "aten::alias_copy.out", kDetach[] = "aten::detach_copy.out",
                kLiftFresh[] = "aten::lift_fresh_copy.out", kClone[] = "aten::clone.out",
                kCloneDimOrder[] = "dim_order_ops::_clone_dim_order.out";
@@ -187,15 +185,7 @@ struct TCopy : CopyOf<TCopy, 1> {
 struct SelectCopy : CopyOf<SelectCopy, 3> {
   static constexpr char kName[] = "aten::select_copy.int_out";
   static std::optional<View> view(const Tensor& self, Stack stack) {
-    const int64_t dim = from_front(stack[1]->toInt(), self.dim());
-    if (dim < 0) return {};
-    const int64_t index = from_front(stack[2]->toInt(), self.size(dim));
-    if (index < 0) return {};
-    View view = whole(self);
-    view.offset = index * view.steps[static_cast<size_t>(dim)];
-    view.sizes.erase(view.sizes.begin() + dim);
-    view.steps.erase(view.steps.begin() + dim);
-    return view;
+    return selected(self, *stack[1], *stack[2]);
   }
 };
 
@@ -203,20 +193,7 @@ struct SelectCopy : CopyOf<SelectCopy, 3> {
 struct SliceCopy : CopyOf<SliceCopy, 5> {
   static constexpr char kName[] = "aten::slice_copy.Tensor_out";
   static std::optional<View> view(const Tensor& self, Stack stack) {
-    const int64_t dim = from_front(stack[1]->toInt(), self.dim()), step = stack[4]->toInt();
-    if (dim < 0 || step < 1) return {};
-    const int64_t size = self.size(dim);
-    const auto place = [size](const EValue& value, int64_t missing) {
-      const int64_t given = value.isNone() ? missing : value.toInt();
-      return std::clamp(given < 0 ? given + size : given, int64_t{0}, size);
-    };
-    const int64_t start = place(*stack[2], 0), end = std::max(start, place(*stack[3], size));
-    View view = whole(self);
-    const auto d = static_cast<size_t>(dim);
-    view.offset = start * view.steps[d];
-    view.sizes[d] = start == end ? 0 : (end - start - 1) / step + 1;
-    view.steps[d] *= step;
-    return view;
+    return sliced(self, *stack[1], *stack[2], *stack[3], *stack[4]);
   }
 };
 

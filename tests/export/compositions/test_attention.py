@@ -20,20 +20,20 @@ MASKS = {
 }
 
 
-@pytest.mark.parametrize("scale", [None, 0.3])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize(("scale", "heads"), [(None, 6), (0.3, 6), (None, 2), (0.3, 1)])
 @pytest.mark.parametrize("mask", [*MASKS, "causal"])
-def test_attention(mask: str, scale: float | None) -> None:
+def test_attention(mask: str, scale: float | None, heads: int, dropout: float) -> None:
     torch.manual_seed(0)
-    given = [torch.randn(2, 3, n, 8, dtype=torch.float64, requires_grad=True) for n in (5, 6, 6)]
-    settings = {"scale": scale, "is_causal": mask == "causal"}
+    given = [
+        torch.randn(2, h, n, 8, dtype=torch.float64, requires_grad=True)
+        for h, n in ((6, 5), (heads, 6), (heads, 6))
+    ]
+    settings = {"scale": scale, "is_causal": mask == "causal", "dropout_p": dropout, "enable_gqa": heads < 6}
     results: list[tuple[Tensor, ...]] = []
     for function in (pytorch, scaled_dot_product_attention):
+        torch.manual_seed(1)  # the same elements are dropped
         y = function(*given, attn_mask=MASKS.get(mask), **settings)
         results.append((y, *torch.autograd.grad(y, given, torch.ones_like(y).cumsum(-1))))
     for expected, found in zip(*results, strict=True):
         torch.testing.assert_close(found, expected)
-
-
-def test_what_pytorch_writes_out_itself_is_left_alone() -> None:
-    x = torch.randn(2, 3, 5, 8)
-    assert scaled_dot_product_attention(x, x, x, dropout_p=0.1) is NotImplemented

@@ -1,5 +1,5 @@
 """Adaptive pools to any size: the runtime has no gradients for them. Windows are products of ranges, so that
-they are taken one dimension after the other, one range after the other."""
+they are taken one dimension after the other."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .means import weighted_means
 
 aten = torch.ops.aten
 Pool = Callable[[Tensor, int], Tensor]
@@ -51,7 +53,21 @@ def _averages(x: Tensor, output_size: Sequence[int]) -> Any:
         # So does PyTorch. But where channels lie innermost, as behind a layer norm of them,
         # it lays the result out so, too, by an as_strided whose gradient has no kernel.
         return x.mean(list(range(-len(output_size), 0)), keepdim=True)
-    return _pooled(x, output_size, lambda part, dim: part.mean([dim], True))
+    for dim in reversed(range(2, x.dim())):
+        length, count = int(x.shape[dim]), output_size[dim - 2]
+        if length % count == 0:
+            x = x.unflatten(dim, [count, length // count]).mean([dim + 1])
+        else:
+            x = weighted_means(x, dim, _weights(length, count, x.dtype))
+    return x
+
+
+def _weights(length: int, count: int, dtype: torch.dtype) -> Tensor:
+    """[count, length]: 1 / size within each range, else 0."""
+    ranges, places = torch.arange(count)[:, None], torch.arange(length)
+    first, end = ranges * length // count, ((ranges + 1) * length + count - 1) // count
+    inside = (first <= places) & (places < end)
+    return inside.to(dtype) / (end - first)
 
 
 def _largest(x: Tensor, output_size: Sequence[int]) -> Any:

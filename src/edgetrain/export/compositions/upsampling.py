@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .means import weighted_means
+
 
 def upsample_bilinear2d(
     x: Tensor,
@@ -18,20 +20,13 @@ def upsample_bilinear2d(
     scale_factors: Sequence[float] | None,
 ) -> Any:
     """[B, C, H, W] → [B, C, H', W']: each output is a mean of neighbours, in width, then in height."""
-    height, width = int(x.shape[2]), int(x.shape[3])
     factors = scale_factors or (None, None)
-    sizes = output_size or [int(size * f) for size, f in zip((height, width), factors, strict=True) if f]
-    if width == 1:
-        x = x.expand(-1, -1, -1, sizes[1])
-    elif width != sizes[1]:
-        x = x @ _weights(width, sizes[1], align_corners, factors[1], x.dtype).T
-    if height == 1:
-        return x.expand(-1, -1, sizes[0], -1)
-    if height == sizes[0]:
-        return x
-    # Rows are what a 1x1 convolution takes for channels.
-    rows = _weights(height, sizes[0], align_corners, factors[0], x.dtype)[:, :, None, None]
-    return F.conv2d(x.reshape(-1, height, 1, sizes[1]), rows).reshape(-1, x.shape[1], *sizes)
+    sizes = output_size or [int(int(size) * f) for size, f in zip(x.shape[2:], factors, strict=True) if f]
+    for dim in (3, 2):
+        size, count = int(x.shape[dim]), sizes[dim - 2]
+        if size != count:
+            x = weighted_means(x, dim, _weights(size, count, align_corners, factors[dim - 2], x.dtype))
+    return x
 
 
 def _weights(size: int, count: int, align_corners: bool, factor: float | None, dtype: torch.dtype) -> Tensor:
