@@ -28,6 +28,12 @@ def densenet(num_classes: int = 10) -> nn.Module:
     return models.DenseNet(8, (2, 3, 2), 16, num_classes=num_classes)
 
 
+def efficientnet(num_classes: int = 10) -> nn.Module:
+    plain = models.efficientnet.MBConvConfig
+    blocks = [plain(1, 3, 1, 8, 8, 1), plain(6, 3, 2, 8, 12, 2), plain(6, 5, 2, 12, 16, 2)]
+    return models.EfficientNet(blocks, 0.2, last_channel=64, num_classes=num_classes)
+
+
 def efficientnet_v2(num_classes: int = 10) -> nn.Module:
     fused, plain = models.efficientnet.FusedMBConvConfig, models.efficientnet.MBConvConfig
     blocks = [fused(1, 3, 1, 8, 8, 1), fused(4, 3, 2, 8, 16, 2), plain(4, 3, 2, 16, 24, 2)]
@@ -46,6 +52,18 @@ def maxvit(num_classes: int = 10) -> nn.Module:
         stochastic_depth_prob=0.1,
         num_classes=num_classes,
     )
+
+
+def regnet(num_classes: int = 10, squeeze: float | None = None) -> nn.Module:
+    """X, or with squeeze and excitation Y."""
+    stages = models.regnet.BlockParams(
+        [1, 2, 1], [16, 32, 48], [8, 8, 8], [1.0, 1.0, 1.0], [2, 2, 2], squeeze
+    )
+    return models.RegNet(stages, num_classes=num_classes, stem_width=8)
+
+
+def shufflenet(num_classes: int = 10) -> nn.Module:
+    return models.ShuffleNetV2([2, 3, 2], [12, 24, 32, 48, 64], num_classes=num_classes)
 
 
 def resnext(num_classes: int = 10) -> nn.Module:

@@ -24,7 +24,7 @@ _WAYS_OUT = {
     "adaptive_": "use an AvgPool or MaxPool of fixed size",
     "fractional_max_pool": "use MaxPool2d or AdaptiveMaxPool2d",
     "max_unpool": "use Upsample, or a transposed convolution",
-    "upsample": "use nearest or bilinear upsampling of images",
+    "upsample": "use upsampling without antialias",
     "grid_sampler": "sample before the model, as a part of its inputs",
     "multinomial": "use gumbel_softmax, or draw with rand",
     "randperm": "shuffle samples before the model, as a part of its inputs",
