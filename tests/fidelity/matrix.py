@@ -48,7 +48,12 @@ def _small(family: str, size: int, factory: str | None = None, **args: Any) -> E
 
 def _timm(name: str, size: int = 64, **args: Any) -> Entry:
     return Entry(
-        f"timm {name}", EXTRA + "timm_model", f"3,{size},{size}", {"name": name, **args}, needs="timm"
+        f"timm {name}",
+        EXTRA + "timm_model",
+        f"3,{size},{size}",
+        {"name": name, **args},
+        about="smaller" if args else "",
+        needs="timm",
     )
 
 
@@ -103,12 +108,12 @@ MATRIX = [
     # only where their packages are installed
     _timm("mobilenetv4_conv_small"),
     _timm("ghostnet_050"),
-    _timm("efficientformer_l1", 224),
-    _timm("edgenext_xx_small"),
-    _timm("levit_128s", 224),
+    _timm("efficientformer_l1", 224, depths=[1, 1, 1, 2], embed_dims=[16, 24, 32, 48]),
+    _timm("edgenext_xx_small", depths=[1, 2, 2, 2], dims=[16, 24, 32, 48]),
+    _timm("levit_128s", img_size=64, embed_dim=[32, 48, 64], depth=[1, 1, 1], num_heads=[2, 3, 4], key_dim=8),
     _timm("mobilevit_xxs"),
-    _timm("convnext_atto"),
-    _timm("vit_tiny_patch16_224", img_size=64),
+    _timm("convnext_atto", depths=[1, 1, 2, 1], dims=[16, 24, 32, 48]),
+    _timm("vit_tiny_patch16_224", img_size=64, depth=2, embed_dim=48),
     _transformers("bert", "16:int64"),
     _transformers("distilbert", "16:int64"),
     _transformers("vit", "3,32,32"),
