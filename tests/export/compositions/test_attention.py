@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention as pytorch
 
+from edgetrain.export.capture import export_graph
 from edgetrain.export.compositions.attention import scaled_dot_product_attention
+from edgetrain.export.joint import add_backward
+from edgetrain.export.steps.composed import compose
 
 BLIND = torch.rand(5, 6, generator=torch.Generator().manual_seed(0)) < 0.5
 BLIND[2] = False  # this one may look nowhere
@@ -37,3 +40,21 @@ def test_attention(mask: str, scale: float | None, heads: int, dropout: float) -
         results.append((y, *torch.autograd.grad(y, given, torch.ones_like(y).cumsum(-1))))
     for expected, found in zip(*results, strict=True):
         torch.testing.assert_close(found, expected)
+
+
+class _Dropping(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = (t.unflatten(-1, (2, 4)).transpose(1, 2) for t in self.layer(x).chunk(3, -1))
+        return pytorch(*heads, dropout_p=0.1).square().mean()
+
+
+def test_nothing_is_left_of_the_operator() -> None:
+    """It draws random numbers, so that dead code elimination alone would leave it in the graph."""
+    program = export_graph(_Dropping().train(), [torch.randn(3, 6, 8)], 4)
+    assert compose(program) == 1
+    called = [str(node.target) for node in add_backward(program).graph.nodes]
+    assert called.count("aten._softmax.default") == called.count("aten.native_dropout.default") == 1

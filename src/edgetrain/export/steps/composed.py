@@ -35,6 +35,9 @@ def compose(program: ExportedProgram, table: dict[Any, Callable[..., Any]] = COM
         for result, old in results:
             old.replace_all_uses_with(result)
             program.graph_signature.replace_all_uses(old.name, result.name)
+        # Layers with dropout count as random, which dead code may not be.
+        for old in (*node.users, node):
+            program.graph.erase_node(old)
         count += 1
     finish(program)
     return count
