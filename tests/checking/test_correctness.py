@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edgetrain.artifacts.specs import INPUTS, TARGETS, TaskSpec
-from edgetrain.checking.correctness import _Case, _cases, _Judge, group_of
+from edgetrain.checking.correctness import Case, Judge, cases_of, group_of
 from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.export.batches import Batch
 from edgetrain.runtimes.eager_steps import EagerSteps
@@ -43,7 +43,7 @@ def compare(sabotage: Sabotage, model: nn.Module | None = None) -> Any:
         return found
 
     drawn.clear()
-    (report,) = _Judge(eager, make_batch, 1e-4).compare(_Case(4, 5), [("native", "fast", run)])
+    (report,) = Judge(eager, make_batch, 1e-4).compare(Case(4, 5), [("native", "fast", run)])
     return report
 
 
@@ -111,7 +111,7 @@ def test_a_kink_is_looked_at_again() -> None:
 
 
 def test_sizes() -> None:
-    assert list(_cases(4, "frozen", 5)) == [_Case(1, 1), _Case(3, 1), _Case(4, 5)]
-    assert list(_cases(1, "frozen", 5)) == [_Case(1, 5)]
-    assert list(_cases(4, "train", 5)) == [_Case(2, 1), _Case(3, 1), _Case(4, 5)]
+    assert list(cases_of(4, "frozen", 5)) == [Case(1, 1), Case(3, 1), Case(4, 5)]
+    assert list(cases_of(1, "frozen", 5)) == [Case(1, 5)]
+    assert list(cases_of(4, "train", 5)) == [Case(2, 1), Case(3, 1), Case(4, 5)]
     assert group_of("sum of correct in evaluate") == "predict"

@@ -92,6 +92,16 @@ def test_adaptive_pools(size: tuple[int, ...]) -> None:
     check(aten.adaptive_max_pool1d.default, tied[:, :, 0, 0], size[:1])
 
 
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("batch", [(3,), (3, 2)])
+def test_bilinear(batch: tuple[int, ...], biased: bool) -> None:
+    torch.manual_seed(0)
+    x, y, weight, bias = (
+        torch.randn(*shape, dtype=torch.float64) for shape in ((*batch, 2), (*batch, 4), (5, 2, 4), (5,))
+    )
+    check(aten.bilinear.default, x, y, weight, bias if biased else None)
+
+
 def test_what_the_runtime_knows_is_left_alone() -> None:
     x = volume()
     left = [
@@ -104,7 +114,7 @@ def test_what_the_runtime_knows_is_left_alone() -> None:
 
 def test_every_composition_is_tested_here() -> None:
     if len(tested) > 8:  # all of this file ran, in this process
-        families = ("adaptive_pools", "average_pools", "volumes")
+        families = ("adaptive_pools", "average_pools", "bilinear", "volumes")
         assert {op for op, f in COMPOSITIONS.items() if f.__module__.endswith(families)} == tested
 
 

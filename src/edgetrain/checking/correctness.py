@@ -38,7 +38,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """Some steps on batches of one size."""
 
     size: int
@@ -57,8 +57,8 @@ def compare_runtimes(
     """
     settings, findings = config.check, Findings()
     eager = EagerSteps(subject.module, subject.task, settings.batch_norm, subject.config.optimizer)
-    judge = _Judge(eager, make_batch, settings.tolerance)
-    cases = list(_cases(settings.batch_size, settings.batch_norm, settings.steps))
+    judge = Judge(eager, make_batch, settings.tolerance)
+    cases = list(cases_of(settings.batch_size, settings.batch_norm, settings.steps))
     if settings.stock:
         _compare_stock(program, judge, cases[0].size, findings)
     with Child(DeviceSteps, program, what="running the program") as device:
@@ -76,14 +76,14 @@ def compare_runtimes(
     return findings
 
 
-def _cases(most: int, batch_norm: str, steps: int) -> Iterator[_Case]:
+def cases_of(most: int, batch_norm: str, steps: int) -> Iterator[Case]:
     """One sample, some, and the most; batch norm that trains has no statistics of a single one."""
     least = min(2, most) if batch_norm == "train" else 1
     for size in dict.fromkeys((least, max(least, most - 1), most)):
-        yield _Case(size, steps if size == most else 1)
+        yield Case(size, steps if size == most else 1)
 
 
-def _compare_stock(program: Program, judge: _Judge, size: int, findings: Findings) -> None:
+def _compare_stock(program: Program, judge: Judge, size: int, findings: Findings) -> None:
     """In a process of its own, which is killed where it takes too long."""
     try:
         with Child(DeviceSteps, program, what="running the program in stock kernels") as device:
@@ -91,7 +91,7 @@ def _compare_stock(program: Program, judge: _Judge, size: int, findings: Finding
             def run(*given: Any) -> Steps:
                 return cast(Steps, device.call("run", "stock", *given, timeout=_PATIENCE))
 
-            findings.runs += judge.compare(_Case(size, 1), [("executorch", "stock", run)])
+            findings.runs += judge.compare(Case(size, 1), [("executorch", "stock", run)])
     except TimeLimitError:
         findings.notes.append(
             f"ExecuTorch's own kernels take more than {_PATIENCE:.0f} s for a single sample; not compared"
@@ -99,14 +99,14 @@ def _compare_stock(program: Program, judge: _Judge, size: int, findings: Finding
 
 
 @dataclass
-class _Judge:
+class Judge:
     """Compares with eager PyTorch by the rule of `engine/comparison.py`."""
 
     eager: EagerSteps
     make_batch: MakeBatch
     tolerance: float
 
-    def compare(self, case: _Case, places: list[tuple[Any, Any, Callable[..., Steps]]]) -> list[RunReport]:
+    def compare(self, case: Case, places: list[tuple[Any, Any, Callable[..., Steps]]]) -> list[RunReport]:
         """Reports by place, on the first batch that says enough, or else the last one tried."""
         reports: list[RunReport] = []
         for draw in range(_DRAWS):

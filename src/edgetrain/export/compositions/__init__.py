@@ -22,6 +22,7 @@ from .adaptive_pools import (
 )
 from .attention import scaled_dot_product_attention
 from .average_pools import avg_pool1d, avg_pool2d
+from .bilinear import bilinear
 from .recurrent import gru, lstm, rnn_relu, rnn_tanh
 from .upsampling import UPSAMPLING
 from .volumes import avg_pool3d, conv3d, conv_transpose3d, max_pool3d
@@ -47,5 +48,6 @@ COMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.adaptive_max_pool2d.default: adaptive_max_pool2d,
     aten.adaptive_max_pool3d.default: adaptive_max_pool3d,
     **UPSAMPLING,
+    aten.bilinear.default: bilinear,
     aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
 }
