@@ -54,6 +54,30 @@ def maxvit(num_classes: int = 10) -> nn.Module:
     )
 
 
+def _segmenting_backbone(**named: str) -> nn.Module:
+    """MobileNetV3's blocks, of which the last one is dilated. Outputs are called `first`, of 16 channels, and
+    `last`, of 24."""
+    block = functools.partial(models.mobilenetv3.InvertedResidualConfig, width_mult=1.0)
+    blocks = [
+        block(8, 3, 16, 16, False, "RE", 2, 1),
+        block(16, 3, 48, 24, True, "HS", 2, 1),
+        block(24, 5, 64, 24, True, "HS", 2, 2),
+    ]
+    features = models.MobileNetV3(blocks, last_channel=64).features
+    layers = {"1": named.get("first"), "3": named["last"]}
+    return models._utils.IntermediateLayerGetter(features, {k: v for k, v in layers.items() if v})
+
+
+def lraspp(num_classes: int = 4) -> nn.Module:
+    return models.segmentation.LRASPP(_segmenting_backbone(first="low", last="high"), 16, 24, num_classes, 16)
+
+
+def deeplabv3(num_classes: int = 4) -> nn.Module:
+    deeplab = models.segmentation.deeplabv3
+    head = deeplab.DeepLabHead(24, num_classes, [2, 4, 6])
+    return deeplab.DeepLabV3(_segmenting_backbone(last="out"), head)
+
+
 def regnet(num_classes: int = 10, squeeze: float | None = None) -> nn.Module:
     """X, or with squeeze and excitation Y."""
     stages = models.regnet.BlockParams(

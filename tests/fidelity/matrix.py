@@ -41,9 +41,9 @@ def _vision(family: str, size: int = 64, name: str | None = None) -> Entry:
     return Entry(family, f"torchvision:{name or family}", f"3,{size},{size}", about=name or "")
 
 
-def _small(family: str, size: int, factory: str | None = None, **args: Any) -> Entry:
-    factory = factory or family
-    return Entry(family, OWN + factory, f"3,{size},{size}", args, about="torchvision's classes, small")
+def _small(family: str, size: int, factory: str | None = None, *, classes: int = 10, **args: Any) -> Entry:
+    model, about = OWN + (factory or family), "torchvision's classes, small"
+    return Entry(family, model, f"3,{size},{size}", args, classes, about=about)
 
 
 def _timm(name: str, size: int = 64, **args: Any) -> Entry:
@@ -90,8 +90,8 @@ MATRIX = [
     _small("vgg with batch norm", 32, "vgg", batch_norm=True),
     _small("vit", 32),
     _small("wide_resnet", 32),
-    Entry("lraspp_mobilenet_v3", "torchvision:lraspp_mobilenet_v3_large", "3,64,64", classes=4),
-    Entry("deeplabv3_mobilenet_v3", "torchvision:deeplabv3_mobilenet_v3_large", "3,64,64", classes=4),
+    _small("lraspp_mobilenet_v3", 64, "lraspp", classes=4),
+    _small("deeplabv3_mobilenet_v3", 64, "deeplabv3", classes=4),
     # sequences
     Entry("LSTM", OWN + "lstm", "20,12", about="two layers, both directions, 20 steps"),
     Entry("GRU", OWN + "gru", "20,12", about="two layers, both directions, 20 steps"),
