@@ -14,6 +14,7 @@ from ..errors import CheckFailedError
 from ..upstream import copied_program, edge_settings, merged_managers, restore_batch_range
 from ..upstream_lowering import kept_values
 from .passes.copied_weight_views import copied_weight_views
+from .passes.dropped_clones import dropped_clones
 from .pipeline import Edge, Graphs, Joint, Recipe
 
 _FAILURES = (RuntimeError, AssertionError, KeyError, ValueError, NotImplementedError)
@@ -60,6 +61,7 @@ def _plain(graphs: Graphs) -> EdgeProgramManager:
     for name, program in distinct.items():
         lowered = manager.exported_program(name)
         restore_batch_range(lowered, program)
+        dropped_clones(lowered)
         copied_weight_views(lowered)
     copies = {
         name: copied_program(manager.exported_program(first[id(program)]))
