@@ -140,6 +140,8 @@ def test_every_decomposition_is_tested_here() -> None:
         "empty_permuted",
         "weight_norm_backward",
         "new_empty_strided",
+        "select_backward",
+        "slice_backward",
     }
     # `tests/engine/test_distributions.py` has those of random numbers.
     own = {op: f for op, f in decompositions.DECOMPOSITIONS.items() if op not in DISTRIBUTIONS}
@@ -169,3 +171,25 @@ def test_constant_pad_nd(pad: list[int]) -> None:
     x = torch.randn(2, 3, 5, 6)
     found = decompositions.constant_pad_nd(x, pad, 1.5)
     assert torch.equal(found, F.pad(x, pad, value=1.5))
+
+
+def test_parts() -> None:
+    """Gradients of selections and slices, from the front and the back, with steps, and of nothing."""
+    grad = torch.randn(3, 4)
+    for dim, index in ((0, 0), (1, -1), (-1, 2), (2, 6)):
+        expected = aten.select_backward(
+            grad, sizes := [*grad.shape[: dim % 3], 7, *grad.shape[dim % 3 :]], dim, index
+        )
+        assert torch.equal(decompositions.select_backward(grad, sizes, dim, index), expected)
+    for start, end, step in (
+        (0, 7, 1),
+        (2, 5, 1),
+        (-3, 2**62, 1),
+        (5, 3, 1),
+        (0, 2, 1),
+        (1, 7, 2),
+        (-9, 3, 1),
+    ):
+        part = torch.randn(2, 7, 3)[:, start:end:step]
+        arguments = (part, [2, 7, 3], -2, start, end, step)
+        assert torch.equal(decompositions.slice_backward(*arguments), aten.slice_backward(*arguments))

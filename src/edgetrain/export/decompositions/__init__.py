@@ -16,6 +16,7 @@ from .convolution import convolution_backward
 from .elementwise import empty_permuted, new_empty_strided, silu_backward
 from .normalization import batch_norm_training
 from .padding import constant_pad_nd
+from .parts import select_backward, slice_backward
 from .pooling import avg_pool2d_backward, max_pool2d_backward
 from .weight_norm import weight_norm_backward
 
@@ -27,6 +28,8 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.avg_pool2d_backward.default: avg_pool2d_backward,
     aten._native_batch_norm_legit_functional.default: batch_norm_training,
     aten.silu_backward.default: silu_backward,
+    aten.select_backward.default: select_backward,
+    aten.slice_backward.default: slice_backward,
     aten.constant_pad_nd.default: constant_pad_nd,
     aten.empty_permuted.default: empty_permuted,
     aten.new_empty_strided.default: new_empty_strided,

@@ -22,6 +22,7 @@ from .im2col import without_convolutions
 from .kept_zeros import masked_gradients, weights_themselves
 from .optimizer_in_graph import optimizer_in_graph
 from .order import order
+from .parts import parts_at_once
 from .recompute import recompute
 from .reused_memory import reused_memory
 from .update_in_graph import update_in_graph
@@ -42,6 +43,7 @@ ON_CAPTURED: tuple[Choice[Captured], ...] = (
     Choice(weights_themselves),
     Choice(backbone, lambda command: command.export.backbone != "none"),
     Choice(folded_batch_norm),
+    Choice(parts_at_once),
     Choice(composed),
 )
 ON_JOINT: tuple[Choice[Joint], ...] = (
