@@ -102,6 +102,20 @@ def test_bilinear(batch: tuple[int, ...], biased: bool) -> None:
     check(aten.bilinear.default, x, y, weight, bias if biased else None)
 
 
+@pytest.mark.parametrize("dim", [1, -1])
+def test_sorting(dim: int) -> None:
+    x = volume()[:, :, 0]
+    for descending in (False, True):
+        check(aten.sort.default, x, dim, descending)
+        torch.testing.assert_close(
+            COMPOSITIONS[aten.argsort.default](x, dim, descending), x.argsort(dim, descending)
+        )
+    tested.add(aten.argsort.default)
+    for k in range(1, x.shape[dim] + 1):
+        check(aten.kthvalue.default, x, k, dim, k % 2 == 0)
+    check(aten.median.dim, x, dim, False)
+
+
 def test_what_the_runtime_knows_is_left_alone() -> None:
     x = volume()
     left = [
@@ -114,7 +128,7 @@ def test_what_the_runtime_knows_is_left_alone() -> None:
 
 def test_every_composition_is_tested_here() -> None:
     if len(tested) > 8:  # all of this file ran, in this process
-        families = ("adaptive_pools", "average_pools", "bilinear", "volumes")
+        families = ("adaptive_pools", "average_pools", "bilinear", "sorting", "volumes")
         assert {op for op, f in COMPOSITIONS.items() if f.__module__.endswith(families)} == tested
 
 

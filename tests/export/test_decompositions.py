@@ -49,6 +49,16 @@ def test_convolution_backward_1d(stride: int, dilation: int, groups: int) -> Non
         assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("offset", [-2, -1, 0, 1, 3])
+@pytest.mark.parametrize("dims", [(0, 1), (2, 1), (1, -1), (-1, 0)])
+def test_diagonal_scatter(dims: tuple[int, int], offset: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 5)
+    source = torch.randn_like(x.diagonal(offset, *dims))
+    expected = aten.diagonal_scatter(x, source, offset, *dims)
+    assert_close(decompositions.diagonal_scatter(x, source, offset, *dims), expected)
+
+
 @pytest.mark.parametrize("dims", [1, 2])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("groups", [1, 2])

@@ -191,9 +191,13 @@ PLACES = [
         "gather",
         [
             *calls((7, 3), lambda x, ids: x.gather(1, ids[:, :, None].expand(-1, -1, 3)), ids=True),
-            *calls((7,), lambda x, ids: torch.take_along_dim(x, ids, 1), ids=True),
         ],
         daily=True,
+    ),
+    Operator(
+        "take_along_dim",
+        calls((7,), lambda x, ids: torch.take_along_dim(x, ids, 1), ids=True),
+        "take_along_dim",
     ),
     Operator(
         "scatter, scatter_add",

@@ -21,6 +21,7 @@ from ..tasks import Task
 from ..tasks.outputs import main_output, named_outputs
 from ..upstream import rename_tensors
 from .batches import Batch
+from .capture_errors import reason_of
 from .module_paths import MODEL
 from .passes.contiguous_layouts import contiguous_layouts
 from .passes.copied_inputs import copied_inputs
@@ -163,7 +164,7 @@ def export_graph(
                 module, tuple(example), dynamic_shapes=_dynamic(module, example, batch), strict=strict
             )
     except Exception as error:  # torch.export raises many types, none of them shared
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         dynamic_failed = batch is not None and any(word in str(error) for word in (BATCH, "Constraints"))
         hint = "; --max-batch-size 1 avoids a dynamic batch" if dynamic_failed else ""
         raise CheckFailedError(

@@ -25,6 +25,8 @@ _WAYS_OUT = {
     "fractional_max_pool": "use MaxPool2d or AdaptiveMaxPool2d",
     "max_unpool": "use Upsample, or a transposed convolution",
     "upsample": "use upsampling without antialias",
+    "embedding_bag": "use Embedding, and the sum or mean of what it gives",
+    "sort": "sort along a dimension of constant length, without stable=True",
     "grid_sampler": "sample before the model, as a part of its inputs",
     "multinomial": "use gumbel_softmax, or draw with rand",
     "randperm": "shuffle samples before the model, as a part of its inputs",

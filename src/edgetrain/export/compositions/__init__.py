@@ -24,6 +24,7 @@ from .attention import scaled_dot_product_attention
 from .average_pools import avg_pool1d, avg_pool2d
 from .bilinear import bilinear
 from .recurrent import gru, lstm, rnn_relu, rnn_tanh
+from .sorting import argsort, kthvalue, median, sort
 from .upsampling import UPSAMPLING
 from .volumes import avg_pool3d, conv3d, conv_transpose3d, max_pool3d
 
@@ -49,5 +50,9 @@ COMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.adaptive_max_pool3d.default: adaptive_max_pool3d,
     **UPSAMPLING,
     aten.bilinear.default: bilinear,
+    aten.sort.default: sort,
+    aten.argsort.default: argsort,
+    aten.kthvalue.default: kthvalue,
+    aten.median.dim: median,
     aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
 }

@@ -13,6 +13,7 @@ import torch
 
 from ...engine.distributions import DISTRIBUTIONS
 from .convolution import convolution_backward
+from .diagonals import diagonal_scatter
 from .elementwise import empty_permuted, new_empty_strided, silu_backward
 from .normalization import batch_norm_training
 from .padding import constant_pad_nd
@@ -31,6 +32,7 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.select_backward.default: select_backward,
     aten.slice_backward.default: slice_backward,
     aten.constant_pad_nd.default: constant_pad_nd,
+    aten.diagonal_scatter.default: diagonal_scatter,
     aten.empty_permuted.default: empty_permuted,
     aten.new_empty_strided.default: new_empty_strided,
     aten._weight_norm_interface_backward.default: weight_norm_backward,
