@@ -57,11 +57,20 @@ Result<KernelTable> kernel_table(const std::vector<OperatorCall>& calls) {
   KernelTable table = {known_kernels(), {}};
   table.stock = missing_operators(calls, table.kernels);
   if (table.stock.empty()) return table;
+  std::vector<std::string> own;
+  for (const auto& name : table.stock) {
+    if (kernels::is_own(name)) own.push_back(name);
+  }
+  if (kernels::kAllOperators && !own.empty()) {
+    return bad_input({"this runner has no kernel of ", joined(own),
+                      ", operators of a newer edgetrain; install that, or build a runner with it"});
+  }
   const std::string reason =
       kernels::kAllOperators
           ? "the program needs ExecuTorch's own kernels of " + joined(table.stock)
           : "this runner was built for other programs, without kernels of " + joined(table.stock);
-  const bool has_substitutes = std::none_of(table.stock.begin(), table.stock.end(), kernels::is_corrected);
+  const bool has_substitutes =
+      own.empty() && std::none_of(table.stock.begin(), table.stock.end(), kernels::is_corrected);
   if (!has_substitutes) return bad_input({reason, "; build one for this program"});
   if (std::string problem; !kernels::load_stock_kernels(problem)) {
     const char* way_out = kernels::kAllOperators ? ": " : "; build one for this program, or ";

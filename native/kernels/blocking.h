@@ -55,6 +55,12 @@ constexpr int64_t kStreamRows = 16;
 /// Up to so many rows of a, dot products along rows of b cost less than to transpose b into panels.
 constexpr int64_t kMostDotRows = 16;
 
+// Recurrent layers.
+
+/// Samples that go through all steps together. With AVX-512 their four gates of a panel's units are 16 KiB,
+/// half of a first-level cache; a weight beyond the second level is read once per step and so many samples.
+constexpr int64_t kRecurrentRows = 32;
+
 // Convolutions.
 
 /// Images with zeros around them, or strips of them, that are made and read before the next ones.

@@ -32,10 +32,13 @@ void run_call(KernelRuntimeContext& context, Stack stack, const char* name, bool
   // An allocation that fails ends the process, as everywhere in the runner.
   if (run_ours(context, stack, name, run)) return;
 #endif
+  if (is_own(name)) return context.fail(Error::InvalidArgument);
   const auto stock = stock_kernel(name);
   if (stock == nullptr) return context.fail(Error::NotSupported);
   stock(context, stack);
 }
+
+bool is_own(std::string_view name) { return name.rfind("edgetrain::", 0) == 0; }
 
 bool is_dense(const Tensor& tensor, ScalarType type) {
   if (tensor.scalar_type() != type) return false;

@@ -9,6 +9,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "stock.h"
@@ -44,7 +45,8 @@ class Call {
 };
 
 /// Runs our kernel. Where it returns false, without having begun, because the call is not one that it covers,
-/// the stock kernel runs, and says so in a profile.
+/// the stock kernel runs, and says so in a profile; of an operator of our own there is none, and the call
+/// fails.
 void run_call(KernelRuntimeContext& context, Stack stack, const char* name, bool (*run)(Stack, Call&));
 
 /// Runs Operator::run(*Operator::plan(stack)), if there is a plan.
@@ -74,6 +76,9 @@ std::vector<Kernel> kernels_of() {
   (add_kernel<Operators>(kernels), ...);
   return kernels;
 }
+
+/// Whether an operator is one of edgetrain's own, of which there is no stock kernel.
+bool is_own(std::string_view name);
 
 /// Whether elements of that type lie in the order of the dimensions.
 bool is_dense(const Tensor& tensor, ScalarType type = ScalarType::Float);

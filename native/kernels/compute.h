@@ -82,6 +82,48 @@ struct Adam {
   float beta2, fresh1, fresh2, size, root, eps;
 };
 
+/// A recurrent layer over [steps, batch, ...]; reversed, it begins with the last step.
+struct Recurrence {
+  int64_t steps, batch, size;
+  bool reverse;
+};
+
+/// Of an LSTM: what the inputs give to the gates, both states at first, the weight [4 size, size]; its
+/// outputs, the gates (in, kept, new, out) behind their functions, and all states of the cell.
+struct Lstm {
+  const float *given, *hidden, *cell, *recurrent;
+  float *outputs, *gates, *cells;
+};
+struct LstmBackward {
+  const float *grad_outputs, *grad_cells;  // the second may be null
+  const float *gates, *cells, *cell, *recurrent;
+  float *grad_given, *grad_hidden, *grad_cell;
+};
+
+/// Of a GRU: as above with [3 size, size] and a bias or null; its outputs, and for each step the gates
+/// (reset, kept, new) behind their functions and, in the fourth place, what is reset.
+struct Gru {
+  const float *given, *hidden, *recurrent, *bias;
+  float *outputs, *gates;
+};
+/// Gradients of what the inputs give and of the product with the state differ where that is reset.
+struct GruBackward {
+  const float *grad_outputs, *outputs, *gates, *hidden, *recurrent;
+  float *grad_given, *grad_product, *grad_hidden;
+};
+
+/// Of a plain layer with one function: ReLU or tanh.
+struct Rnn {
+  bool relu;
+  const float *given, *hidden, *recurrent;
+  float* outputs;
+};
+struct RnnBackward {
+  bool relu;
+  const float *grad_outputs, *outputs, *recurrent;
+  float *grad_given, *grad_hidden;
+};
+
 #define EDGETRAIN_ONE(isa, _) +1
 /// Instruction sets of this build.
 constexpr size_t kIsaCount = 0 EDGETRAIN_FOR_EACH_ISA(EDGETRAIN_ONE, );
@@ -173,6 +215,12 @@ extern const PerIsa<void(const Loop<4>* loops, int64_t depth, const bool* condit
 extern const PerIsa<void(const float* from, int64_t outer, int64_t reduced, int64_t inner, float factor,
                          float* to)>
     sum_middle;
+extern const PerIsa<void(const Recurrence& r, const Lstm& layer)> lstm;
+extern const PerIsa<void(const Recurrence& r, const LstmBackward& layer)> lstm_backward;
+extern const PerIsa<void(const Recurrence& r, const Gru& layer)> gru;
+extern const PerIsa<void(const Recurrence& r, const GruBackward& layer)> gru_backward;
+extern const PerIsa<void(const Recurrence& r, const Rnn& layer)> rnn;
+extern const PerIsa<void(const Recurrence& r, const RnnBackward& layer)> rnn_backward;
 /// Of the middle one of three dimensions.
 extern const PerIsa<void(bool log, const float* from, int64_t outer, int64_t count, int64_t inner, float* to)>
     softmax;

@@ -15,6 +15,7 @@
 #include "pooling.h"
 #include "powers.h"
 #include "random.h"
+#include "recurrent.h"
 #include "reduction.h"
 #include "running_sums.h"
 #include "softmax.h"
@@ -29,8 +30,8 @@ std::vector<Kernel> fast_kernels() {
   for (const auto& family :
        {convolution_kernels(), creation_kernels(), elementwise_kernels(), index_tensor_kernels(),
         indexing_kernels(), joining_kernels(), logical_kernels(), matmul_kernels(), normalization_kernels(),
-        part_write_kernels(), pooling_kernels(), power_kernels(), reduction_kernels(), running_sum_kernels(),
-        softmax_kernels(), topk_kernels(), unary_kernels(), view_kernels()}) {
+        part_write_kernels(), pooling_kernels(), power_kernels(), recurrent_kernels(), reduction_kernels(),
+        running_sum_kernels(), softmax_kernels(), topk_kernels(), unary_kernels(), view_kernels()}) {
     all.insert(all.end(), family.begin(), family.end());
   }
   return all;

@@ -1,4 +1,5 @@
 // The kernels for ExecuTorch's Python bindings, which know no table of kernels but the registry.
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -47,4 +48,11 @@ extern "C" __attribute__((visibility("default"))) void edgetrain_register_kernel
   if (!calls.ok()) return;
   const auto kernels = fast_kernels();
   for (const auto& call : *calls) register_for(call, kernels);
+}
+
+/// Whether this library has a kernel of an operator, as in edgetrain::lstm.out.
+extern "C" __attribute__((visibility("default"))) bool edgetrain_has_kernel(const char* name) {
+  const auto kernels = edgetrain::kernels::fast_kernels();
+  return std::any_of(kernels.begin(), kernels.end(),
+                     [name](const auto& kernel) { return std::strcmp(kernel.name_, name) == 0; });
 }

@@ -46,6 +46,13 @@ void scale_channels(const float* from, int64_t batch, int64_t channels, int64_t 
 void sgd(const Sgd& step, const float* gradient, int64_t count, float* value, float* velocity);
 void adam(const Adam& step, const float* gradient, int64_t count, float* value, float* mean, float* square);
 
+void lstm(const Recurrence& r, const Lstm& layer);
+void lstm_backward(const Recurrence& r, const LstmBackward& layer);
+void gru(const Recurrence& r, const Gru& layer);
+void gru_backward(const Recurrence& r, const GruBackward& layer);
+void rnn(const Recurrence& r, const Rnn& layer);
+void rnn_backward(const Recurrence& r, const RnnBackward& layer);
+
 void uniform(const Draw& draw, int64_t count, float* to);
 void normal(const Draw& draw, int64_t count, float* to);
 void dropout(const Dropout& dropout, const float* from, int64_t count, float* to, bool* kept);
