@@ -12,8 +12,12 @@
 #include <filesystem>
 #include <utility>
 
+#include "edgetrain/commit.h"
+
 namespace edgetrain {
 namespace {
+
+constexpr int kTries = 100;
 
 std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -27,13 +31,27 @@ mode_t usual_mode() {
   return 0666 & ~mask;
 }
 
-/// Deletes the temporary files of processes that were killed.
-void remove_abandoned(const std::string& folder, const std::string& stem) {
+/// Where the temporary files of a path lie: all of their names but letters and the suffix.
+std::string stem_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const size_t start = slash == std::string::npos ? 0 : slash + 1;
+  return path.substr(0, start) + "." + path.substr(start) + ".";
+}
+
+/// Deletes the temporary files of processes that were killed. Python's names have two letters more.
+void remove_abandoned(const std::string& path) {
+  const std::string folder = folder_of(path), suffix = kTemporarySuffix;
+  std::string stem = stem_of(path);
+  stem = stem.substr(stem.rfind('/') + 1);
   std::error_code error;
   std::filesystem::directory_iterator entry(folder, error), end;
   for (; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name.size() != stem.size() + 6 || name.compare(0, stem.size(), stem) != 0) continue;
+    const size_t fixed = stem.size() + suffix.size();
+    const bool ours = (name.size() == fixed + 6 || name.size() == fixed + 8) &&
+                      name.compare(0, stem.size(), stem) == 0 &&
+                      name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0;
+    if (!ours) continue;
     const int handle = ::open(entry->path().c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (handle < 0) continue;
     if (::flock(handle, LOCK_EX | LOCK_NB) == 0) ::unlink(entry->path().c_str());
@@ -51,23 +69,36 @@ Result<AtomicFile> AtomicFile::open(const std::string& path) {
   if (::stat(path.c_str(), &about) == 0 && !S_ISREG(about.st_mode)) {
     return bad_usage({path, " is no ordinary file; name a file to write"});
   }
-  const size_t slash = path.rfind('/');
-  const size_t start = slash == std::string::npos ? 0 : slash + 1;
-  const std::string stem = "." + path.substr(start) + ".";
-  remove_abandoned(folder_of(path), stem);
-  std::string name = path.substr(0, start) + stem + "XXXXXX";
-  file.handle_ = ::mkstemp(name.data());
-  if (file.handle_ < 0) return file.error(errno);
-  file.temporary_ = name;
-  // Says as long as this process lives that the file is in use. Where locks are unknown, none is abandoned.
-  (void)::flock(file.handle_, LOCK_EX | LOCK_NB);
-  return file;
+  for (int i = 0; i < kTries; ++i) {
+    std::string name = stem_of(path) + "XXXXXX" + kTemporarySuffix;
+    const int handle = ::mkstemps(name.data(), sizeof(kTemporarySuffix) - 1);
+    if (handle < 0) return file.error(errno);
+    // Says as long as this process lives that the file is in use. Until then another one may have taken it
+    // for abandoned. Where locks are unknown, none is.
+    const bool locked = ::flock(handle, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    struct stat named{}, opened{};
+    if (locked && ::stat(name.c_str(), &named) == 0 && ::fstat(handle, &opened) == 0 &&
+        named.st_ino == opened.st_ino) {
+      file.handle_ = handle;
+      file.temporary_ = name;
+      return file;
+    }
+    ::close(handle);
+  }
+  return file.error(EAGAIN);
 }
 
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : path_(std::move(other.path_)),
       temporary_(std::exchange(other.temporary_, {})),
       handle_(std::exchange(other.handle_, -1)) {}
+
+AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(temporary_, other.temporary_);
+  std::swap(handle_, other.handle_);
+  return *this;
+}
 
 AtomicFile::~AtomicFile() {
   if (handle_ >= 0) ::close(handle_);
@@ -86,9 +117,14 @@ Status AtomicFile::write(const void* data, size_t size) {
   return {};
 }
 
-Status AtomicFile::commit() {
-  // mkstemp makes files private; a result is as readable as any other new file.
+Status AtomicFile::finish() {
+  // Made private; a result is as readable as any other new file.
   if (::fchmod(handle_, usual_mode()) != 0 || ::fsync(handle_) != 0) return error(errno);
+  return {};
+}
+
+Status AtomicFile::commit() {
+  EDGETRAIN_CHECK(finish());
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) return error(errno);
   temporary_.clear();
   const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -105,6 +141,8 @@ Failure AtomicFile::error(int reason) const {
 }
 
 Status check_writable(const std::string& path) {
+  EDGETRAIN_CHECK(recover(path));
+  remove_abandoned(path);
   auto file = AtomicFile::open(path);
   return file.ok() ? Status() : Status(file.failure());
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "edgetrain/commit.h"
 #include "edgetrain/hashing.h"
 
 namespace edgetrain {
@@ -54,6 +55,7 @@ Result<Dataset> Dataset::open(const std::vector<std::string>& paths) {
 }
 
 Status Dataset::add(const std::string& path) {
+  EDGETRAIN_CHECK(recover(path));
   EDGETRAIN_TAKE(MappedFile file, MappedFile::open(path));
   if (file.size() >= 8 && std::memcmp(file.data() + 4, "FT01", 4) == 0) return add_packed(path);
   if (file.size() > 0 && file.size() % kRecordBytes == 0) return add_records(std::move(file));

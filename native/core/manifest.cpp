@@ -1,6 +1,5 @@
 #include "edgetrain/manifest.h"
 
-#include "edgetrain/atomic_file.h"
 #include "edgetrain/hashing.h"
 #include "edgetrain/json.h"
 #include "edgetrain/mapped_file.h"
@@ -51,27 +50,6 @@ std::string record_json(const FileRecord& record) {
          "\"\n  }";
 }
 
-/// The text of a manifest with other records of its program, and its digest.
-Result<std::string> with_records(const std::string& path, const std::string& program,
-                                 const std::string& previous) {
-  EDGETRAIN_TAKE(std::string text, read_text(path));
-  auto parsed = parse_json(text);
-  if (!parsed.ok()) return no_manifest(path, parsed.failure().message);
-  const Json* first = parsed->find("program");
-  const Json* second = parsed->find("previous_program");
-  if (first == nullptr) return no_manifest(path, "program is missing");
-  const auto replace = [&text](const Json& value, const std::string& with) {
-    text.replace(value.begin, value.end - value.begin, with);
-  };
-  // What comes later in the text first: the other one's place stays true.
-  if (second != nullptr && second->begin > first->begin) replace(*second, previous);
-  replace(*first, program + (second ? "" : ",\n  \"previous_program\": " + previous));
-  if (second != nullptr && second->begin < first->begin) replace(*second, previous);
-  // Places of values have moved.
-  EDGETRAIN_TAKE(const Json changed, parse_json(text));
-  return sealed(std::move(text), changed);
-}
-
 }  // namespace
 
 std::string with_suffix(const std::string& path, const std::string& suffix) {
@@ -95,7 +73,6 @@ Result<Manifest> load_manifest(const std::string& path) {
   if (fields.whole(root, "schema_version") != 4) return no_manifest(path, "another schema");
   Manifest manifest;
   manifest.program = read_file(fields, fields.at(root, "program", Kind::kObject));
-  manifest.previous_program = maybe_file(fields, root, "previous_program");
   manifest.weights = maybe_file(fields, root, "weights");
   manifest.pairing = fields.text(root, "pairing");
   manifest.preprocessing = read_inputs(fields, root);
@@ -128,28 +105,16 @@ Result<DatasetManifest> load_dataset_manifest(const std::string& path) {
   return manifest;
 }
 
-Status copy_manifest(const std::string& source, const std::string& target, const FileRecord& program) {
-  const std::string beside = manifest_path(target);
-  std::string previous = "null";
-  if (file_exists(beside) && file_exists(target)) {
-    // Only where the two manifests differ in nothing else does the new one describe the old program, too.
-    const auto old = load_manifest(beside);
-    EDGETRAIN_TAKE(const std::string ours, with_records(source, "null", "null"));
-    if (old.ok() && check_program(target, *old).ok()) {
-      EDGETRAIN_TAKE(const std::string theirs, with_records(beside, "null", "null"));
-      EDGETRAIN_TAKE(const FileRecord record, make_file_record(target));
-      if (ours == theirs) previous = record_json(record);
-    }
-  }
-  EDGETRAIN_TAKE(const std::string text, with_records(source, record_json(program), previous));
-  EDGETRAIN_TAKE(AtomicFile file, AtomicFile::open(beside));
-  EDGETRAIN_CHECK(file.write(text.data(), text.size()));
-  return file.commit();
-}
-
-Status check_program(const std::string& path, const Manifest& manifest) {
-  if (manifest.previous_program && check_file(path, *manifest.previous_program).ok()) return {};
-  return check_file(path, manifest.program);
+Result<std::string> manifest_for(const std::string& path, const FileRecord& program) {
+  EDGETRAIN_TAKE(std::string text, read_text(path));
+  auto parsed = parse_json(text);
+  if (!parsed.ok()) return no_manifest(path, parsed.failure().message);
+  const Json* record = parsed->find("program");
+  if (record == nullptr) return no_manifest(path, "program is missing");
+  text.replace(record->begin, record->end - record->begin, record_json(program));
+  // Places of values have moved.
+  EDGETRAIN_TAKE(const Json changed, parse_json(text));
+  return sealed(std::move(text), changed);
 }
 
 Result<FileRecord> make_file_record(const std::string& path) {

@@ -12,7 +12,8 @@
 namespace edgetrain {
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
-  const int handle = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // A pipe is refused below, and not waited for.
+  const int handle = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (handle < 0) return bad_input({"can't read ", path, ": ", std::strerror(errno)});
   struct stat about{};
   if (::fstat(handle, &about) != 0 || !S_ISREG(about.st_mode)) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "contents.h"
+#include "edgetrain/commit.h"
 
 namespace edgetrain {
 namespace {
@@ -121,12 +122,13 @@ Status ProgramFiles::take_weights(const std::string& path) {
 }
 
 Result<ProgramFiles> ProgramFiles::open(const std::string& program, const std::string& weights) {
+  EDGETRAIN_CHECK(recover(program));
   EDGETRAIN_TAKE(MappedFile mapped, MappedFile::open(program));
   ProgramFiles files{std::move(mapped), {}, {}, Holds::kFull, {}};
   const std::string beside = manifest_path(program);
   if (file_exists(beside)) {
     EDGETRAIN_TAKE(files.manifest, load_manifest(beside));
-    EDGETRAIN_CHECK(check_program(program, *files.manifest));
+    EDGETRAIN_CHECK(check_file(program, files.manifest->program));
   }
   EDGETRAIN_CHECK(check_bounds(files.program));
   const bool names_weights = files.manifest && files.manifest->weights;

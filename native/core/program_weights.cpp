@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "contents.h"
+#include "edgetrain/commit.h"
 #include "edgetrain/hashing.h"
 #include "edgetrain/program.h"
 #include "edgetrain/tensor_writer.h"
@@ -82,23 +83,38 @@ Status Program::prepare_save(Holds holds) {
 }
 
 Status Program::save(const std::string& path) const {
-  if (holds_ != Holds::kFull) return write_change(path);
+  EDGETRAIN_TAKE(std::vector<AtomicFile> files, new_files(path));
+  return commit_together(with_suffix(path, ""), std::move(files));
+}
+
+Result<std::vector<AtomicFile>> Program::new_files(const std::string& path) const {
+  std::vector<AtomicFile> files;
+  if (holds_ != Holds::kFull) {
+    EDGETRAIN_TAKE(AtomicFile change, new_change(path));
+    files.push_back(std::move(change));
+    return files;
+  }
   std::vector<Patch> patches;
   for (const auto& tensor : changed_) patches.push_back({tensor.file_offset, tensor.data, tensor.bytes});
   if (files_.weights) {
-    auto status =
-        write_patched(path, files_.weights->file(), std::move(patches), files_.weights->digest_offset());
+    EDGETRAIN_TAKE(Patched copy, write_patched(path, files_.weights->file(), std::move(patches),
+                                               files_.weights->digest_offset()));
     files_.weights->file().release_pages();
-    return status;
+    files.push_back(std::move(copy.file));
+    return files;
   }
-  if (!files_.manifest) return write_patched(path, files_.program, std::move(patches), std::nullopt);
-  return write_patched(path, files_.program, std::move(patches), std::nullopt, [&](const Digest& digest) {
-    return copy_manifest(manifest_path(files_.program.path()), path,
-                         {file_name(path), files_.program.size(), hex(digest)});
-  });
+  EDGETRAIN_TAKE(Patched copy, write_patched(path, files_.program, std::move(patches), std::nullopt));
+  files.push_back(std::move(copy.file));
+  if (!files_.manifest) return files;
+  const FileRecord record{file_name(path), files_.program.size(), hex(copy.digest)};
+  EDGETRAIN_TAKE(const std::string text, manifest_for(manifest_path(files_.program.path()), record));
+  EDGETRAIN_TAKE(AtomicFile manifest, AtomicFile::open(manifest_path(path)));
+  EDGETRAIN_CHECK(manifest.write(text.data(), text.size()));
+  files.push_back(std::move(manifest));
+  return files;
 }
 
-Status Program::write_change(const std::string& path) const {
+Result<AtomicFile> Program::new_change(const std::string& path) const {
   std::vector<NamedTensor> tensors;
   std::vector<std::vector<uint8_t>> differences;
   differences.reserve(changed_.size());
@@ -114,7 +130,7 @@ Status Program::write_change(const std::string& path) const {
     tensors.push_back({tensor.name, tensor.shape, tensor.dtype, data, tensor.bytes});
   }
   base_->file().release_pages();
-  return write_tensors(path, tensors, {{kContentsKey, contents_json({holds_, manifest()->weights->sha256})}});
+  return new_tensors(path, tensors, {{kContentsKey, contents_json({holds_, manifest()->weights->sha256})}});
 }
 
 }  // namespace edgetrain

@@ -83,15 +83,15 @@ Failure RunState::unusable() const {
       {file_.file().path(), " is no usable state of a fine-tuning run; start anew without --resume"});
 }
 
-Status RunState::save(const std::string& path, const RunRecord& record, const Program& program,
-                      const Stepper& stepper) {
+Result<AtomicFile> RunState::new_file(const std::string& path, const RunRecord& record,
+                                      const Program& program, const Stepper& stepper) {
   std::vector<NamedTensor> tensors;
   for (const auto& tensor : program.changed()) {
     tensors.push_back({kWeights + tensor.name, tensor.shape, tensor.dtype, tensor.data, tensor.bytes});
   }
   const auto memory = stepper.memory();
   tensors.insert(tensors.end(), memory.begin(), memory.end());
-  return write_tensors(path, tensors, {{kStateKey, record_json(record)}});
+  return new_tensors(path, tensors, {{kStateKey, record_json(record)}});
 }
 
 Result<RunState> RunState::open(const std::string& path) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "edgetrain/atomic_file.h"
 #include "edgetrain/flat_tensor.h"
 #include "edgetrain/metrics.h"
 #include "edgetrain/program.h"
@@ -33,8 +34,9 @@ struct RunRecord {
 class RunState {
  public:
   static Result<RunState> open(const std::string& path);
-  static Status save(const std::string& path, const RunRecord& record, const Program& program,
-                     const Stepper& stepper);
+  /// A new state, which waits to take its name.
+  static Result<AtomicFile> new_file(const std::string& path, const RunRecord& record, const Program& program,
+                                     const Stepper& stepper);
 
   RunRecord record;
   /// Writes the weights into the program's live memory, and the optimizer's memory into the stepper.

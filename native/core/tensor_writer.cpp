@@ -129,8 +129,8 @@ std::string describe_file(const std::vector<NamedTensor>& tensors, const std::ve
 
 }  // namespace
 
-Status write_tensors(const std::string& path, const std::vector<NamedTensor>& tensors,
-                     const std::map<std::string, std::string>& metadata) {
+Result<AtomicFile> new_tensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                               const std::map<std::string, std::string>& metadata) {
   Digest digest{};
   std::vector<std::pair<const void*, size_t>> parts;
   std::vector<std::string> texts;
@@ -172,7 +172,13 @@ Status write_tensors(const std::string& path, const std::vector<NamedTensor>& te
   EDGETRAIN_TAKE(AtomicFile opened, AtomicFile::open(path));
   file.emplace(std::move(opened));
   EDGETRAIN_CHECK(put_all());
-  return file->commit();
+  return std::move(*file);
+}
+
+Status write_tensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                     const std::map<std::string, std::string>& metadata) {
+  EDGETRAIN_TAKE(AtomicFile file, new_tensors(path, tensors, metadata));
+  return file.commit();
 }
 
 }  // namespace edgetrain

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "edgetrain/commit.h"
 #include "edgetrain/finetune.h"
+#include "edgetrain/manifest.h"
 #include "edgetrain/stopwatch.h"
 #include "parts.h"
 #include "preprocessing_json.h"
@@ -194,13 +196,14 @@ Status Trainer::stop_if_asked(bool save_first) {
 }
 
 Status Trainer::save() {
-  // Weights first: a state that is older than them repeats steps, a newer one would lose none either, since
-  // it holds the weights itself. Either way a crash in between costs time only.
-  EDGETRAIN_CHECK(program_.save(job_.output));
-  saved_ = true;
   run_->total_steps = total_steps_;
   run_->optimizer_steps = stepper_->steps();
-  return RunState::save(state_path(job_.output), *run_, program_, *stepper_);
+  EDGETRAIN_TAKE(std::vector<AtomicFile> files, program_.new_files(job_.output));
+  EDGETRAIN_TAKE(AtomicFile state, RunState::new_file(state_path(job_.output), *run_, program_, *stepper_));
+  files.push_back(std::move(state));
+  EDGETRAIN_CHECK(commit_together(with_suffix(job_.output, ""), std::move(files)));
+  saved_ = true;
+  return {};
 }
 
 Status Trainer::check_same_run(const RunRecord& saved) const {

@@ -1,8 +1,7 @@
 #include "weight_writer.h"
 
 #include <algorithm>
-
-#include "edgetrain/atomic_file.h"
+#include <utility>
 
 namespace edgetrain {
 namespace {
@@ -21,9 +20,8 @@ Status visit_patched(const MappedFile& source, const std::vector<Patch>& patches
 
 }  // namespace
 
-Status write_patched(const std::string& path, const MappedFile& source, std::vector<Patch> patches,
-                     std::optional<size_t> digest_offset,
-                     const std::function<Status(const Digest&)>& prepare) {
+Result<Patched> write_patched(const std::string& path, const MappedFile& source, std::vector<Patch> patches,
+                              std::optional<size_t> digest_offset) {
   Digest digest{};
   if (digest_offset) patches.push_back({*digest_offset, digest.data(), digest.size()});
   std::sort(patches.begin(), patches.end(),
@@ -51,11 +49,10 @@ Status write_patched(const std::string& path, const MappedFile& source, std::vec
   EDGETRAIN_TAKE(AtomicFile file, AtomicFile::open(path));
   Sha256 written;
   EDGETRAIN_CHECK(visit_patched(source, patches, [&](const void* data, size_t size) {
-    if (prepare) written.update(data, size);
+    written.update(data, size);
     return file.write(data, size);
   }));
-  if (prepare) EDGETRAIN_CHECK(prepare(written.finish()));
-  return file.commit();
+  return Patched{std::move(file), written.finish()};
 }
 
 }  // namespace edgetrain

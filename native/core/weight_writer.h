@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "edgetrain/atomic_file.h"
 #include "edgetrain/hashing.h"
 #include "edgetrain/mapped_file.h"
 #include "edgetrain/result.h"
@@ -19,14 +19,18 @@ struct Patch {
   size_t size;
 };
 
-/// Writes a copy of `source` with some bytes replaced, atomically and without holding the copy in memory.
+/// A copy that was written and waits to take its name, and SHA-256 of all of it.
+struct Patched {
+  AtomicFile file;
+  Digest digest;
+};
+
+/// Writes a copy of `source` with some bytes replaced, without holding the copy in memory.
 /// @param digest_offset where the copy keeps its SHA-256 (32 bytes, taken as zeros while hashing); none: it
 /// has none.
-/// @param prepare is called with the copy's SHA-256 once the copy is written, before it takes its name.
 /// @returns a failure if patches overlap: two weights that share their bytes in the file can't get different
 /// values.
-Status write_patched(const std::string& path, const MappedFile& source, std::vector<Patch> patches,
-                     std::optional<size_t> digest_offset,
-                     const std::function<Status(const Digest&)>& prepare = nullptr);
+Result<Patched> write_patched(const std::string& path, const MappedFile& source, std::vector<Patch> patches,
+                              std::optional<size_t> digest_offset);
 
 }  // namespace edgetrain

@@ -34,6 +34,7 @@ void say_why(const char* message) {
 
 int main(int argc, char** argv) {
   using edgetrain::Exit;
+  edgetrain::end_with_parent();
   std::set_new_handler(out_of_memory);
   auto arguments = edgetrain::parse_arguments(argc, argv);
   if (arguments.ok() && arguments->help) {

@@ -9,4 +9,8 @@ namespace edgetrain {
 /// @returns what they set
 const Stop& catch_signals();
 
+/// Where another process says that it started this one (EDGETRAIN_PARENT, its number), this one ends with it,
+/// whatever that one dies of.
+void end_with_parent();
+
 }  // namespace edgetrain

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgetrain.artifacts.atomic import atomic_writer, check_writable, write_bytes, write_text
+from edgetrain.artifacts.atomic import atomic_writer, write_bytes, write_text
 from edgetrain.artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgetrain.artifacts.commit import check_writable
 from edgetrain.artifacts.specs import InputSpec, TaskSpec
 from edgetrain.config.model import ModelConfig
 from edgetrain.errors import EdgetrainError

@@ -304,12 +304,12 @@ def test_killed_while_it_saves(digits_program: Any, packed: Any, runner: Path, t
         if out.exists():
             seen.add(read_tensors(out).data)  # raises where the file is not whole
     assert len(seen) > 25  # most were killed after at least one save
-    (tmp_path / ".out.ptd.AbC123").write_bytes(b"left behind")
-    (tmp_path / ".out.ptd.my-notes").write_bytes(b"something else")
-    with (tmp_path / ".out.ptd.inUse1").open("wb") as held:
+    (tmp_path / ".out.ptd.AbC123.edgetrain-tmp").write_bytes(b"left behind")
+    (tmp_path / ".out.ptd.my123").write_bytes(b"something else")
+    with (tmp_path / ".out.ptd.inUse1.edgetrain-tmp").open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         subprocess.run([str(x) for x in (*command, 0, "--max-steps", 1)], check=True, capture_output=True)
-    assert {p.name for p in tmp_path.glob(".out.*")} == {".out.ptd.my-notes", ".out.ptd.inUse1"}
+    assert {p.name for p in tmp_path.glob(".out.*")} == {".out.ptd.my123", ".out.ptd.inUse1.edgetrain-tmp"}
 
 
 def test_killed_while_it_saves_a_program(
@@ -332,27 +332,30 @@ def test_killed_while_it_saves_a_program(
     assert len(seen) > 10
 
 
-def test_the_new_manifest_fits_the_old_program(
+def test_a_replacement_that_a_dead_process_began_is_ended(
     inline_program: Any, packed: Any, run: Runner, tmp_path: Path
 ) -> None:
-    """A program and its manifest are two files: a crash can leave the new manifest with the old program."""
+    """A program and its manifest are two files; what is left of moving them is a journal, also Python's."""
     out = tmp_path / "out.pte"
     flags = ["train", inline_program.program, "--data", packed.train, "-o", out, "--max-steps"]
     assert run(*flags, 1).code == 0
-    old = out.read_bytes()
+    new = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(new) == ["out.json", "out.pte", "out.state.ptd"]
     assert run(*flags, 2, "--resume").code == 0
-    manifest = load_manifest(out.with_suffix(".json"))
-    assert manifest.program == file_record(out)
-    assert out.read_bytes() != old
-    out.write_bytes(old)
-    assert load_program(out).manifest.previous_program == file_record(out)
-    before = run("evaluate", out, "--data", packed.test)
-    assert before.code == 0
-    assert run(*flags, 2, "--resume").code == 0
-    assert load_manifest(out.with_suffix(".json")).previous_program == manifest.previous_program
-    out.write_bytes(inline_program.program.read_bytes())
-    foreign = run("evaluate", out, "--data", packed.test)
-    assert (foreign.code, "differs from what its manifest describes" in foreign.error) == (3, True)
+    hidden = tmp_path / ".out.abcdef12.edgetrain-tmp"
+    hidden.mkdir()
+    for name in ("out.json", "out.state.ptd"):  # the program had been moved
+        (hidden / name).write_bytes(new[name])
+    out.write_bytes(new["out.pte"])
+    journal = tmp_path / ".out.edgetrain-commit"
+    record = {"kind": "edgetrain.commit", "files": {name: f"{hidden.name}/{name}" for name in new}}
+    journal.write_text(json.dumps(record))
+    assert run("evaluate", out, "--data", packed.test).code == 0
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == new
+    assert load_program(out).manifest.program == file_record(out)
+    journal.write_text(json.dumps({**record, "files": {"out.pte": "../other"}}))
+    refused = run("evaluate", out, "--data", packed.test)
+    assert (refused.code, "is no record of files to be replaced; delete it" in refused.error) == (3, True)
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:

@@ -250,3 +250,36 @@ def test_lost_best_weights_are_chosen_anew(tmp_path: Path, small: Make, recorder
     assert any("is gone; the best weights" in w for w in listener.warnings)
     assert result.best_epoch > 1
     assert load_checkpoint(result.checkpoint).metrics["epoch"] == result.best_epoch
+
+
+def test_best_weights_that_a_killed_run_had_not_saved_yet_are_written_from_the_state(
+    tmp_path: Path, small: Make
+) -> None:
+    path = tmp_path / "m.pth"
+    train(small(train={"max_steps": 8}), path)
+    earlier = path.read_bytes()
+    result = train(small(train={"epochs": 2}), path, resume=True)
+    assert result.best_epoch == 2
+    right = path.read_bytes()
+    for before in (earlier, right[:5000]):  # the last epoch's file, and a damaged one
+        path.write_bytes(before)
+        (tmp_path / "m.history.json").unlink()
+        again = train(small(train={"epochs": 2}), path, resume=True)
+        found = load_checkpoint(path)
+        assert found.training is None
+        assert found.metrics["epoch"] == again.best_epoch == 2
+        assert_same_tensors(found.state, load_checkpoint(tmp_path / "m.last.pth").state)
+        assert load_history(tmp_path / "m.history.json").epochs == result.history.epochs
+
+
+@pytest.mark.parametrize("kind", ["damaged", "another run's"])
+def test_a_best_checkpoint_that_is_not_the_runs_is_noticed(tmp_path: Path, small: Make, kind: str) -> None:
+    path = tmp_path / "m.pth"
+    # The best is not the last: the state can't replace it.
+    train(small(train={"max_steps": 10}), path)
+    train(small(train={"seed": 5, "max_steps": 8}), tmp_path / "other.pth")
+    path.write_bytes(path.read_bytes()[:-100] if kind == "damaged" else (tmp_path / "other.pth").read_bytes())
+    with pytest.raises(
+        InputError, match=r"m\.pth is damaged, or not the best checkpoint of the run in m\.last"
+    ):
+        train(small(), path, resume=True)

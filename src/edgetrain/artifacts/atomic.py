@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import EdgetrainError
+from .temporary import open_temporary
 
 
 @contextlib.contextmanager
@@ -21,24 +21,23 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     Raises:
         EdgetrainError: the folder can't be written or the disk is full. `path` is untouched then.
     """
-    handle, name = _temporary_beside(path)
-    temporary = Path(name)
+    handle, temporary = _temporary_beside(path)
     try:
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes files private; a result is as readable as any other new file.
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
+                # Made private; a result is as readable as any other new file. Locked until it has its name.
+                os.fchmod(file.fileno(), 0o666 & ~_umask())
+                temporary.replace(path)
             sync_folder(path.parent)
         except (OSError, RuntimeError) as error:
             # torch.save ends with a RuntimeError about a position after the OSError that says why.
             reason = error if isinstance(error, OSError) else error.__context__
             if not isinstance(reason, OSError):
                 raise
-            raise _write_error(path, reason) from error
+            raise as_write_error(path, reason) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -65,28 +64,29 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def check_writable(path: Path) -> None:
-    """Finds out before hours of work that `path` can't be written in the end.
+def check_room(path: Path) -> None:
+    """Makes the temporary file for a new `path`, and deletes it.
 
     Raises:
         EdgetrainError: as `atomic_writer` would.
     """
-    handle, name = _temporary_beside(path)
+    handle, temporary = _temporary_beside(path)
     os.close(handle)
-    Path(name).unlink()
+    temporary.unlink(missing_ok=True)
 
 
-def _temporary_beside(path: Path) -> tuple[int, str]:
+def _temporary_beside(path: Path) -> tuple[int, Path]:
     if path.is_dir():
         raise EdgetrainError(f"{path} is a folder; name a file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        return open_temporary(path)
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise as_write_error(path, error) from error
 
 
-def _write_error(path: Path, error: OSError) -> EdgetrainError:
+def as_write_error(path: Path, error: OSError) -> EdgetrainError:
+    """What a user is told of it."""
     return EdgetrainError(f"can't write {path}: {error.strerror or error}; choose another place with -o")
 
 

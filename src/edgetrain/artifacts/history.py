@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import InputError
+from .commit import recover
 from .contract import Metric
 from .sealed import DIGEST, check_seal, write_sealed
 
@@ -96,6 +97,7 @@ def load_history(path: Path) -> History:
     Raises:
         InputError: missing, damaged or of another schema.
     """
+    recover(path)
     try:
         text = path.read_text()
         history = History.model_validate_json(text)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import __version__
 from ..errors import InputError
+from .commit import recover
 from .manifest import FileRecord, file_record
 from .sealed import DIGEST, check_seal, write_sealed
 from .specs import Preprocessing
@@ -103,6 +104,7 @@ def load_description_of(packed: Path) -> PackedDataset | None:
     Raises:
         InputError: it is damaged, or describes another file.
     """
+    recover(packed)
     path = description_path(packed)
     if not path.is_file():
         return None

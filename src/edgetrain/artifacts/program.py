@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, UsageError
 from ..upstream import read_program, write_program
 from .atomic import write_bytes
+from .commit import recover
 from .fixed_draws import fix_draws, kernel_calls
 from .manifest import (
     Manifest,
     check_file,
-    check_program,
     file_record,
     load_manifest,
     manifest_path,
     save_manifest,
     tensors_pairing,
 )
+from .temporary import scratch_folder
 from .tensors import TensorFile, WeightsContent, read_tensors, replace_tensors
 from .weights import complete, contents_of, first_difference, read_exported, save_partial
 
@@ -107,8 +107,8 @@ class Program:
         if self.weights is None or self.weights_path is None or self.is_whole:
             yield self.weights_path
             return
-        with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
-            path = Path(folder) / self.weights_path.name
+        with scratch_folder() as folder:
+            path = folder / self.weights_path.name
             write_bytes(path, bytes(self.weights.data))
             yield path
 
@@ -122,13 +122,14 @@ def load_program(path: Path, weights: Path | None = None) -> Program:
     Raises:
         InputError: something is missing, damaged, or belongs to another program.
     """
+    recover(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; export a program first: edgetrain export model.pth")
     beside = manifest_path(path)
     if not beside.is_file():
         raise InputError(f"{path} has no manifest {beside.name} beside it; copy it along or export again")
     manifest = load_manifest(beside)
-    check_program(path, manifest)
+    check_file(path, manifest.program)
     if path.read_bytes()[4:8] != _MAGIC:
         raise InputError(f"{path} is no ExecuTorch program")
     if manifest.weights is None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
+from .commit import recover
 from .history import EpochRecord
 from .tensor_stream import STATE_KEY
 from .tensors import TensorFile, read_tensors, write_tensors
@@ -93,6 +94,7 @@ def load_run(path: Path) -> SavedRun:
     Raises:
         InputError: missing or damaged.
     """
+    recover(path)
     if not path.is_file():
         raise InputError(f"there is nothing to resume: {path} does not exist; fine-tune without --resume")
     try:

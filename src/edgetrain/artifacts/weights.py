@@ -3,13 +3,13 @@ changed them. The rest comes from the .ptd the program was exported with, which 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .manifest import Manifest, check_file
+from .temporary import scratch_folder
 from .tensors import Contents, TensorFile, WeightsContent, read_tensors, replace_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def complete(path: Path, partial: TensorFile, exported: TensorFile, manifest: Ma
     tensors = partial.tensors()
     if contents.holds == "delta":
         tensors = {name: exported.tensor(name) + change for name, change in tensors.items()}
-    with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
-        whole = Path(folder) / path.name
+    with scratch_folder() as folder:
+        whole = folder / path.name
         replace_tensors(exported, whole, tensors)
         return read_tensors(whole)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from ..artifacts.program import load_program, save_without_dropout
+from ..artifacts.temporary import scratch_folder
 from ..artifacts.tensors import read_tensors, write_tensors
 from ..runtimes.native import NativeProcess, optimizer_flags
 from .workload import Memory, Steps, Workload, load_batches
@@ -60,7 +60,7 @@ class NativeWorker:
 
     def __init__(self, workload: Workload) -> None:
         with contextlib.ExitStack() as stack:
-            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgetrain-")))
+            self._folder = stack.enter_context(scratch_folder())
             arguments = [*self._files(workload), *optimizer_flags(workload.optimizer)]
             self._steps = RunnerSteps([*arguments, "--threads", str(workload.threads)])
             stack.callback(self._steps.close)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..artifacts.atomic import check_writable
+from ..artifacts.commit import check_writable
 from ..artifacts.contract import BACKBONE, STEP_METHODS, Contract
 from ..artifacts.program import Program, load_program
+from ..artifacts.temporary import scratch_folder
 from ..config.stages import BenchCommand
 from ..data import BatchLoader, Dataset, load_dataset
 from ..engine.comparison import Truth, largest
@@ -216,8 +216,8 @@ def _batches(config: BenchCommand, program: Program, dataset: Dataset, batch_siz
     endless = (batch for epoch in itertools.count() for batch in loader.epoch(epoch))
     full = (batch for batch in endless if len(batch) == batch_size)
     chosen = list(itertools.islice(full, count))
-    with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
-        path = Path(folder) / "batches.pt"
+    with scratch_folder() as folder:
+        path = folder / "batches.pt"
         inputs = {name: torch.stack([batch.inputs[name] for batch in chosen]) for name in dataset.inputs}
         targets = {name: torch.stack([batch.targets[name] for batch in chosen]) for name in dataset.targets}
         save_batches(path, Batches(inputs, targets))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 
+from ..artifacts.temporary import scratch_folder
 from ..config.stages import CheckCommand
 from ..errors import CheckFailedError, EdgetrainError
 from ..export.batches import MakeBatch, batch_maker
@@ -53,10 +53,10 @@ def check_subject(
     )
     with (
         reporter.progress("checking", total=3) as progress,
-        tempfile.TemporaryDirectory(prefix="edgetrain-") as folder,
+        scratch_folder() as folder,
     ):
         try:
-            _fill(report, config, subject, Path(folder), reporter, progress)
+            _fill(report, config, subject, folder, reporter, progress)
         except CheckFailedError as error:
             report.reason = str(error)
     return report

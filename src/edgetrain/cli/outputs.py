@@ -67,7 +67,7 @@ def claim_outputs(
         UsageError: an output is an input, is there already, is named twice, or is no regular file.
         EdgetrainError: an output can't be written.
     """
-    from ..artifacts.atomic import check_writable
+    from ..artifacts.commit import check_writable
 
     every = [*outputs, *named]
     _refuse_twice(every)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..artifacts.atomic import check_writable, sync_folder
+from ..artifacts.commit import check_writable, written_together
 from ..config.stages import ConvertCommand
 from ..errors import CheckFailedError, EdgetrainError, InputError
 from ..reporting import SILENT, Reporter
@@ -57,19 +55,13 @@ def output_files(config: ConvertCommand, stem: Path) -> list[Path]:
 
 
 def _convert_one(workers: _Workers, source: Path, stem: Path) -> FileReport:
-    """Converts into a folder of its own; what is finished is moved to its place, the main file last."""
+    """Converts into a folder of its own; what is finished is moved to its place together."""
     found = identify(source)
     for path in output_files(workers.config, stem):
         check_writable(path)
-    with tempfile.TemporaryDirectory(prefix=f".{stem.name}.", dir=stem.parent) as folder:
-        report = workers.convert(found, Path(folder) / stem.name)
-        outputs: list[Path] = []
-        for path in reversed(report.outputs):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-            path.replace(stem.with_name(path.name))
-            outputs.insert(0, stem.with_name(path.name))
-    sync_folder(stem.parent)
+    with written_together(stem) as folder:
+        report = workers.convert(found, folder / stem.name)
+    outputs = [stem.with_name(path.name) for path in report.outputs]
     return FileReport(**{**vars(report), "outputs": outputs})
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..artifacts.commit import written_together
 from ..artifacts.manifest import file_record
 from ..artifacts.packed import (
     PackedDataset,
@@ -46,9 +47,11 @@ def pack_dataset(
     """
     dataset = load_dataset(config, reporter, in_memory=False)
     split = dataset.train if name == "train" else dataset.test
-    stored = pack_split(split, path, reporter, as_bytes=byte_targets(dataset))
-    described = _describe(dataset, name, len(split), stored, path, config)
-    save_description(description_path(path), described)
+    with written_together(path.with_suffix("")) as folder:
+        new = folder / path.name
+        stored = pack_split(split, new, reporter, as_bytes=byte_targets(dataset))
+        described = _describe(dataset, name, len(split), stored, new, config)
+        save_description(description_path(new), described)
     return described
 
 

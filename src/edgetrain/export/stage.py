@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..artifacts.atomic import check_writable, sync_folder, write_text
+from ..artifacts.atomic import write_text
 from ..artifacts.checkpoint import load_checkpoint
+from ..artifacts.commit import check_writable, written_together
 from ..artifacts.contract import BACKBONE
 from ..artifacts.manifest import Manifest, Verification
 from ..artifacts.memory import chart
@@ -28,7 +27,7 @@ from .calibration import calibration_samples
 from .contract import make_contract
 from .effects import check_effects
 from .memory.timeline import MemoryTimeline, describe, record_of
-from .pipeline import Lowered, Subject, Verified, Written
+from .pipeline import Lowered, Subject, Written
 from .planning import Done, ignore, plan_program, plan_step
 from .preflight import check_gradients_reach
 from .recipes import training_recipe
@@ -112,7 +111,7 @@ def export_subject(subject: Subject, output: Path, *, reporter: Reporter = SILEN
     scheme = read_scheme(settings.update) if chosen is None else chosen.scheme
     with (
         reporter.progress("exporting", total=4) as progress,
-        tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
+        written_together(output) as folder,
     ):
         subject = prepared(subject, scheme, example, reporter)
         progress.advance(now="planning")
@@ -122,13 +121,12 @@ def export_subject(subject: Subject, output: Path, *, reporter: Reporter = SILEN
         _report_memory(lowered, reporter)
         progress.advance(now="writing")
         contract = make_contract(lowered, subject, recipe)
-        written = write(lowered, contract, subject, recipe, Path(folder) / output.name)
+        written = write(lowered, contract, subject, recipe, folder / output.name)
         progress.advance(now="verifying")
         verified = verify(written, subject, make_batch, lowered.edge.joint.quantized)
         _report(verified.verification, settings.planned_batch_size, reporter)
         if chosen is not None:
-            write_text(rules_path(output), chosen.file)
-        _move_into_place(verified, paths)
+            write_text(folder / rules_path(output).name, chosen.file)
         progress.advance(now="done")
     manifest = verified.program.manifest
     weights = paths["weights"] if manifest.weights else None
@@ -252,16 +250,3 @@ def _report(found: Verification, largest: int, reporter: Reporter) -> None:
             f"this model's results move by {found.sensitivity:.0e} under rounding alone, so that they could "
             "be compared no finer than that"
         )
-
-
-def _move_into_place(verified: Verified, paths: dict[str, Path]) -> None:
-    """Renames the finished files; the manifest last, since it says which others belong together."""
-    program = verified.program
-    for kind, suffix in _SUFFIXES.items():
-        if kind == "weights" and program.weights is None:
-            continue
-        source = program.path.with_suffix(suffix)
-        with source.open("rb") as file:
-            os.fsync(file.fileno())
-        source.replace(paths[kind])
-    sync_folder(paths["program"].parent)

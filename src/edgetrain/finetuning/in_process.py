@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from ..artifacts.commit import written_together
+from ..artifacts.history import save_history
 from ..artifacts.program import Program, load_program
 from ..artifacts.run_state import RunRecord, SavedRun, load_run, save_run
 from ..artifacts.specs import Preprocessing
+from ..artifacts.temporary import scratch_folder
 from ..config.optimizer import ScheduleConfig
 from ..data import BatchLoader, Dataset, fingerprint
 from ..data.base import Split
@@ -29,7 +30,7 @@ from ..runtimes.base import GraphSession, RuntimeName
 from ..runtimes.stepping import make_stepper
 from .features import FeatureSplit, feature_bytes
 from .loop import Finetuner
-from .outputs import state_path
+from .outputs import history_path, state_path
 from .resume import check_same_run
 from .run import Run
 
@@ -63,23 +64,31 @@ def run_in_process(run: Run) -> None:
         record = found.record
         moments = Moments(record.optimizer_steps, found.first, found.second)
         _prepare_to_go_on(found, config.schedule, total_steps, run.reporter)
-        if not run.output.is_file():
-            program.save(run.output, found.weights, settings.save)
     stepper = make_stepper(session, config.optimizer, settings.accumulate, moments)
 
     def save() -> None:
         tensors = session.changed_tensors()
-        program.save(run.output, tensors, settings.save)
         learned = stepper.moments()
         saved = SavedRun(record, tensors, learned.first, learned.second, torch.get_rng_state())
-        save_run(state_path(run.output), saved)
-        run.history.epochs = list(record.epochs)
-        run.history.peak_rss_bytes = peak_rss_bytes()
-        run.save_history()
+        _save(run, saved)
 
+    if found is not None:
+        # What it names is whole then, whatever lay there: the state holds the weights, too.
+        _save(run, found)
     with catch_interrupts() as interrupt:
         Finetuner(config, session, stepper, training, validation, record, save, interrupt, run.reporter).run()
     run.history.epochs = list(record.epochs)
+
+
+def _save(run: Run, saved: SavedRun) -> None:
+    """Writes weights, state and history together."""
+    run.history.epochs = list(saved.record.epochs)
+    run.history.peak_rss_bytes = peak_rss_bytes()
+    with written_together(run.output.with_suffix("")) as folder:
+        output = folder / run.output.name
+        run.program.save(output, saved.weights, run.config.finetune.save)
+        save_run(state_path(output), saved)
+        save_history(history_path(output), run.history)
 
 
 def _open(run: Run, tensors: dict[str, Tensor]) -> Session:
@@ -101,13 +110,13 @@ def _with_tensors(program: Program, tensors: dict[str, Tensor]) -> Iterator[Prog
     if not tensors:
         yield program
         return
-    with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
+    with scratch_folder() as folder:
         if program.weights is None:
-            place = Path(folder) / program.path.name
+            place = folder / program.path.name
             program.save(place, tensors)
             yield load_program(place)
         else:
-            place = Path(folder) / "weights.ptd"
+            place = folder / "weights.ptd"
             program.save(place, tensors)
             yield load_program(program.path, place)
 

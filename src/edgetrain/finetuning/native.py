@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from pathlib import Path
 
 from ..artifacts.history import EpochRecord
 from ..artifacts.job import AugmentationRecord, Job, save_job
 from ..artifacts.run_state import load_run
+from ..artifacts.temporary import scratch_folder
 from ..data.packing import pack_split
 from ..engine.schedules import count_steps, steps_per_epoch
 from ..runtimes.native import NativeProcess
@@ -30,11 +30,12 @@ def run_natively(run: Run) -> None:
     if run.resume:
         # The runner reports only what is new.
         run.history.epochs = load_run(state_path(run.output)).record.epochs
-    with tempfile.TemporaryDirectory(prefix="edgetrain-") as folder:
-        training, validation = Path(folder) / "train.ptd", Path(folder) / "test.ptd"
+        run.save_history()
+    with scratch_folder() as folder:
+        training, validation = folder / "train.ptd", folder / "test.ptd"
         pack_split(run.dataset.train, training, run.reporter)
         pack_split(run.dataset.test, validation, run.reporter)
-        job = Path(folder) / "job.json"
+        job = folder / "job.json"
         save_job(job, _job(run, training, validation))
         with NativeProcess(["train", job], what="fine-tuning") as process:
             try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..artifacts.atomic import check_writable
+from ..artifacts.commit import check_writable
 from ..artifacts.contract import Contract
 from ..artifacts.history import EpochRecord, History
 from ..artifacts.program import Program, load_program

@@ -9,16 +9,17 @@ import copy
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.atomic import check_writable, write_bytes, write_text
+from ..artifacts.atomic import write_text
 from ..artifacts.checkpoint import load_checkpoint, save_checkpoint
+from ..artifacts.commit import check_writable, written_together
 from ..artifacts.manifest import file_record
 from ..artifacts.optimization import Measured, OptimizationReport, save_report
+from ..artifacts.temporary import scratch_folder
 from ..config.stages import OptimizeCommand
 from ..errors import InputError, UsageError
 from ..factories import NOTHING, Trusted
@@ -27,9 +28,6 @@ from ..training.start import weights_hash
 from .measure import measure
 from .steps import STEPS, Done, Step
 from .work import Work, open_work
-
-# Folders of programs that are made to be timed only.
-_MEASURED = ".measured."
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,6 @@ def optimize(
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}, where the steps' checkpoints go, is a file; choose another -o")
     folder.mkdir(exist_ok=True)
-    for left in folder.glob(f"{_MEASURED}*"):  # by a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
     if not resume:
         for path in folder.glob("[0-9]-*"):
             path.unlink()
@@ -171,7 +167,7 @@ class _Run:
         self.artifacts |= done.files
 
     def _measure(self, title: str, work: Work) -> Measured:
-        with tempfile.TemporaryDirectory(prefix=_MEASURED, dir=self.folder) as folder:
+        with scratch_folder() as folder:
             return measure(
                 title,
                 work.model,
@@ -179,7 +175,7 @@ class _Run:
                 work.dataset,
                 work.task,
                 work.config.train.eval_batch_size,
-                Path(folder),
+                folder,
                 work.reporter,
             )
 
@@ -219,31 +215,32 @@ class _Run:
 
 
 def _finish(config: OptimizeCommand, output: Path, run: _Run) -> OptimizeResult:
-    """Puts results in their places, the report last."""
-    program, plot = run.artifacts.get("program"), run.artifacts.get("plot")
-    paths: dict[str, Path | None] = {"program": None, "plot": None}
-    for kind, found, target in (
-        ("program", program, _program_path(output)),
-        ("plot", plot, _beside(output, ".quantization.png")),
-    ):
-        if found is not None:
-            write_bytes(target, found.read_bytes())
-            paths[kind] = target
-    checkpoint = None
-    if output.suffix != ".pte":
-        # Those of the weights in it: an int8 program's are in the report.
-        rounded = config.optimize.quantize not in ("none", "qat")
-        figures = run.measured[-2 if rounded else -1].figures
-        metrics = {f"val_{name}": value for name, value in figures.items()}
-        final = replace(run.work.checkpoint, training=None, metrics=metrics)
-        save_checkpoint(output, final)
-        checkpoint = output
+    """Puts results in their places, together."""
+    found = {
+        "program": (run.artifacts.get("program"), _program_path(output)),
+        "plot": (run.artifacts.get("plot"), _beside(output, ".quantization.png")),
+    }
     report = OptimizationReport(
         steps=run.measured, details=run.details, config=config.model_dump(mode="json")
     )
     report_path = _beside(output, ".optimize.json")
-    save_report(report_path, report)
-    return OptimizeResult(checkpoint, paths["program"], paths["plot"], report_path, report)
+    has_checkpoint = output.suffix != ".pte"
+    with written_together(output.with_suffix("")) as folder:
+        for source, target in found.values():
+            if source is not None:
+                shutil.copyfile(source, folder / target.name)
+        if has_checkpoint:
+            # Those of the weights in it: an int8 program's are in the report.
+            rounded = config.optimize.quantize not in ("none", "qat")
+            figures = run.measured[-2 if rounded else -1].figures
+            metrics = {f"val_{name}": value for name, value in figures.items()}
+            final = replace(run.work.checkpoint, training=None, metrics=metrics)
+            save_checkpoint(folder / output.name, final)
+        save_report(folder / report_path.name, report)
+    paths = {kind: target if source is not None else None for kind, (source, target) in found.items()}
+    return OptimizeResult(
+        output if has_checkpoint else None, paths["program"], paths["plot"], report_path, report
+    )
 
 
 def _program_path(output: Path) -> Path:

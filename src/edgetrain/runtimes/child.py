@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -17,6 +18,8 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import CheckFailedError, EdgetrainError
+
+_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 class TimeLimitError(EdgetrainError):
@@ -43,7 +46,7 @@ class Child:
         self._pipe, theirs = multiprocessing.Pipe()
         # Not multiprocessing's own processes: they import the caller's script again.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, str(theirs.fileno())],
+            [sys.executable, "-c", _START, str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -112,11 +115,12 @@ class Child:
         return value
 
 
-_START = "import sys; from edgetrain.runtimes.child import serve; serve(int(sys.argv[1]))"
+_START = "import sys; from edgetrain.runtimes.child import serve; serve(*map(int, sys.argv[1:]))"
 
 
-def serve(descriptor: int) -> None:
+def serve(descriptor: int, parent: int) -> None:
     """The child: makes the object, then answers calls with (True, result) or (False, exception)."""
+    _end_with(parent)
     pipe = Connection(descriptor)
     path, folder = pickle.loads(pipe.recv_bytes())
     sys.path[:] = path
@@ -138,6 +142,14 @@ def serve(descriptor: int) -> None:
             message = pipe.recv_bytes()
         except (EOFError, OSError):
             return
+
+
+def _end_with(parent: int) -> None:
+    """This process dies with the one that started it, whatever that one dies of, and in whatever it does."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it has died before that
+            sys.exit(1)
 
 
 def _pickled(error: Exception) -> bytes:

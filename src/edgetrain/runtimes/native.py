@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import tempfile
@@ -42,7 +43,7 @@ class NativeProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
-                env=runner_environment(),
+                env={**runner_environment(), "EDGETRAIN_PARENT": str(os.getpid())},
                 text=True,
                 start_new_session=True,  # signals reach it through `forwarding_signals` only
             )

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from ..artifacts.atomic import write_bytes
 from ..artifacts.manifest import manifest_path
 from ..artifacts.program_needs import ProgramNeeds, needs_of
+from ..artifacts.temporary import scratch_folder
 from ..errors import EdgetrainError, InputError
 from ..reporting import SILENT, Reporter
 from ..runner import require_sources
@@ -77,14 +77,14 @@ def build_runner(
     needs = needs_of(_read(program) for program in programs)
     adopt = not all(manifest_path(program).is_file() for program in programs)
     target = target or Target()
-    with _folder(build) as work, tempfile.TemporaryDirectory(prefix="edgetrain-") as stage:
+    with _folder(build) as work, scratch_folder() as stage:
         tools = _Tools()
         reporter.info(f"building a runner with {len(needs.operators)} operators; this takes minutes")
         tools.cmake("-S", require_sources(), "-B", work, *_flags(needs, target, adopt))
         tools.cmake("--build", work, "--target", "edgetrain-runner", "--parallel", os.cpu_count() or 1)
         for component in ("runner", *(_LIBRARIES[name] for name in needs.backends if name in _LIBRARIES)):
             tools.cmake("--install", work, "--prefix", stage, "--strip", "--component", component)
-        files = [path for path in sorted(Path(stage).rglob("*")) if path.is_file()]
+        files = [path for path in sorted(stage.rglob("*")) if path.is_file()]
         for path in files:
             _place(path, folder / path.relative_to(stage))
         sizes = {path.relative_to(stage): path.stat().st_size for path in files}
@@ -165,5 +165,5 @@ def _folder(given: Path | None) -> Iterator[Path]:
     if given is not None:
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="edgetrain-build-") as folder:
-        yield Path(folder)
+    with scratch_folder() as folder:
+        yield folder

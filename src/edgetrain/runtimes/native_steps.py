@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..artifacts.contract import BATCH
 from ..artifacts.manifest import manifest_path, save_manifest
 from ..artifacts.program import Program, save_without_dropout
 from ..artifacts.specs import InputSpec
+from ..artifacts.temporary import scratch_folder
 from ..artifacts.tensors import read_tensors, write_tensors
 from ..config.optimizer import OptimizerConfig
 from .base import Tensors
@@ -43,8 +43,7 @@ class NativeSteps:
             EdgetrainError: the runner is not installed, refuses something, or crashed.
         """
         found = Steps()
-        with tempfile.TemporaryDirectory(prefix="edgetrain-") as name:
-            folder = Path(name)
+        with scratch_folder() as folder:
             place = folder / self.program.path.name
             self._copy(place)
             batch, tuned = folder / "batch.ptd", folder / "tuned.ptd"

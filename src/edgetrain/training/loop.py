@@ -19,6 +19,7 @@ from ..tasks import Task
 from .learner import Learner, merge
 from .report import describe
 from .run_state import RunState
+from .start import weights_hash
 from .store import RunStore
 
 
@@ -132,9 +133,11 @@ class Loop:
         whole = record.epoch <= state.epoch
         is_best = self._is_best(record, state.best, whole)
         if is_best:
-            state.best = record
-            self._store.save_best(self._learner.model, record)
+            state.best, state.best_weights = record, weights_hash(self._learner.model.state_dict())
+        # The state first: it has all that a killed run needs to write the rest anew.
         self._save()
+        if is_best:
+            self._store.save_best(self._learner.model, record)
         self._reporter.info(describe(record, self._task.all_metrics, self._config.train.epochs, is_best))
         if state.step < self.total_steps and self._learner.world.any([self._interrupt.requested])[0]:
             self._stop(saved=True)

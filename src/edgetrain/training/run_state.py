@@ -20,6 +20,7 @@ class RunState:
         meter: training metrics of the epoch under way.
         train_time: seconds spent on the epoch under way.
         best: the best epoch so far; None before the first.
+        best_weights: hash of that epoch's weights, by which their file is known.
         records: validated epochs.
     """
 
@@ -29,6 +30,7 @@ class RunState:
     meter: Meter = field(default_factory=Meter)
     train_time: float = 0.0
     best: EpochRecord | None = None
+    best_weights: str = ""
     records: list[EpochRecord] = field(default_factory=list)
 
     def to_plain(self) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..artifacts.atomic import check_writable
 from ..artifacts.checkpoint import Checkpoint
+from ..artifacts.commit import check_writable
 from ..artifacts.history import History
 from ..config.stages import TrainCommand
 from ..data import BatchLoader, Dataset, fingerprint, load_dataset
@@ -191,6 +191,8 @@ def _train(
     if start is not None:
         store.transforms = start.transforms
     total_steps = count_steps(config.train.epochs, len(loader), config.train.max_steps)
+    if found is not None:
+        store.check_best(state, found.checkpoint)
     if is_finished(state, total_steps):
         return _already_finished(store, state, reporter)
     if found is not None:
@@ -289,6 +291,7 @@ def _device_name(world: World) -> str:
 def _already_finished(store: RunStore, state: RunState, reporter: Reporter) -> TrainResult:
     if not store.output.is_file():
         raise InputError(f"the run is finished, but {store.output} is gone; train again without --resume")
+    store.complete_history(state)
     reporter.info(f"the run is finished already ({state.step} steps); raise --epochs or --max-steps to go on")
     return _result(store, state)
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ..artifacts.checkpoint import Checkpoint, save_checkpoint
-from ..artifacts.history import EpochRecord, History, save_history
+from ..artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ..artifacts.history import EpochRecord, History, load_history, save_history
 from ..artifacts.specs import InputSpec, TaskSpec, TensorSpec
 from ..artifacts.transforms import Transform
 from ..config.model import ModelConfig
 from ..engine.memory import peak_rss_bytes
 from ..engine.seeding import get_random_state
+from ..errors import InputError
 from .learner import Learner, merge
 from .run_state import RunState
+from .start import weights_hash
 
 
 @dataclass
@@ -53,13 +56,30 @@ class RunStore:
     def save_best(self, model: nn.Module, record: EpochRecord) -> None:
         """Replaces the best checkpoint by the weights of an epoch, with its figures."""
         if self.is_main:
-            train, val = record.figures("train"), record.figures("val")
-            metrics = {
-                "epoch": record.epoch,
-                **{f"train_{name}": value for name, value in train.items()},
-                **{f"val_{name}": value for name, value in val.items()},
-            }
-            save_checkpoint(self.output, self._checkpoint(model, metrics))
+            save_checkpoint(self.output, self._checkpoint(model, _figures(record)))
+
+    def check_best(self, state: RunState, last: Checkpoint) -> None:
+        """Makes sure that the best checkpoint is this run's, before it goes on.
+
+        A run that was killed may have saved its state and not yet the best weights; the state has them then.
+        A file that is gone is no fault: the best is chosen among what is still to come.
+
+        Raises:
+            InputError: it is damaged, or another run's.
+        """
+        if state.best is None or not self.output.is_file():
+            return
+        with contextlib.suppress(InputError):
+            if weights_hash(load_checkpoint(self.output).state) == state.best_weights:
+                return
+        if weights_hash(last.state) != state.best_weights:
+            raise InputError(
+                f"{self.output} is damaged, or not the best checkpoint of the run in {self.last.name}; put "
+                "that one back, delete the file so that the best is chosen among the epochs to come, or "
+                "start anew without --resume"
+            )
+        if self.is_main:
+            save_checkpoint(self.output, replace(last, training=None, metrics=_figures(state.best)))
 
     def save_last(self, learner: Learner, state: RunState, total_steps: int) -> None:
         """Replaces the resumable state, then the history."""
@@ -80,9 +100,20 @@ class RunStore:
             "train_data": self.train_data,
         }
         save_checkpoint(self.last, checkpoint)
+        self._save_history(state)
+
+    def complete_history(self, state: RunState) -> None:
+        """Replaces the history of a run that was killed before it could."""
+        with contextlib.suppress(InputError):
+            if load_history(history_path(self.output)).epochs == state.records:
+                return
+        self._save_history(state)
+
+    def _save_history(self, state: RunState) -> None:
         self.history.epochs = list(state.records)
         self.history.peak_rss_bytes = peak_rss_bytes()
-        save_history(history_path(self.output), self.history)
+        if self.is_main:
+            save_history(history_path(self.output), self.history)
 
     def _checkpoint(self, model: nn.Module, metrics: dict[str, Any]) -> Checkpoint:
         return Checkpoint(
@@ -95,6 +126,15 @@ class RunStore:
             config=self.config,
             transforms=self.transforms,
         )
+
+
+def _figures(record: EpochRecord) -> dict[str, Any]:
+    train, val = record.figures("train"), record.figures("val")
+    return {
+        "epoch": record.epoch,
+        **{f"train_{name}": value for name, value in train.items()},
+        **{f"val_{name}": value for name, value in val.items()},
+    }
 
 
 def output_files(output: Path) -> list[Path]:

@@ -32,8 +32,6 @@ using PreprocessingByInput = std::map<std::string, Preprocessing>;
 /// What is needed of NAME.json.
 struct Manifest {
   FileRecord program;
-  /// What the manifest vouches for as well, since it is replaced before its program.
-  std::optional<FileRecord> previous_program;
   std::optional<FileRecord> weights;  ///< none where the weights are inside the program
   std::string pairing;
   PreprocessingByInput preprocessing;
@@ -55,12 +53,8 @@ Result<Manifest> load_manifest(const std::string& path);
 
 Result<DatasetManifest> load_dataset_manifest(const std::string& path);
 
-/// Writes a copy of the manifest at `source` beside `target`, for the program that `target` becomes next.
-/// Where an older version of it lies there, the manifest fits both. Atomic.
-Status copy_manifest(const std::string& source, const std::string& target, const FileRecord& program);
-
-/// A program against its manifest.
-Status check_program(const std::string& path, const Manifest& manifest);
+/// The text of the manifest at `path`, for another version of its program.
+Result<std::string> manifest_for(const std::string& path, const FileRecord& program);
 
 /// Size and SHA-256 of a file against its record.
 Status check_file(const std::string& path, const FileRecord& record);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "edgetrain/atomic_file.h"
 #include "edgetrain/contract.h"
 #include "edgetrain/profiler.h"
 #include "edgetrain/program_files.h"
@@ -111,6 +112,8 @@ class Program {
   /// Writes the weights as prepared: a .ptd like the one exported, or of those that change; or, where the
   /// weights are inside, a copy of the program, with its manifest. Atomic.
   Status save(const std::string& path) const;
+  /// What save() writes, to take its place together with other files.
+  Result<std::vector<AtomicFile>> new_files(const std::string& path) const;
 
   /// Runs every method that is loaded once, on zeros. Weights stay as they are, running statistics don't.
   Status try_out();
@@ -148,7 +151,7 @@ class Program {
   Status take_change();
   Result<Values> run(const Method* method, const Batch& batch, const Hyperparameters& told = {});
   Result<Outcome> outcome(const Method& method, const Batch& batch, const Values& outputs);
-  Status write_change(const std::string& path) const;
+  Result<AtomicFile> new_change(const std::string& path) const;
 
   ProgramFiles files_;
   Contract contract_;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "edgetrain/atomic_file.h"
 #include "edgetrain/result.h"
 
 namespace edgetrain {
@@ -19,8 +20,12 @@ struct NamedTensor {
   size_t bytes;
 };
 
-/// Writes a .ptd with its digest, as edgetrain's Python side does. Atomic.
+/// A new .ptd with its digest, as edgetrain's Python side writes it, which waits to take its name.
 /// @param metadata texts of entries that are no tensors, by name (`edgetrain.` in front)
+Result<AtomicFile> new_tensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                               const std::map<std::string, std::string>& metadata = {});
+
+/// The same, in its place.
 Status write_tensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                      const std::map<std::string, std::string>& metadata = {});
 
