@@ -20,6 +20,7 @@ from ..config.optimizer import OptimizerConfig
 from ..engine.comparison import Truth, distance, largest, norm
 from ..engine.modes import BatchNormMode, set_training_mode
 from ..engine.optimizers import make_optimizer
+from ..engine.sound_norms import SoundNorms
 from ..engine.terms import watch_terms
 from ..models.calling import call_model
 from ..tasks import Task
@@ -118,7 +119,7 @@ class EagerSteps:
         for step in range(1, steps + 1):
             set_training_mode(model, self.batch_norm)
             optimizer.zero_grad()
-            with no_dropout(model):
+            with no_dropout(model), SoundNorms():
                 outputs = named_outputs(call_model(model, inputs), dtype)
             loss = self.task.loss(outputs, targets)
             sizes = watch_terms(loss, parameters) if step == 1 and terms is not None else {}
