@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from edgetrain.artifacts.tensors import write_tensors
 from edgetrain.cli.outputs import beside, claim_outputs, default_output, same_file
 from edgetrain.errors import EdgetrainError, UsageError
 
@@ -97,3 +99,16 @@ def test_folders_and_unwritable_places(tmp_path):
 def test_nothing_is_left_behind(tmp_path):
     claim_outputs([tmp_path / "new" / "model.pth"], explicit=True)
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_file_of_another_kind_is_kept_unless_forced(tmp_path):
+    path = tmp_path / "tuned.ptd"
+    write_tensors(path, {"w": torch.zeros(2)})
+    with pytest.raises(UsageError, match=r"tuned\.ptd is a file of weights, which a packed data set would"):
+        claim_outputs([path], explicit=True, kinds=["packed data set"])
+    claim_outputs([path], explicit=True, kinds=["file of weights"])
+    claim_outputs([path], explicit=True, force=True, kinds=["packed data set"])
+    path.with_suffix(".json").write_text('{"samples": 3}')
+    claim_outputs([path], explicit=True, kinds=["packed data set", "description of packed data"])
+    with pytest.raises(UsageError, match="is a packed data set, which a file of weights would replace"):
+        claim_outputs([path], explicit=True, kinds=["file of weights"])

@@ -15,6 +15,7 @@ Kind = Literal[
     "checkpoint",
     "program",
     "file of weights",
+    "packed data set",
     "manifest",
     "history",
     "bench report",
@@ -52,6 +53,17 @@ def kind_of(path: Path) -> Kind | None:
         return _json_kind(path) if head.lstrip()[:1] == b"{" else _zip_kind(path)
     except OSError as error:
         raise InputError(f"can't read {path}: {error.strerror or error}") from error
+
+
+def kind_to_replace(path: Path) -> Kind | None:
+    """As `kind_of`, and tells packed samples from weights: by the description that lies beside them.
+
+    Raises:
+        InputError: as `kind_of`.
+    """
+    kind, beside = kind_of(path), path.with_suffix(".json")
+    packed = kind == "file of weights" and beside.is_file()
+    return "packed data set" if packed and kind_of(beside) == "description of packed data" else kind
 
 
 def _zip_kind(path: Path) -> Kind | None:

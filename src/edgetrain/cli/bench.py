@@ -50,7 +50,12 @@ def bench(
     run = with_recorded_data(run, program)
     path = output or Path("bench.json")
     inputs = [program, weights, program.with_suffix(".ptd"), program.with_suffix(".json")]
-    run.claim([path, path.with_suffix(".png")], inputs=inputs, explicit=output is not None)
+    run.claim(
+        [path, path.with_suffix(".png")],
+        inputs=inputs,
+        explicit=output is not None,
+        kinds=["bench report"],
+    )
     from .. import bench as stage
 
     trusted = Trusted(model, loss)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from .errors import report
 from .outputs import claim_outputs
 from .quiet import quiet_libraries
 from .torchrun import follows
+
+if TYPE_CHECKING:
+    from ..artifacts.kinds import Kind
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML file; flags and --set win over it")
@@ -86,6 +89,7 @@ class Invocation:
         inputs: Sequence[Path | None] = (),
         explicit: bool,
         replace: bool = False,
+        kinds: Sequence[Kind] = (),
     ) -> None:
         """Checks the output rules for files about to be written; see `outputs.claim_outputs`."""
         if self.output.mute:
@@ -94,7 +98,8 @@ class Invocation:
         export = getattr(self.config, "export", None)
         read = [getattr(export, name, None) for name in ("calibration", "rules_file")]
         sources = [*inputs, self.config_file, getattr(data, "root", None), *read]
-        claim_outputs(outputs, named=named, inputs=sources, explicit=explicit, force=self.force or replace)
+        force = self.force or replace
+        claim_outputs(outputs, named=named, inputs=sources, explicit=explicit, force=force, kinds=kinds)
 
 
 def make_command(

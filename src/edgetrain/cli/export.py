@@ -73,7 +73,13 @@ def export(
     stem = _stem(output) if output else default_output(checkpoint)
     plots = [memory_plot] if memory_plot else []
     files = program_files(stem, run.config)
-    run.claim(files, named=plots, inputs=[checkpoint], explicit=output is not None)
+    run.claim(
+        files,
+        named=plots,
+        inputs=[checkpoint],
+        explicit=output is not None,
+        kinds=["program", "manifest", "file of weights"],
+    )
     from .. import export as stage
     from ..export.memory.plot import plot_memory
     from ..runtimes.native_build import RUNNER, build_runner

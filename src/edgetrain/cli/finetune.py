@@ -72,6 +72,7 @@ def finetune(
         inputs=inputs,
         explicit=output is not None,
         replace=resume,
+        kinds=["program" if tuned.suffix == ".pte" else "file of weights"],
     )
     result = finetuning.finetune(
         config,

@@ -52,6 +52,7 @@ def optimize(
         inputs=[checkpoint, settings.calibration, settings.surgery_rules],
         explicit=output is not None,
         replace=resume,
+        kinds=["program" if target.suffix == ".pte" else "checkpoint"],
     )
     result = stage.optimize(
         run.config,

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..artifacts.kinds import Kind
 
 
 def default_output(source: Path, suffix: str = "") -> Path:
@@ -54,6 +57,7 @@ def claim_outputs(
     inputs: Iterable[Path | None] = (),
     explicit: bool,
     force: bool = False,
+    kinds: Sequence[Kind] = (),
 ) -> None:
     """Finds out before any work whether a command may and can write its files.
 
@@ -62,9 +66,11 @@ def claim_outputs(
         named: further ones that have an option of their own, so that they are replaced.
         inputs: all files it reads; None for those not given.
         explicit: `-o` was given, so that existing files are replaced.
-        force: existing default outputs are replaced as well.
+        force: existing default outputs are replaced as well, and files of another kind.
+        kinds: of the first outputs; what is there already has to be of the same.
     Raises:
-        UsageError: an output is an input, is there already, is named twice, or is no regular file.
+        UsageError: an output is an input, is there already, holds something else, is named twice, or is no
+            regular file.
         EdgetrainError: an output can't be written.
     """
     from ..artifacts.commit import check_writable
@@ -78,6 +84,9 @@ def claim_outputs(
     if not explicit and not force:
         for path in outputs:
             _refuse_existing(path)
+    for path, kind in zip(outputs, kinds, strict=False):
+        if not force:
+            _refuse_another_kind(path, kind)
     for path in every:
         check_writable(path)
 
@@ -112,6 +121,16 @@ def _refuse_special(path: Path) -> None:
         raise UsageError(f"{path} is a folder; name another output with -o")
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is no regular file; name another output with -o")
+
+
+def _refuse_another_kind(path: Path, kind: Kind) -> None:
+    from ..artifacts.kinds import kind_to_replace
+
+    found = kind_to_replace(path) if path.is_file() else None
+    if found not in (None, kind):
+        raise UsageError(
+            f"{path} is a {found}, which a {kind} would replace; name another output with -o, or use --force"
+        )
 
 
 def _refuse_existing(path: Path) -> None:

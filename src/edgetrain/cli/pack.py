@@ -31,7 +31,12 @@ def pack(
     _check_name(path)
     from ..data import packing
 
-    run.claim(packing.output_files(path), inputs=_read_files(data), explicit=output is not None)
+    run.claim(
+        packing.output_files(path),
+        inputs=_read_files(data),
+        explicit=output is not None,
+        kinds=["packed data set", "description of packed data"],
+    )
     packed = packing.pack_dataset(data, split, path, run.reporter)
     description = packing.description_path(path)
     run.output.result(

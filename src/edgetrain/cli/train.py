@@ -50,6 +50,11 @@ def train(
 ) -> None:
     check_input("train --start", start, "checkpoint")
     checkpoint = output or Path("model.pth")
+    if checkpoint.name.endswith(".last.pth"):
+        raise UsageError(
+            f"{checkpoint} is where a run keeps what it is resumed from; name another with -o, as "
+            f"{checkpoint.name.removesuffix('.last.pth')}.pth"
+        )
     from ..config.loader import load_config
 
     exporting = load_config("export", file=run.config_file) if export else None
@@ -60,7 +65,13 @@ def train(
         raise UsageError("--qat goes on from a trained model; name its checkpoint with --start")
     stem = default_output(checkpoint)
     files = [*training.output_files(checkpoint), *(program_files(stem, exporting) if exporting else [])]
-    run.claim(files, inputs=[start], explicit=output is not None, replace=resume)
+    run.claim(
+        files,
+        inputs=[start],
+        explicit=output is not None,
+        replace=resume,
+        kinds=["checkpoint", "checkpoint", "history"],
+    )
     origin = None if start is None else load_checkpoint(start)
     hook = None
     if run.config.train.qat and start is not None and origin is not None:
