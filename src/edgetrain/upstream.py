@@ -205,6 +205,31 @@ def operators_run_by(run: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any])
         yield
 
 
+@contextmanager
+def traced_as(functions: Mapping[Any, Callable[..., Any]]) -> Iterator[None]:
+    """While it lasts, tracing learns what some ATen operators return from other functions than PyTorch's
+    rules in Python, which for recurrent layers run all steps: `py_kernels` of a `torch._ops.OpOverload`, and its
+    `_dispatch_cache`. A function returns `NotImplemented` for what it leaves to these rules."""
+
+    def instead(function: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            found = function(*args, **kwargs)
+            return rule(*args, **kwargs) if found is NotImplemented else found
+
+        return run
+
+    rules = {operator: dict(operator.py_kernels) for operator in functions}
+    try:
+        for operator, function in functions.items():
+            operator.py_kernels.update({k: instead(function, rule) for k, rule in rules[operator].items()})
+            operator._dispatch_cache.clear()
+        yield
+    finally:
+        for operator, kept in rules.items():
+            operator.py_kernels.update(kept)
+            operator._dispatch_cache.clear()
+
+
 @lru_cache(maxsize=1)
 def registered_operator_names() -> frozenset[str]:
     """All ATen operators, without overloads, as in `add_`: `torch._C._jit_get_all_schemas`."""

@@ -80,6 +80,10 @@ class Manifest(_Record):
     model: ModelConfig
     task: TaskSpec
     inputs: dict[str, InputSpec] = Field(description="by name, in the order the model takes them")
+    own_operators: list[str] = Field(
+        default_factory=list,
+        description="operators, as in edgetrain::lstm.out, that only edgetrain's kernels can run",
+    )
     batch_norm: Literal["frozen", "train"]
     dropout: bool = Field(description="whether `train` drops out activations at random")
     contract: Contract

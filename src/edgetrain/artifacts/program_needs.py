@@ -8,6 +8,8 @@ from typing import Any
 
 from .program import deserialize, kernel_calls
 
+#: Of operators that PyTorch and ExecuTorch don't have, and only edgetrain's kernels can run.
+OWN_NAMESPACE = "edgetrain"
 # Those that native/kernels has kernels for; by ExecuTorch's names.
 _TYPES = {
     "FLOAT": "float32",
@@ -36,6 +38,11 @@ class ProgramNeeds:
     types: tuple[str, ...]
     convolutions: tuple[tuple[int, ...], ...]
     backends: tuple[str, ...] = ()
+
+
+def own_operators(operators: Iterable[str]) -> list[str]:
+    """Those of a program's operators that only edgetrain's kernels can run."""
+    return sorted({name for name in operators if name.startswith(f"{OWN_NAMESPACE}::")})
 
 
 def needs_of(programs: Iterable[bytes]) -> ProgramNeeds:

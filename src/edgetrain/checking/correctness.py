@@ -59,7 +59,10 @@ def compare_runtimes(
     eager = EagerSteps(subject.module, subject.task, settings.batch_norm, subject.config.optimizer)
     judge = Judge(eager, make_batch, settings.tolerance)
     cases = list(cases_of(settings.batch_size, settings.batch_norm, settings.steps))
-    if settings.stock:
+    own = program.manifest.own_operators
+    if settings.stock and own:
+        findings.notes.append(f"not run in ExecuTorch's own kernels, which have none of {', '.join(own)}")
+    elif settings.stock:
         _compare_stock(program, judge, cases[0].size, findings)
     with Child(DeviceSteps, program, what="running the program") as device:
         places: list[tuple[Literal["executorch", "native"], Callable[..., Steps]]] = []

@@ -78,6 +78,11 @@ class ExportConfig(Section):
         "direct: convolution operators, for edgetrain's runner; im2col: matrix products over patches, faster "
         "in a stock build of ExecuTorch, in more memory",
     )
+    recurrent: Literal["fused", "unrolled"] = setting(
+        "fused",
+        "LSTM, GRU and RNN; fused: an operator for all steps, which only edgetrain's kernels run; unrolled: "
+        "operators for each step, for stock builds of ExecuTorch",
+    )
     update: str = setting(
         "full",
         "which parameters are trained: full, all; head, the last layer; last:K, the last K layers; bias, "

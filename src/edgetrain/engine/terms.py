@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge
 
 
 def watch_terms(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, float]:
@@ -35,43 +34,43 @@ def watch_terms(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, flo
         # What has one input (a view, a transposition) hands a gradient on as it is.
         inputs = [following for following, _ in node.next_functions]
         leaves = [_leaf(following) for following in inputs] if len(inputs) > 1 else []
-        used = {names[id(leaf)]: leaf for leaf in leaves if leaf is not None and id(leaf) in names}
+        used = {i: names[id(leaf)] for i, leaf in enumerate(leaves) if leaf is not None and id(leaf) in names}
         if used:
             node.register_prehook(_Ask(node, used, sizes, generator))
     return sizes
 
 
 class _Ask:
-    """Called with the gradients that reach an operation, before its own backward runs."""
+    """Called with the gradients that reach an operation, before its own backward runs. The operation alone is
+    asked, and not what lies behind it: in a recurrent layer that would be all earlier steps, whose operations
+    use the same parameter."""
 
     def __init__(
-        self, node: Any, used: Mapping[str, Tensor], sizes: dict[str, float], generator: torch.Generator
+        self, node: Any, used: Mapping[int, str], sizes: dict[str, float], generator: torch.Generator
     ) -> None:
         self._node, self._used, self._sizes, self._generator = node, used, sizes, generator
-        self._asking = False
 
     def __call__(self, gradients: Sequence[Tensor | None]) -> None:
-        if self._asking:  # by the question itself
-            return
-        known = {i: gradient for i, gradient in enumerate(gradients) if gradient is not None}
-        self._asking = True
-        try:
-            found = torch.autograd.grad(
-                [GradientEdge(self._node, i) for i in known],
-                list(self._used.values()),
-                [self._with_random_signs(gradient) for gradient in known.values()],
-                retain_graph=True,
-                allow_unused=True,
-            )
-        finally:
-            self._asking = False
-        for name, terms in zip(self._used, found, strict=True):
+        signed = [None if gradient is None else self._with_random_signs(gradient) for gradient in gradients]
+        found = _run(self._node, *signed)
+        for place, name in self._used.items():
+            terms, following = found[place], self._node.next_functions[place][0]
+            while terms is not None and following.next_functions:
+                (terms,), following = _run(following, terms), following.next_functions[0][0]
             if terms is not None:
                 self._sizes[name] = (self._sizes[name] ** 2 + terms.double().norm().item() ** 2) ** 0.5
 
     def _with_random_signs(self, gradient: Tensor) -> Tensor:
         signs = torch.randint(0, 2, gradient.shape, generator=self._generator)
         return gradient * (2 * signs - 1)
+
+
+def _run(node: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    """The backward of one operation."""
+    with torch.no_grad():
+        # Those that are written in Python have a method for it.
+        found = node(*gradients) if callable(node) else node.apply(*gradients)
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _nodes(root: Any) -> Iterator[Any]:

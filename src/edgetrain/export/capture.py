@@ -19,9 +19,10 @@ from ..models.calling import call_model, every_layer_called
 from ..models.vocabularies import watch_vocabularies
 from ..tasks import Task
 from ..tasks.outputs import main_output, named_outputs
-from ..upstream import rename_tensors
+from ..upstream import rename_tensors, traced_as
 from .batches import Batch
 from .capture_errors import reason_of
+from .compositions.fused import FUSED
 from .module_paths import MODEL
 from .passes.contiguous_layouts import contiguous_layouts
 from .passes.copied_inputs import copied_inputs
@@ -158,6 +159,7 @@ def export_graph(
         with (
             sdpa_kernel(SDPBackend.MATH),
             every_layer_called(),
+            traced_as(FUSED),
             contextlib.redirect_stderr(io.StringIO()),
         ):
             program = torch.export.export(

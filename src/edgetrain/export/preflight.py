@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch.export import ExportedProgram
 
+from ..artifacts.program_needs import own_operators
 from ..engine.modes import set_training_mode
 from ..errors import CheckFailedError, EdgetrainError
 from ..models.calling import call_model
 from ..reporting import Reporter
 from ..runtimes.executorch_py import runtime_operators
+from ..runtimes.kernels import why_not_run
 from ..tasks.outputs import named_outputs
 from ..upstream import edge_operator_names
 from .batches import Batch
@@ -84,7 +86,7 @@ def check_operators(edge: Edge, recipe: Recipe, origin: str, available: set[str]
         CheckFailedError: naming each operator, its modules and a way out.
     """
     if available is None:
-        available = runtime_operators()
+        available = runtime_operators() | _own(edge)
     problems: dict[tuple[str, str], _Problem] = {}
     for method in edge.manager.methods:
         for name, what, module in _untakeable(edge.manager.exported_program(method), available):
@@ -98,6 +100,24 @@ def check_operators(edge: Edge, recipe: Recipe, origin: str, available: set[str]
         raise CheckFailedError("; ".join(_explain(problem) for problem in found))
     named = ", ".join(f"{p.operator.split('::')[-1]}{p.of}{_where(p.modules)}" for p in found)
     raise CheckFailedError(f"{origin} uses {named}, for which ExecuTorch has no kernel; replace these layers")
+
+
+def _own(edge: Edge) -> set[str]:
+    """Operators of edgetrain's own that a program calls.
+
+    Raises:
+        CheckFailedError: edgetrain's kernels, which they need, are missing.
+    """
+    programs = [edge.manager.exported_program(method) for method in edge.manager.methods]
+    called = [edge_operator_names(node) for program in programs for node in program.graph.nodes]
+    own = own_operators(names[1] for names in called if names is not None and names[1] is not None)
+    problem = why_not_run(own) if own else None
+    if problem is not None:
+        raise CheckFailedError(
+            f"recurrent layers become {own[0]}, which only edgetrain's kernels can run, and {problem}; or "
+            "export with --recurrent unrolled, for any ExecuTorch"
+        )
+    return set(own)
 
 
 @dataclass

@@ -4,7 +4,8 @@ Compared are losses, metric sums, predictions, every gradient that is returned, 
 of the program's own optimizer (of SGD, where it has none), and then `evaluate` and `predict`, all with
 dropout off, on a single sample, on a few, and (one step) on the largest batch; in ExecuTorch's own kernels,
 since a program has to be right wherever it is taken, and in edgetrain's where these are installed, since
-devices will use them. Of a large model the stock kernels then run the single sample only.
+devices will use them. Of a large model the stock kernels then run the single sample only, and nothing of a
+program that calls operators of edgetrain's own.
 
 What is wrong is decided by the rule of `engine/comparison.py`. Where a batch shows a difference, eager
 PyTorch is asked how well it knows the result (`runtimes/eager_steps.py`): if the difference is more than that
@@ -64,20 +65,21 @@ def verify(
         found = compare(program, subject.module, task, make_batch, tolerance)
     else:
         with Child(DeviceSteps, program, what="running the new backbone") as device:
-            sqnr = check_features(device, quantized, program.manifest.contract.max_batch_size)
-            found = compare(program, quantized.head, task, _behind(device, make_batch), tolerance)
+            whose, most = _kernels(program)[0], program.manifest.contract.max_batch_size
+            sqnr = check_features(device, whose, quantized, most)
+            found = compare(program, quantized.head, task, _behind(device, whose, make_batch), tolerance)
         found = found.model_copy(update={"features_sqnr": sqnr})
     manifest = program.manifest.model_copy(update={"verification": found})
     save_manifest(manifest_path(program.path), manifest)
     return Verified(replace(program, manifest=manifest), found)
 
 
-def _behind(device: Child, make_batch: MakeBatch) -> MakeBatch:
+def _behind(device: Child, kernels: Kernels, make_batch: MakeBatch) -> MakeBatch:
     """What makes batches of features of the batches that `make_batch` makes."""
 
     def make(draw: int, size: int) -> Batch:
         batch = make_batch(draw, size)
-        return Batch(device.call("features", "stock", batch.inputs), batch.targets)
+        return Batch(device.call("features", kernels, batch.inputs), batch.targets)
 
     return make
 
@@ -99,7 +101,7 @@ def compare(
     few, most = verification_sizes(manifest.batch_norm, contract.max_batch_size)
     if contract.splits_batches:
         most += 1  # in two parts
-    kernels: list[Kernels] = ["stock", "fast"] if find_kernels() is not None else ["stock"]
+    kernels = _kernels(program)
     runs: dict[Kernels, dict[int, Errors]] = {}
     sensitivities = []
     with Child(DeviceSteps, program, what="running the new program") as device:
@@ -116,6 +118,7 @@ def compare(
     sizes = list(dict.fromkeys([*few, *(size for found in runs.values() for size in found)]))
     every = [run for found in runs.values() for run in found.values()]
     errors = {name: largest(run.get(name, 0.0) for run in every) for name in every[0]}
+    stock = runs.get("stock")
     gradients = {n.removeprefix("gradient of "): e for n, e in errors.items() if kind_of(n) == "gradient"}
 
     def worst(kind: str) -> float:
@@ -124,7 +127,7 @@ def compare(
     return Verification(
         batch_sizes=sizes,
         kernels=kernels,
-        stock_batch_sizes=sorted(runs["stock"]) if len(runs["stock"]) < len(sizes) else None,
+        stock_batch_sizes=sorted(stock) if stock is not None and len(stock) < len(sizes) else None,
         loss=worst("loss"),
         gradients=worst("gradient") if gradients else None,
         weights_after_steps=worst("change"),
@@ -135,6 +138,13 @@ def compare(
         tolerance=tolerance,
         sensitivity=max(sensitivities, default=None),
     )
+
+
+def _kernels(program: Program) -> list[Kernels]:
+    """Those that a program is verified in."""
+    if program.manifest.own_operators:
+        return ["fast"]
+    return ["stock", "fast"] if find_kernels() is not None else ["stock"]
 
 
 def _runs(check: _Check, few: list[int], most: int, *, in_parts: bool, brief: bool) -> dict[int, Errors]:

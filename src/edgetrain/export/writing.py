@@ -17,6 +17,7 @@ from ..artifacts.manifest import (
     tensors_pairing,
 )
 from ..artifacts.program import load_program
+from ..artifacts.program_needs import own_operators
 from ..artifacts.tensors import write_tensors
 from .backbone.values import is_random
 from .pipeline import Lowered, Recipe, Subject, Written
@@ -44,6 +45,7 @@ def write(lowered: Lowered, contract: Contract, subject: Subject, recipe: Recipe
         model=source.model,
         task=source.task,
         inputs=source.inputs,
+        own_operators=own_operators(name for names in lowered.operators.values() for name in names),
         batch_norm=subject.settings.batch_norm,
         dropout=any(is_random(n) for graph in lowered.edge.joint.graphs.values() for n in graph.graph.nodes),
         contract=contract,

@@ -45,7 +45,7 @@ class ExecutorchSession(GraphSession):
         kernels: Kernels | None = None,
     ) -> None:
         super().__init__(program)
-        self.kernels = choose_kernels(kernels)
+        self.kernels = choose_kernels(kernels, program.manifest.own_operators)
         if self.kernels == "stock":
             check_unregistered()
         with stderr_held_back() as log:

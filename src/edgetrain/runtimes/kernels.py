@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Literal
 
 from ..errors import EdgetrainError
@@ -12,20 +13,47 @@ Kernels = Literal["fast", "stock"]
 _registered = False
 
 
-def choose_kernels(wanted: Kernels | None) -> Kernels:
+_INSTALL = (
+    "install a C++ compiler (such as g++), then run 'pip install --force-reinstall --no-deps edgetrain' from "
+    "where you installed it"
+)
+
+
+def choose_kernels(wanted: Kernels | None, own_operators: Sequence[str] = ()) -> Kernels:
     """The kernels a program runs with: those asked for, else ours where they are installed.
 
+    Args:
+        own_operators: of the program, which only ours can run.
     Raises:
-        EdgetrainError: ours are asked for, but not installed; says what to do.
+        EdgetrainError: ours are asked for, or needed, but not installed, or the program needs them and stock
+            ones are asked for; says what to do.
     """
     installed = find_kernels() is not None
-    if wanted == "fast" and not installed:
+    if own_operators and (wanted == "stock" or not installed):
+        way_out = "leave --kernels stock out" if installed else _INSTALL
         raise EdgetrainError(
-            "edgetrain's kernels are not installed: install a C++ compiler (such as g++), then run "
-            "'pip install --force-reinstall --no-deps edgetrain' from where you installed it; "
-            "or use --kernels stock"
+            f"the program calls {own_operators[0]}, which only edgetrain's kernels can run: {way_out}, or "
+            "export it again with --recurrent unrolled"
         )
+    if wanted == "fast" and not installed:
+        raise EdgetrainError(f"edgetrain's kernels are not installed: {_INSTALL}; or use --kernels stock")
     return wanted or ("fast" if installed else "stock")
+
+
+def why_not_run(own_operators: Sequence[str]) -> str | None:
+    """Why the kernels that are installed can't run operators of edgetrain's own, and what to do; None where
+    they can. The runtime has to be imported."""
+    path = find_kernels()
+    if path is None:
+        return f"these are not installed: {_INSTALL}"
+    try:
+        known = ctypes.CDLL(str(path)).edgetrain_has_kernel
+    except (OSError, AttributeError):
+        missing = list(own_operators)
+    else:
+        known.argtypes, known.restype = [ctypes.c_char_p], ctypes.c_bool
+        missing = [name for name in own_operators if not known(name.encode())]
+    return f"{path}, of another version, has none of {missing[0]}: {_INSTALL}" if missing else None
 
 
 def check_unregistered() -> None:

@@ -1,4 +1,5 @@
-"""Recurrent layers written out: what they compute, what their graph is made of, what they learn."""
+"""Recurrent layers, by an operator or written out: what they compute, what their graph is made of, what they
+learn."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from torch.export import ExportedProgram
 from edgetrain.artifacts.specs import INPUTS, TARGETS
 from edgetrain.export.batches import Batch
 from edgetrain.export.capture import LossStep, export_graph
-from edgetrain.export.compositions import COMPOSITIONS
+from edgetrain.export.compositions import COMPOSITIONS, WITH_OWN_OPERATORS
 from edgetrain.export.joint import add_backward, gradient_names
 from edgetrain.export.passes import SIMPLIFICATIONS
 from edgetrain.export.steps.composed import compose
@@ -83,47 +84,69 @@ def gradients_of(joint: ExportedProgram, batch: Batch) -> dict[str, Tensor]:
     return dict(zip(names, outputs[-len(trained) :], strict=True))
 
 
+TABLES = {"fused": WITH_OWN_OPERATORS, "unrolled": COMPOSITIONS}
+
+
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("name", LAYERS)
-def test_they_compute_what_pytorch_does(name: str, batch_first: bool) -> None:
+@pytest.mark.parametrize("how", TABLES)
+def test_they_compute_what_pytorch_does(how: str, name: str, batch_first: bool) -> None:
     rnn, operator = layer(name, batch_first=batch_first)
     rnn = rnn.double()
-    x = torch.randn(3, 6, 5, dtype=torch.float64)
     rows, samples = rnn.num_layers * (2 if rnn.bidirectional else 1), 3 if batch_first else 6
-    states = [torch.randn(rows, samples, size, dtype=torch.float64) for size in (rnn.proj_size or 7, 7)]
-    given = states if name.startswith("lstm") else states[0]
-    outputs, last = rnn(x, tuple(states) if name.startswith("lstm") else states[0])
-    found = COMPOSITIONS[operator](x, given, *settings_of(rnn, train=True))
-    for ours, expected in zip(found, (outputs, *(last if isinstance(last, tuple) else [last])), strict=True):
-        torch.testing.assert_close(ours, expected)
+    for steps in (6, 1):
+        x = torch.randn(*((3, steps) if batch_first else (steps, 6)), 5, dtype=torch.float64)
+        x.requires_grad_()
+        states = [
+            torch.randn(rows, samples, size, dtype=torch.float64, requires_grad=True)
+            for size in (rnn.proj_size or 7, 7)
+        ]
+        states = states if name.startswith("lstm") else states[:1]
+        given = tuple(states) if name.startswith("lstm") else states[0]
+        outputs, last = rnn(x, given)
+        expected = [outputs, *(last if isinstance(last, tuple) else [last])]
+        found = list(TABLES[how][operator](x, given, *settings_of(rnn, train=True)))
+        leaves, seed = [x, *rnn.parameters(), *states], torch.Generator().manual_seed(1)
+        grads = [torch.randn(e.shape, generator=seed, dtype=torch.float64) for e in expected]
+        theirs, ours = (torch.autograd.grad(of, leaves, grads) for of in (expected, found))
+        for one, other in zip([*found, *ours], [*expected, *theirs], strict=True):
+            torch.testing.assert_close(one, other)
 
 
-def test_dropout_is_between_layers() -> None:
+@pytest.mark.parametrize("how", TABLES)
+def test_dropout_is_between_layers(how: str) -> None:
     """PyTorch's own way of writing these layers out leaves it out."""
     rnn, operator = layer("gru", dropout=0.5)
     x, state = torch.randn(STEPS, 3, 5), torch.zeros(4, 3, 7)
     torch.manual_seed(1)
     expected = rnn(x, state)[0]
     torch.manual_seed(1)
-    found = COMPOSITIONS[operator](x, state, *settings_of(rnn, train=True))[0]
+    found = TABLES[how][operator](x, state, *settings_of(rnn, train=True))[0]
     torch.testing.assert_close(found, expected)
-    still = COMPOSITIONS[operator](x, state, *settings_of(rnn, train=False))[0]
+    still = TABLES[how][operator](x, state, *settings_of(rnn, train=False))[0]
     assert not torch.allclose(still, expected)
 
 
-THOROUGH = ("lstm-without-bias", "gru-without-bias", "rnn", "lstm-deep")
+# Others show what these do.
+EVERY_DAY = {"unrolled": ("lstm-projected", "gru"), "fused": ("lstm-deep", "gru", "rnn-relu")}
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.thorough if n in THOROUGH else ()) for n in LAYERS]
+    ("how", "name"),
+    [
+        pytest.param(how, n, marks=() if n in EVERY_DAY[how] else pytest.mark.thorough)
+        for how in TABLES
+        for n in LAYERS
+        if how == "unrolled" or n != "lstm-projected"  # which is written out anyway
+    ],
 )
-def test_gradients(name: str) -> None:
+def test_gradients(how: str, name: str) -> None:
     """Of the joint graph after all simplifications, against eager in float64."""
     torch.manual_seed(0)
     model = Classifier(name)
     batch = Batch({INPUTS: torch.randn(3, STEPS, 5)}, {TARGETS: torch.tensor([1, 3, 0])})
     program = export_graph(LossStep(model, make_task(models.CLASSES), batch), batch.tensors, 4, strict=False)
-    assert compose(program) == 1
+    assert compose(program, TABLES[how]) == 1
     joint = add_backward(program)
     for simplify in SIMPLIFICATIONS:
         simplify(joint)
@@ -138,8 +161,18 @@ def test_gradients(name: str) -> None:
 
     calls = Counter(node.target for node in joint.graph.nodes if node.op == "call_function")
     rows = model.rnn.num_layers * (2 if model.rnn.bidirectional else 1)
-    gates = rows * STEPS * (2 if name == "lstm-projected" else 1)
     products = calls[aten.mm.default] + calls[aten.addmm.default] + calls[aten.linear.default]
-    # A product forward and one back for each step; three for inputs, and one for each weight otherwise.
-    assert products <= 2 * gates + 6 * rows + 3
-    assert len(joint.graph.nodes) <= 60 * gates + 150
+    gates = rows * STEPS * (2 if name == "lstm-projected" else 1)
+    # Three for inputs, and one for each weight otherwise; unrolled, one forward and one back for each step.
+    assert products <= (2 * gates if how == "unrolled" else 0) + 6 * rows + 3
+    assert len(joint.graph.nodes) <= (60 * gates if how == "unrolled" else 60 * rows) + 150
+
+
+def test_a_graph_is_as_long_for_any_number_of_steps() -> None:
+    """And captured in as many: PyTorch's own rule runs all steps to learn what a layer returns."""
+    lengths = []
+    for steps in (2, 300):
+        program = export_graph(Classifier("lstm"), [torch.randn(2, steps, 5)], 4)
+        compose(program, WITH_OWN_OPERATORS)
+        lengths.append(len(program.graph.nodes))
+    assert lengths[0] == lengths[1]

@@ -8,22 +8,24 @@ import torch
 
 from ...errors import CheckFailedError
 from ...runtimes.child import Child
+from ...runtimes.kernels import Kernels
 from ..pipeline import Quantized
 
 # Networks that are quantized well have 20 dB and more; at 10 dB a third of a feature is noise.
 LEAST_SQNR = 10.0
 
 
-def check_features(device: Child, quantized: Quantized, batch: int) -> float:
+def check_features(device: Child, kernels: Kernels, quantized: Quantized, batch: int) -> float:
     """The features' signal to quantization noise on the samples for calibration [dB].
 
     Args:
         device: runs the program.
+        kernels: whose it runs in.
         batch: samples that both take at once.
     Raises:
         CheckFailedError: it is so low that the features are worth little.
     """
-    found = device.call("features", "stock", quantized.samples)
+    found = device.call("features", kernels, quantized.samples)
     parts = zip(*(tensor.split(batch) for tensor in quantized.samples.values()), strict=True)
     with torch.no_grad():
         expected = [quantized.reference(*part) for part in parts]

@@ -22,19 +22,17 @@ from .adaptive_pools import (
 )
 from .attention import scaled_dot_product_attention
 from .average_pools import avg_pool1d, avg_pool2d
+from .fused import FUSED
 from .bilinear import bilinear
-from .recurrent import gru, lstm, rnn_relu, rnn_tanh
 from .sorting import argsort, kthvalue, median, sort
+from .unrolled import UNROLLED
 from .upsampling import UPSAMPLING
 from .volumes import avg_pool3d, conv3d, conv_transpose3d, max_pool3d
 
 aten = torch.ops.aten
 
 COMPOSITIONS: dict[Any, Callable[..., Any]] = {
-    aten.lstm.input: lstm,
-    aten.gru.input: gru,
-    aten.rnn_tanh.input: rnn_tanh,
-    aten.rnn_relu.input: rnn_relu,
+    **UNROLLED,
     aten.conv3d.default: conv3d,
     aten.conv3d.padding: conv3d,
     aten.conv_transpose3d.input: conv_transpose3d,
@@ -56,3 +54,6 @@ COMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.median.dim: median,
     aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
 }
+
+# For programs that may need edgetrain's own kernels.
+WITH_OWN_OPERATORS: dict[Any, Callable[..., Any]] = {**COMPOSITIONS, **FUSED}

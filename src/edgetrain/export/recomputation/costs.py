@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.fx import Node
 
 from ...upstream import edge_operators
+from .. import operators  # noqa: F401  registers edgetrain's own
 from ..passes.rewriting import arguments
 
 aten, dim_order_ops = edge_operators().aten, edge_operators().dim_order_ops
+own = edge_operators().edgetrain
 # Besides what PyTorch calls pointwise, and copies of views: they read and write each element once or twice.
 _CHEAP = {
     dim_order_ops._to_dim_order_copy.default,
@@ -72,6 +74,20 @@ def _linear(node: Node, shape: Shape) -> int:
     return math.prod(shape(node)) * shape(arguments(node)[1])[1]
 
 
+def _recurrent(place: int) -> Callable[[Node, Shape], int]:
+    """Each step multiplies every sample's state, or the gradients that reach it, by one weight.
+
+    Args:
+        place: of the weight among the arguments. What comes first is [T, B, ...].
+    """
+
+    def count(node: Node, shape: Shape) -> int:
+        args = arguments(node)
+        return math.prod(shape(args[0])[:2]) * math.prod(shape(args[place]))
+
+    return count
+
+
 _MULTIPLY_ADDS: dict[Any, Callable[[Node, Shape], int]] = {
     aten.convolution.default: _convolution,
     aten.convolution_backward.default: _convolution_backward,
@@ -79,4 +95,10 @@ _MULTIPLY_ADDS: dict[Any, Callable[[Node, Shape], int]] = {
     aten.bmm.default: _product,
     aten.addmm.default: _product,
     aten.linear.default: _linear,
+    own.lstm.default: _recurrent(3),
+    own.lstm_backward.default: _recurrent(5),
+    own.gru.default: _recurrent(2),
+    own.gru_backward.default: _recurrent(4),
+    own.rnn.default: _recurrent(2),
+    own.rnn_backward.default: _recurrent(2),
 }

@@ -12,16 +12,21 @@ from torch.fx import Node
 
 from ...config.stages import ExportCommand
 from ...upstream import flattened, record_operators
-from ..compositions import COMPOSITIONS
+from ..compositions import COMPOSITIONS, WITH_OWN_OPERATORS
 from ..module_paths import keep_path
 from ..passes.rewriting import finish
 from ..pipeline import Captured
 
 
 def composed(captured: Captured, command: ExportCommand | None = None) -> Captured:
-    """Writes the layers of all methods that `COMPOSITIONS` knows as others, in place."""
+    """Writes the layers of all methods that `COMPOSITIONS` knows as others, in place.
+
+    Args:
+        command: how; without it in operators that a stock ExecuTorch has.
+    """
+    fused = command is not None and command.export.recurrent == "fused"
     for program in captured.graphs.values():
-        compose(program)
+        compose(program, WITH_OWN_OPERATORS if fused else COMPOSITIONS)
     return captured
 
 
