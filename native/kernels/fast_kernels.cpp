@@ -2,6 +2,7 @@
 
 #include "convolution.h"
 #include "creation.h"
+#include "divisions.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "index_tensors.h"
@@ -28,10 +29,11 @@ namespace edgetrain::kernels {
 std::vector<Kernel> fast_kernels() {
   std::vector<Kernel> all;
   for (const auto& family :
-       {convolution_kernels(), creation_kernels(), elementwise_kernels(), index_tensor_kernels(),
-        indexing_kernels(), joining_kernels(), logical_kernels(), matmul_kernels(), normalization_kernels(),
-        part_write_kernels(), pooling_kernels(), power_kernels(), recurrent_kernels(), reduction_kernels(),
-        running_sum_kernels(), softmax_kernels(), topk_kernels(), unary_kernels(), view_kernels()}) {
+       {convolution_kernels(),  creation_kernels(),      division_kernels(),   elementwise_kernels(),
+        index_tensor_kernels(), indexing_kernels(),      joining_kernels(),    logical_kernels(),
+        matmul_kernels(),       normalization_kernels(), part_write_kernels(), pooling_kernels(),
+        power_kernels(),        recurrent_kernels(),     reduction_kernels(),  running_sum_kernels(),
+        softmax_kernels(),      topk_kernels(),          unary_kernels(),      view_kernels()}) {
     all.insert(all.end(), family.begin(), family.end());
   }
   return all;

@@ -12,16 +12,19 @@ struct CumulativeSum {
     const void* from;
     int64_t outer, count, inner;
     void* to;
+    bool rounded;  // integers, whose sums are float32
   };
   static constexpr char kName[] = "aten::cumsum.out";
   static std::optional<Plan> plan(Stack stack) {
     const auto &self = stack[0]->toTensor(), &out = stack[3]->toTensor();
     const auto type = self.scalar_type();
     const int64_t dim = from_front(stack[1]->toInt(), self.dim());
-    const auto sums = is_floating(type) ? type : ScalarType::Long;
+    // Of integers, sums may be asked for as float32.
+    const bool rounded = !is_floating(type) && out.scalar_type() == ScalarType::Float;
+    const auto sums = is_floating(type) ? type : rounded ? ScalarType::Float : ScalarType::Long;
     if (!is_visited(type) || !is_dense(self, type) || !is_dense(out, sums) || dim < 0) return {};
     if (!resize(out, sizes_of(self))) return {};
-    Plan plan = {type, self.const_data_ptr(), 1, self.size(dim), 1, out.mutable_data_ptr()};
+    Plan plan = {type, self.const_data_ptr(), 1, self.size(dim), 1, out.mutable_data_ptr(), rounded};
     for (int64_t i = 0; i < dim; ++i) plan.outer *= self.size(i);
     for (int64_t i = dim + 1; i < self.dim(); ++i) plan.inner *= self.size(i);
     return plan;
@@ -31,6 +34,8 @@ struct CumulativeSum {
       using T = decltype(zero);
       if constexpr (std::is_floating_point_v<T>) {
         add_up<T, T, double>(plan);
+      } else if (plan.rounded) {
+        add_up<T, float, double>(plan);
       } else {
         add_up<T, int64_t, int64_t>(plan);
       }

@@ -163,6 +163,11 @@ def test_running_sums(kernels: KernelCaller, dtype: torch.dtype) -> None:
     for size in ((3, 40, 5), (0, 2), (7,)):
         for dim in (0, -1):
             check(kernels, "aten::cumsum.out", filled(size, dtype), dim, None, dtype=sums)
+            if not dtype.is_floating_point:
+                x = filled(size, dtype)
+                answer = kernels("aten::cumsum.out", x, dim, None, Out(size))
+                assert answer.kernel == "edgetrain"
+                assert torch.equal(answer.outputs[0], x.cumsum(dim, dtype=torch.float32))
 
 
 def test_remainders_of_places(kernels: KernelCaller) -> None:
