@@ -1,6 +1,7 @@
 #include "edgetrain/batch_loader.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -133,6 +134,24 @@ Result<Batch> BatchLoader::batch(size_t index) {
   if (!known) EDGETRAIN_CHECK(features_->learn(batch, rows));
   batch.features = features_->features(rows);
   return batch;
+}
+
+std::string BatchLoader::broken_sample(size_t first, size_t end) const {
+  for (size_t b = first; b < std::min(end, count()); ++b) {
+    for (size_t i = 0; i < size(b); ++i) {
+      for (const Slot& slot : slots_) {
+        if (slot.column->dtype != dtype::kFloat32) continue;
+        const auto* values = reinterpret_cast<const float*>(dataset_.at(*slot.column, row(b, i)));
+        const bool finite =
+            std::all_of(values, values + slot.column->items, [](float v) { return std::isfinite(v); });
+        if (!finite) {
+          return joined(
+              {"sample ", row(b, i), " of the training data has NaN or infinity in ", slot.argument->name});
+        }
+      }
+    }
+  }
+  return {};
 }
 
 Batch BatchLoader::read(size_t index, bool with_inputs) {

@@ -153,7 +153,9 @@ Status Trainer::train_step() {
   const size_t end = std::min<uint64_t>(training_.count(), run_->batch + accumulate_);
   const double lr = rate(run_->step);
   EDGETRAIN_TAKE(const StepResult step, stepper_->step(run_->batch, end, lr));
-  if (!step.finite) return not_finite("loss or gradients are not finite");
+  if (!step.finite) {
+    return not_finite("loss or gradients are not finite", training_.broken_sample(run_->batch, end));
+  }
   run_->batch = end;
   run_->train_time_s += watch.seconds();
   run_->meter.add(step.meter.sums, step.meter.samples);
@@ -176,9 +178,10 @@ Status Trainer::validate(EpochRecord& record) {
   return {};
 }
 
-Failure Trainer::not_finite(const std::string& what) const {
+Failure Trainer::not_finite(const std::string& what, const std::string& sample) const {
   const std::string kept =
       saved_ ? "the output still holds the weights saved last" : "no new weights were written";
+  if (!sample.empty()) return bad_input({sample, "; ", kept, "; repair it or leave it out"});
   return check_failed({what, " at step ", run_->step + 1, "; ", kept, "; lower the learning rate (now ",
                        json_float(rate(run_->step)), ")"});
 }

@@ -154,3 +154,22 @@ def test_files_that_disagree(program: Any, run: Runner, tmp_path: Path) -> None:
     other = stored({"scale": 1, "mean": [0], "std": [1]})
     two = pack(tmp_path / "two.ptd", *images(4, 2, 3, 3), inputs=other)
     assert run("evaluate", program[1], "--data", one, "--data", two).code == 3
+
+
+def test_a_sample_that_is_no_number_is_named(digits_program: Any, run: Runner, tmp_path: Path) -> None:
+    """It is not the learning rate's fault."""
+    inputs = torch.rand(20, 1, 8, 8)
+    inputs[13, 0, 2, 2] = float("nan")
+    write_tensors(tmp_path / "a.ptd", {"inputs": inputs, "targets": torch.arange(20) % 10})
+    result = run(
+        "train",
+        digits_program.program,
+        "--data",
+        tmp_path / "a.ptd",
+        "-o",
+        tmp_path / "t.ptd",
+        "--batch-size",
+        4,
+    )
+    assert result.code == 3
+    assert "sample 13 of the training data has NaN or infinity in inputs; no new weights" in result.error

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "edgetrain/augmentation.h"
@@ -40,6 +41,9 @@ class BatchLoader {
   /// One batch of the epoch. Its memory is the loader's, valid until the next call.
   Result<Batch> batch(size_t index);
   const PreprocessingByInput& preprocessing() const { return preprocessing_; }
+  /// What a sample of some batches of the epoch holds that is no finite number; empty where there is no such
+  /// sample.
+  std::string broken_sample(size_t first, size_t end) const;
   /// Position in the data set of a batch's sample.
   size_t row(size_t index, size_t sample) const { return order_[index * batch_size_ + sample]; }
 

@@ -48,7 +48,7 @@ class Trainer {
   Status validate(EpochRecord& record);
   Status save();
   Status stop_if_asked(bool save_first);
-  Failure not_finite(const std::string& what) const;
+  Failure not_finite(const std::string& what, const std::string& sample = {}) const;
   EpochRecord new_record() const;
   Status check_same_run(const RunRecord& saved) const;
   double rate(uint64_t step) const;
