@@ -38,7 +38,7 @@ def looks() -> dict[str, dict[str, Look]]:
     for family, operators in FAMILIES.items():
         for operator in operators:
             found.setdefault(family, {})[operator.name] = lambda lab, o=operator: _verdict(
-                lambda: faults_of_uses(lab, o.uses, o.batch_norm)
+                lambda: faults_of_uses(lab, o.uses, **o.settings)
             )
     found["losses"] = {
         loss.name: lambda lab, loss=loss: _verdict(lambda: faults_of_losses(lab, [loss])) for loss in LOSSES

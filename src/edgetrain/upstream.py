@@ -408,6 +408,12 @@ def restore_batch_range(lowered: ExportedProgram, captured: ExportedProgram) -> 
                 length.node.shape_env.var_to_range.update(captured.range_constraints)
 
 
+def constant_length(length: int | torch.SymInt) -> int | None:
+    """What a length has become; None while it is open: `torch.SymNode.maybe_as_int`."""
+    known: int | None = length if isinstance(length, int) else length.node.maybe_as_int()
+    return known
+
+
 def record_operators(function: Callable[..., Any], inputs: Sequence[torch.Tensor]) -> GraphModule:
     """The operators a function runs, above autograd: `make_fx(..., _allow_non_fake_inputs=True)`, where
     parameters may be ordinary tensors."""

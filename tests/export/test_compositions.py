@@ -102,6 +102,17 @@ def test_bilinear(batch: tuple[int, ...], biased: bool) -> None:
     check(aten.bilinear.default, x, y, weight, bias if biased else None)
 
 
+@pytest.mark.parametrize("widths", [(2, 1), (1, 0, 0, 3), (1, -2, -1, 2), (1, 2, 0, 1, 2, 0)])
+def test_padding_with_itself(widths: tuple[int, ...]) -> None:
+    x = {1: volume()[:, :, 0, 0], 2: volume()[:, :, 0], 3: volume()}[len(widths) // 2]
+    for mode in ("replicate", "circular"):
+        check(aten.pad.default, x, widths, mode)
+
+
+def test_functions_of_elements() -> None:
+    check(aten.exp2.default, volume())
+
+
 @pytest.mark.parametrize("dim", [1, -1])
 def test_sorting(dim: int) -> None:
     x = volume()[:, :, 0]
@@ -121,14 +132,23 @@ def test_what_the_runtime_knows_is_left_alone() -> None:
     left = [
         COMPOSITIONS[aten.avg_pool2d.default](x[:, :, 0], [2], [2], [1]),
         COMPOSITIONS[aten.avg_pool1d.default](x[:, :, 0, 0], [2]),
+        COMPOSITIONS[aten.pad.default](x, [1, 1], "reflect"),
         COMPOSITIONS[aten.conv3d.default](x[0], torch.randn(8, 4, 1, 1, 1)),
     ]
-    assert left == [NotImplemented] * 3
+    assert left == [NotImplemented] * 4
 
 
 def test_every_composition_is_tested_here() -> None:
     if len(tested) > 8:  # all of this file ran, in this process
-        families = ("adaptive_pools", "average_pools", "bilinear", "sorting", "volumes")
+        families = (
+            "adaptive_pools",
+            "average_pools",
+            "bilinear",
+            "elementwise",
+            "paddings",
+            "sorting",
+            "volumes",
+        )
         assert {op for op, f in COMPOSITIONS.items() if f.__module__.endswith(families)} == tested
 
 

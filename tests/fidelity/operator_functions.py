@@ -81,17 +81,18 @@ IMAGES = [
     Operator("channel_shuffle", calls((6, 2, 3), lambda x: F.channel_shuffle(x, 3))),
     Operator(
         "grid_sample",
+        calls((2, 4, 4), lambda x: F.grid_sample(x, x.permute(0, 2, 3, 1).tanh(), align_corners=False)),
+        "grid_sampler",
+    ),
+    Operator(
+        "affine_grid",
         calls(
             (2, 4, 4),
-            lambda x: F.grid_sample(
-                x,
-                F.affine_grid(
-                    torch.eye(2, 3).expand(x.shape[0], 2, 3), [x.shape[0], 2, 4, 4], align_corners=False
-                ),
-                align_corners=False,
+            lambda x: (
+                x * F.affine_grid(x[:, 0, :2, :3], [len(x), 2, 4, 4], align_corners=False).sum(-1)[:, None]
             ),
         ),
-        "grid_sampler",
+        "affine_grid",
     ),
 ]
 

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 LINE, IMAGE, VOLUME = (3, 9), (3, 7, 6), (2, 5, 4, 6)
+TRAINED = {"batch_norm": "train"}
 
 POOLS = [
     Operator(
@@ -106,11 +107,11 @@ BATCH_NORMS = _norms(
 )
 NORMS = [
     Operator("batch_norm, frozen", BATCH_NORMS, daily=True),
-    Operator("batch_norm, trained", BATCH_NORMS, batch_norm="train"),
+    Operator("batch_norm, trained", BATCH_NORMS, settings=TRAINED),
     Operator(
         "batch_norm without statistics",
         _norms((IMAGE, nn.BatchNorm2d, (3,), {"track_running_stats": False})),
-        batch_norm="train",
+        settings=TRAINED,
     ),
     Operator(
         "layer_norm",

@@ -100,10 +100,15 @@ LOSSES = [
     Loss("smooth_l1_loss", lambda y, t: F.smooth_l1_loss(y, t, beta=0.7), numbers),
     Loss("kl_div", lambda y, t: F.kl_div(y.log_softmax(1), t, reduction="batchmean"), shares, daily=True),
     Loss("poisson_nll_loss", lambda y, t: F.poisson_nll_loss(y, t * t), numbers),
-    Loss("gaussian_nll_loss", lambda y, t: F.gaussian_nll_loss(y, t, torch.ones_like(y)), numbers),
+    Loss(
+        "gaussian_nll_loss",
+        lambda y, t: F.gaussian_nll_loss(y, t, torch.ones_like(y)),
+        numbers,
+        refused="gaussian_nll_loss",
+    ),
     Loss("soft_margin_loss", F.soft_margin_loss, signs),
     Loss("hinge_embedding_loss", F.hinge_embedding_loss, signs),
-    Loss("multi_margin_loss", F.multi_margin_loss, labels, refused="multi_margin_loss"),
+    Loss("multi_margin_loss", F.multi_margin_loss, labels),
     Loss(
         "multilabel_soft_margin_loss",
         lambda y, t: F.multilabel_soft_margin_loss(y, (t > 0).to(y.dtype)),

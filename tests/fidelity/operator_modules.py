@@ -100,11 +100,12 @@ class Recurrent(nn.Module):
 
 RECURRENT = [
     Operator(
-        name,
+        name if recurrent == "fused" else f"{name}, unrolled",
         [
             layer((5, 4), Recurrent, kind, 4, 6, **further),
             layer((5, 4), Recurrent, kind, 4, 3, 2, bidirectional=True, dropout=0.2, bias=False, **further),
         ],
+        settings={"recurrent": recurrent},
     )
     for name, kind, further in (
         ("LSTM", nn.LSTM, {}),
@@ -113,6 +114,7 @@ RECURRENT = [
         ("RNN, tanh", nn.RNN, {}),
         ("RNN, relu", nn.RNN, {"nonlinearity": "relu"}),
     )
+    for recurrent in ("fused", "unrolled")
 ]
 
 
@@ -176,10 +178,6 @@ EMBEDDINGS = [
 ]
 
 
-def _normed(layer_: nn.Module, norm: object) -> nn.Module:
-    return norm(layer_)  # type: ignore[operator]
-
-
 class Bilinear(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -238,7 +236,7 @@ class Counted(nn.Module):
 
 WEIGHTS += [
     Operator("tied weights", [layer((6,), Tied)]),
-    Operator("buffers changed in forward", [layer((6,), Counted)], batch_norm="train"),
+    Operator("buffers changed in forward", [layer((6,), Counted)], settings={"batch_norm": "train"}),
 ]
 
 

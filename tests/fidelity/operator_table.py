@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -58,13 +58,14 @@ class Operator:
     Attributes:
         name: for people.
         refused: what export says of it, in part, where it can't be trained.
+        settings: of its export.
         daily: looked at in the tests of every day.
     """
 
     name: str
     uses: Sequence[Use]
     refused: str | None = None
-    batch_norm: str = "frozen"
+    settings: Mapping[str, Any] = field(default_factory=dict)
     daily: bool = False
 
 
@@ -78,10 +79,10 @@ class Branch(nn.Module):
         self.operator = use.make()
         with torch.no_grad():
             result = self._operated(torch.randn(2, NUMBERS), torch.arange(2 * IDS).reshape(2, IDS) % KINDS)
-        self.behind = nn.Parameter(torch.rand(result.flatten(1).shape[1]) + 0.5)
+        self.behind = nn.Parameter(torch.rand(result[0].numel()) + 0.5)
 
     def forward(self, x: Tensor, ids: Tensor | None) -> Tensor:
-        return (self._operated(x, ids).flatten(1) * self.behind).mean(1)
+        return (self._operated(x, ids).reshape(-1, len(self.behind)) * self.behind).mean(1)
 
     def _operated(self, x: Tensor, ids: Tensor | None) -> Tensor:
         y = x[:, : self.front.numel()].reshape(-1, *self.shape) * self.front
@@ -106,11 +107,11 @@ class Net(nn.Module):
         return y if self.kinds is None else y + self.kinds(ids).mean(1)
 
 
-def faults_of_uses(lab: Lab, uses: Sequence[Use], batch_norm: str = "frozen") -> list[str]:
+def faults_of_uses(lab: Lab, uses: Sequence[Use], **settings: Any) -> list[str]:
     """What is wrong with a net of some uses.
 
     Raises:
         RefusedError: it can't be exported.
     """
     inputs = dict(list(INPUTS.items())[: 1 + any(use.ids for use in uses)])
-    return lab.faults(subject_for(lambda: Net(uses), inputs, batch_norm=batch_norm))
+    return lab.faults(subject_for(lambda: Net(uses), inputs, **settings))

@@ -163,6 +163,7 @@ class Plan:
 
     Attributes:
         values: shape of a sample by variable; what was made last comes last.
+        settings: of its export.
         layers: code of each by attribute, and what it takes, as lengths.
         lines: of `forward`.
         frozen: attributes.
@@ -170,7 +171,7 @@ class Plan:
 
     shape: tuple[int, ...]
     values: dict[str, tuple[int, ...]]
-    batch_norm: str = "frozen"
+    settings: dict[str, str] = field(default_factory=dict)
     layers: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     frozen: tuple[str, ...] = ()
@@ -252,7 +253,10 @@ def plans(draw: Callable[..., Any], most: int = 9) -> Plan:
         _extend(draw, plan)
     if plan.layers:
         plan.frozen = tuple(draw(st.lists(st.sampled_from(list(plan.layers)), max_size=2, unique=True)))
-    plan.batch_norm = draw(st.sampled_from(["frozen", "train"]))
+    plan.settings = {
+        "batch_norm": draw(st.sampled_from(["frozen", "train"])),
+        "recurrent": draw(st.sampled_from(["unrolled", "fused"])),
+    }
     return plan
 
 

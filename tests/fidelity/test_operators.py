@@ -35,7 +35,7 @@ def test_some_losses_at_once(lab: Lab) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("operator", RIGHT, ids=lambda operator: operator.name)
 def test_an_operator(operator: Operator, lab: Lab) -> None:
-    assert not faults_of_uses(lab, operator.uses, operator.batch_norm)
+    assert not faults_of_uses(lab, operator.uses, **operator.settings)
 
 
 @pytest.mark.thorough
@@ -56,7 +56,7 @@ def test_a_refusal(operator: Operator, lab: Lab) -> None:
     """Each use of an operator is refused, by name and with a way out."""
     for use in operator.uses:
         with pytest.raises(RefusedError, match=operator.refused):
-            faults_of_uses(lab, [use], operator.batch_norm)
+            faults_of_uses(lab, [use], **operator.settings)
 
 
 def test_a_mistake_is_found(lab: Lab) -> None:

@@ -33,10 +33,8 @@ def check_nets(lab: Lab, number: int, start: int) -> None:
     @given(plans())
     def nets_are_right(plan: Plan) -> None:
         code = plan.code()
-        note(f"inputs [B, {', '.join(map(str, plan.shape))}], batch norm {plan.batch_norm}\n{code}")
-        subject = subject_for(
-            lambda: make_net(code), {INPUTS: InputSpec(shape=plan.shape)}, batch_norm=plan.batch_norm
-        )
+        note(f"inputs [B, {', '.join(map(str, plan.shape))}], {plan.settings}\n{code}")
+        subject = subject_for(lambda: make_net(code), {INPUTS: InputSpec(shape=plan.shape)}, **plan.settings)
         assert not lab.faults(subject)
 
     nets_are_right()

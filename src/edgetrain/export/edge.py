@@ -11,7 +11,13 @@ from torch.export import ExportedProgram
 
 from ..artifacts.contract import BACKBONE
 from ..errors import CheckFailedError
-from ..upstream import copied_program, edge_settings, merged_managers, restore_batch_range
+from ..upstream import (
+    constant_length,
+    copied_program,
+    edge_settings,
+    merged_managers,
+    restore_batch_range,
+)
 from ..upstream_lowering import kept_values
 from .passes.copied_weight_views import copied_weight_views
 from .passes.dropped_clones import dropped_clones
@@ -60,6 +66,7 @@ def _plain(graphs: Graphs) -> EdgeProgramManager:
         manager = to_edge(distinct, compile_config=edge_settings([torch.ops.aten.linear.default]))
     for name, program in distinct.items():
         lowered = manager.exported_program(name)
+        _check_batch(lowered, program)
         restore_batch_range(lowered, program)
         dropped_clones(lowered)
         copied_weight_views(lowered)
@@ -69,6 +76,24 @@ def _plain(graphs: Graphs) -> EdgeProgramManager:
         if name not in distinct
     }
     return merged_managers(manager, further=copies) if copies else manager
+
+
+def _check_batch(lowered: ExportedProgram, captured: ExportedProgram) -> None:
+    """Raises:
+    RuntimeError: the batch was open, and is a constant in edge dialect. A program of that would compute
+        wrongly for others, or fail.
+    """
+    if not captured.range_constraints:
+        return
+    taken = set(lowered.graph_signature.user_inputs)
+    for node in lowered.graph.nodes:
+        if node.name in taken and isinstance(node.meta.get("val"), Tensor) and node.meta["val"].dim():
+            size = constant_length(node.meta["val"].shape[0])
+            if size is not None:
+                raise RuntimeError(
+                    f"one of its operators makes the batch a constant of {size}; --max-batch-size 1 avoids a "
+                    "dynamic batch"
+                )
 
 
 def _delegated(graphs: Graphs, recipe: Recipe) -> EdgeProgramManager:

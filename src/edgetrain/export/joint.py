@@ -20,6 +20,9 @@ from .passes.copied_inputs import written_among
 from .pipeline import Captured, Joint, Signature
 from .tensor_methods import tensor_arguments
 
+# Losses that are made of empty tensors where nothing else is said of these.
+_BEGIN_EMPTY = {torch.ops.aten.hinge_embedding_loss.default, torch.ops.aten.cosine_embedding_loss.default}
+
 
 def make_joint(captured: Captured) -> Joint:
     """Adds the backward graph to `train`.
@@ -32,7 +35,7 @@ def make_joint(captured: Captured) -> Joint:
         return Joint(graphs, signatures, [], [])
     graphs["train"] = joint = add_backward(graphs["train"])
     for name, program in graphs.items():
-        if name != "train" and any(is_random(node) for node in program.graph.nodes):
+        if name != "train" and any(is_random(n) or n.target in _BEGIN_EMPTY for n in program.graph.nodes):
             # A model may draw numbers in evaluation as well; those of `train` are decomposed by now.
             graphs[name] = program.run_decompositions(joint_decompositions())
     trainable, mutated = gradient_names(joint), mutated_buffers(joint)

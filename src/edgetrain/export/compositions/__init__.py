@@ -22,8 +22,10 @@ from .adaptive_pools import (
 )
 from .attention import scaled_dot_product_attention
 from .average_pools import avg_pool1d, avg_pool2d
-from .fused import FUSED
 from .bilinear import bilinear
+from .elementwise import exp2
+from .fused import FUSED
+from .paddings import pad
 from .sorting import argsort, kthvalue, median, sort
 from .unrolled import UNROLLED
 from .upsampling import UPSAMPLING
@@ -48,6 +50,8 @@ COMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.adaptive_max_pool3d.default: adaptive_max_pool3d,
     **UPSAMPLING,
     aten.bilinear.default: bilinear,
+    aten.exp2.default: exp2,
+    aten.pad.default: pad,
     aten.sort.default: sort,
     aten.argsort.default: argsort,
     aten.kthvalue.default: kthvalue,

@@ -9,8 +9,8 @@ from torch import Tensor
 
 
 def diagonal_scatter(x: Tensor, source: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
-    """No kernel; gradients of `diagonal` are made of it. The source, [..., L], is laid along the first of both
-    dimensions, or for a diagonal below the main one along the second, and chosen where the diagonal is."""
+    """No kernel; gradients of `diagonal` are made of it. The source, [..., L], is laid along the first
+    of both dimensions, or for a diagonal below the main one along the second, and chosen where that is."""
     dim1, dim2 = dim1 % x.dim(), dim2 % x.dim()
     rows, columns = x.shape[dim1], x.shape[dim2]
     if not isinstance(rows, int) or not isinstance(columns, int):
