@@ -73,7 +73,9 @@ def _zip_kind(path: Path) -> Kind | None:
             names = file.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
         return None
-    return "checkpoint" if any(name.endswith("/data.pkl") for name in names) else None
+    # TorchScript has both.
+    is_saved = any(name.endswith("/data.pkl") for name in names)
+    return "checkpoint" if is_saved and not any(name.endswith("/constants.pkl") for name in names) else None
 
 
 def _json_kind(path: Path) -> Kind | None:

@@ -35,6 +35,11 @@ def check_input(command: str, path: Path | None, wanted: Kind) -> None:
 
     found = kind_of(path)
     if found is None:
+        from ..artifacts.foreign import describe_foreign
+
+        known = describe_foreign(path)
+        if known is not None:
+            raise InputError(f"{path} {known} ({needed})")
         raise InputError(f"{path} is no {wanted}, or a damaged one; {needed}")
     if found != wanted:
         raise InputError(f"{path} is a {found}; {needed}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..artifacts.archive import Archive, open_archive
+from ..artifacts.foreign import OLD_MAGIC, describe_foreign
 from ..errors import InputError, UsageError
 from .pickles import PickleSummary, summarize
 
@@ -16,8 +17,6 @@ Kind = Literal["saved by torch.save", "TorchScript", "exported program", "safete
 
 SUFFIXES = (".pt", ".pth", ".ptl", ".pt2", ".bin", ".ckpt", ".safetensors")
 _KNOWN = "PyTorch checkpoints, TorchScript (.pt, .ptl), exported programs (.pt2) and safetensors"
-# torch.save before PyTorch 1.6 begins with this number as a pickle.
-_OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _MOST_HEADER = 100 * 2**20
 
 
@@ -51,18 +50,17 @@ def identify(path: Path) -> Identified:
         raise InputError(f"can't read {path}: {error.strerror or error}") from error
     if head[:4] == b"PK\x03\x04":
         return _archive_kind(path)
-    if head.startswith(_OLD_MAGIC):
+    if head.startswith(OLD_MAGIC):
         summary = summarize(path.read_bytes(), path, several=True)
         _check_storages(path, summary, path.stat().st_size)
         return Identified(path, "saved by torch.save", pickle=summary)
-    if head[:1] == b"\x80":
-        raise InputError(f"{path} is a Python pickle that torch.save did not write; {_reads()}")
     if head[4:8] in (b"ET12", b"FT01"):
         raise InputError(f"{path} is a file of ExecuTorch already; {_reads()}")
     if head[8:9] == b"{":
         _check_safetensors(path, int.from_bytes(head[:8], "little"))
         return Identified(path, "safetensors")
-    raise InputError(f"{path} is of no known kind, or damaged; {_reads()}")
+    known = describe_foreign(path)
+    raise InputError(f"{path} {known or 'is of no known kind, or damaged'} ({_reads()})")
 
 
 def find_files(given: Sequence[Path]) -> list[Path]:
@@ -93,7 +91,7 @@ def _archive_kind(path: Path) -> Identified:
         summary = summarize(archive.read("data.pkl"), path)
         _check_storages(path, summary, sum(info.file_size for info in archive.records.values()))
         return Identified(path, "saved by torch.save", archive, summary)
-    raise InputError(f"{path} is a zip file without a model in it; {_reads()}")
+    raise InputError(f"{path} {describe_foreign(path)} ({_reads()})")
 
 
 def _check_storages(path: Path, summary: PickleSummary, size: int) -> None:
