@@ -49,9 +49,9 @@ _HEADS: tuple[tuple[bytes, Format], ...] = (
         Format("a Git LFS pointer, a note in place of the file itself", "fetch the file with 'git lfs pull'"),
     ),
     (b"\x93NUMPY", Format("one NumPy array", "save weights as safetensors, with the names they have")),
-    (b"%PDF", Format("a PDF document", "name a model")),
-    (b"\x89PNG", Format("an image (PNG)", "name a model")),
-    (b"\xff\xd8\xff", Format("an image (JPEG)", "name a model")),
+    (b"%PDF", Format("a PDF document", "")),
+    (b"\x89PNG", Format("an image (PNG)", "")),
+    (b"\xff\xd8\xff", Format("an image (JPEG)", "")),
 )
 _TFLITE = Format("a TensorFlow Lite model", "such a program can't be trained; " + _ORIGIN)
 _ONNX = Format("an ONNX model", _ORIGIN + ", or make it a PyTorch model with the package onnx2torch")
@@ -108,13 +108,17 @@ def foreign_format(path: Path) -> Format | None:
     return None
 
 
-def describe_foreign(path: Path) -> str | None:
-    """As "is a GGUF model ...; take ...", for a sentence that begins with the path."""
+def describe_foreign(path: Path, *, needed: str = "") -> str | None:
+    """As "is a GGUF model ...; take ...", for a sentence that begins with the path; or None.
+
+    Args:
+        needed: what a file is needed for, said between the two.
+    """
     format = foreign_format(path)
     if format is None:
         return None
     way_out = f"bring it over first: edgetrain convert {path}" if format.is_readable else format.way_out
-    return f"is {format.what}; {way_out}"
+    return "; ".join(part for part in (f"is {format.what}", needed, way_out) if part)
 
 
 def _in_zip(path: Path) -> Format:

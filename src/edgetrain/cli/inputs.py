@@ -37,9 +37,9 @@ def check_input(command: str, path: Path | None, wanted: Kind) -> None:
     if found is None:
         from ..artifacts.foreign import describe_foreign
 
-        known = describe_foreign(path)
+        known = describe_foreign(path, needed=needed)
         if known is not None:
-            raise InputError(f"{path} {known} ({needed})")
+            raise InputError(f"{path} {known}")
         raise InputError(f"{path} is no {wanted}, or a damaged one; {needed}")
     if found != wanted:
         raise InputError(f"{path} is a {found}; {needed}")
