@@ -60,7 +60,7 @@ def test_the_table_takes_the_place_of_the_last(tmp_path: Path, monkeypatch: pyte
     lines = docs.read_text().splitlines()
     assert (lines[0], lines[-1]) == ("before", "after")
     assert [line.split(" | ")[0] for line in lines if line.startswith("| ")][2:] == [
-        "| GRU (two layers, both directions, 20 steps)",
+        "| GRU (two layers, both directions, 100 steps)",
         "| DS-CNN (keyword spotting)",
     ]
     assert "old" not in lines

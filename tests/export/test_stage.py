@@ -65,7 +65,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[type[nn.Modu
 
     @functools.cache
     def make(kind: type[nn.Module]) -> ExportResult:
-        return run_export(tmp_path_factory.mktemp(kind.__name__), kind, max_batch_size=5)
+        folder = tmp_path_factory.mktemp(kind.__name__)
+        return run_export(folder, kind, max_batch_size=5, recurrent="unrolled")
 
     return make
 
@@ -81,7 +82,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[type[nn.Modu
     ],
 )
 def test_layers(exported: Callable[..., ExportResult], kind: type[nn.Module]) -> None:
-    assert_verified(exported(kind))
+    result = exported(kind)
+    assert_verified(result)
+    assert result.verification.kernels[0] == "stock"
+    assert result.manifest.own_operators == []
 
 
 @pytest.mark.parametrize(

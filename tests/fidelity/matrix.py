@@ -93,8 +93,8 @@ MATRIX = [
     _small("lraspp_mobilenet_v3", 64, "lraspp", classes=4),
     _small("deeplabv3_mobilenet_v3", 64, "deeplabv3", classes=4),
     # sequences
-    Entry("LSTM", OWN + "lstm", "20,12", about="two layers, both directions, 20 steps"),
-    Entry("GRU", OWN + "gru", "20,12", about="two layers, both directions, 20 steps"),
+    Entry("LSTM", OWN + "lstm", "100,12", about="two layers, both directions, 100 steps"),
+    Entry("GRU", OWN + "gru", "100,12", about="two layers, both directions, 100 steps"),
     Entry("text encoder", OWN + "TextEncoder", "16:int64", about="embedding, padding mask"),
     Entry("causal transformer", "text_transformer", "16:int64", classes=40, task="next-token"),
     # others
