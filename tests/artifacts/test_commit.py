@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -151,8 +152,18 @@ def test_scratch_of_a_dead_process_is_removed(tmp_path: Path, monkeypatch: pytes
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -9
     assert len(list(tmp_path.iterdir())) == 1
     with scratch_folder() as folder:
-        assert list(tmp_path.iterdir()) == [folder]
+        assert list(tmp_path.iterdir()) == [folder.parent]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scratch_folder_can_be_locked_by_who_replaces_files_in_it() -> None:
+    """A runner does, while the process that made the folder waits for it."""
+    with scratch_folder() as folder:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(handle)
 
 
 @contextmanager

@@ -52,10 +52,16 @@ def temporary_folder(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder where the system keeps temporary files, which is deleted in the end."""
+    """A folder where the system keeps temporary files, which is deleted in the end.
+
+    It is one in the locked one: who replaces files together locks their folder (`artifacts.commit`), as a
+    runner does that this process waits for.
+    """
     place = Path(tempfile.gettempdir())
     remove_abandoned(place, re.escape(_SCRATCH))
-    with _folder(_SCRATCH, place) as folder:
+    with _folder(_SCRATCH, place) as locked:
+        folder = locked / "files"
+        folder.mkdir()
         yield folder
 
 
