@@ -68,3 +68,23 @@ def test_gradients_stay_what_they_are() -> None:
     measured(model, lambda: model(tokens)[0].square().mean())
     for gradient, parameter in zip(before, model.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_each_step_of_a_recurrent_layer_is_asked_alone() -> None:
+    """To ask all steps before it as well takes time without end, and counts their terms again."""
+    torch.manual_seed(0)
+    layer, x = nn.RNN(3, 4, batch_first=True).double(), torch.randn(2, 60, 3, dtype=torch.float64)
+    loss = layer(x)[0].square().sum()
+    sizes = watch_terms(loss, dict(layer.named_parameters()))
+    loss.backward()
+    # One term for each step and sample: the gradients of what the inputs give, of which eager adds both biases.
+    outputs = layer(x)[0]
+    grad, squares = torch.zeros(2, 4, dtype=torch.float64), 0.0
+    for step in reversed(range(60)):
+        grad = (
+            (2 * outputs[:, step] + grad @ layer.weight_hh_l0) * (1 - outputs[:, step].square())
+            if step < 59
+            else 2 * outputs[:, step] * (1 - outputs[:, step].square())
+        )
+        squares += grad.detach().square().sum().item()
+    assert 0.7 <= sizes["bias_hh_l0"] / squares**0.5 <= 1.4

@@ -94,7 +94,7 @@ def run_gate(
         verification, "find_kernels", lambda: Path("kernels.so") if kernels == "fast" else None
     )
     contract = SimpleNamespace(max_batch_size=16, optimizer=None, splits_batches=False)
-    manifest = SimpleNamespace(batch_norm="frozen", contract=contract)
+    manifest = SimpleNamespace(batch_norm="frozen", own_operators=[], contract=contract)
     program: Any = SimpleNamespace(manifest=manifest)
     ran.clear()
     return compare(program, model, task, make_batch, 1e-4)
