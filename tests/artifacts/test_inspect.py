@@ -174,9 +174,9 @@ def test_no_file(tmp_path: Path) -> None:
         describe(tmp_path)
     with pytest.raises(InputError, match="No such file"):
         describe(tmp_path / "missing")
-    np.savez(tmp_path / "data.npz", x=np.ones(3))
-    with pytest.raises(InputError):
-        describe(tmp_path / "data.npz")
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(InputError, match="is a GGUF model"):
+        describe(tmp_path / "model.gguf")
 
 
 def test_history_round_trip(tmp_path: Path) -> None:

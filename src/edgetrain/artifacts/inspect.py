@@ -12,10 +12,12 @@ from pydantic import BaseModel
 
 from ..config.optimizer import OptimizerConfig
 from ..errors import InputError
+from .archive import open_archive
 from .checkpoint import FORMAT as CHECKPOINT_FORMAT
 from .checkpoint import load_checkpoint
 from .contract import Argument, Contract, Method, Role, TensorRecord
 from .history import load_history
+from .inspect_foreign import describe_foreign_content
 from .job import load_job
 from .kinds import Kind, kind_of
 from .manifest import Manifest, load_manifest, manifest_path
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Kind and content of any file edgetrain writes, recognised by its content.
+    """Kind and content of any file edgetrain writes, and of others' models and weights, recognised by its
+    content.
 
     Returns:
         `kind`, further fields, and `tensors`: name, shape, dtype, ... of each.
@@ -40,12 +43,18 @@ def describe(path: Path) -> dict[str, Any]:
         InputError: damaged, or of no known kind.
     """
     kind = kind_of(path)
-    if kind is None:
-        raise InputError(
-            f"{path} is no file edgetrain knows (.pth, .pte, .ptd, manifest, history, job, bench report or "
-            "description of packed data), or it is damaged"
-        )
+    if kind is None or (kind == "checkpoint" and not _is_ours(path)):
+        return describe_foreign_content(path)
     return _READERS[kind](path)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file of torch.save has edgetrain's mark; a damaged one counts as ours: its reader says so."""
+    try:
+        archive = open_archive(path)
+        return "data.pkl" not in archive or CHECKPOINT_FORMAT.encode() in archive.read("data.pkl")
+    except InputError:
+        return True
 
 
 def _program(path: Path) -> dict[str, Any]:

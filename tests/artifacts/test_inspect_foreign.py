@@ -1,0 +1,150 @@
+"""Files of others are described without running anything in them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgetrain.artifacts.inspect import describe
+from edgetrain.errors import InputError
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x)
+
+
+SHAPES = {"net.0.weight": [4, 3], "net.0.bias": [4], "net.2.weight": [2, 4], "net.2.bias": [2]}
+
+
+def _shapes(described: dict[str, Any], prefix: str = "") -> dict[str, list[int]]:
+    return {t["name"].removeprefix(prefix): t["shape"] for t in described["tensors"]}
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_state_dict(tmp_path: Path, old: bool) -> None:
+    path = tmp_path / "m.pth"
+    torch.save(Net().state_dict(), path, _use_new_zipfile_serialization=not old)
+    described = describe(path)
+    assert (described["kind"], described["holds"]) == ("a file of torch.save", "a state_dict")
+    assert _shapes(described) == SHAPES
+    assert described["parameters"] == 26
+    assert described["next"] == f"edgetrain convert {path}"
+
+
+def test_a_checkpoint_of_a_script(tmp_path: Path) -> None:
+    path = tmp_path / "m.pth"
+    args = argparse.Namespace(lr=0.1)
+    torch.save({"state_dict": Net().state_dict(), "epoch": 3, "args": args, "name": "a" * 100}, path)
+    described = describe(path)
+    assert described["holds"] == "a checkpoint"
+    assert described["entries"]["epoch"] == 3
+    assert described["entries"]["args"] == "an object of argparse.Namespace"
+    assert described["entries"]["name"].endswith("...")
+    assert described["objects"] == {"argparse.Namespace": 1}
+    assert _shapes(described, "state_dict.") == SHAPES
+
+
+def test_a_whole_module_is_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.pth"
+    torch.save(Net(), path)
+    monkeypatch.setattr(Net, "__init__", None)
+    monkeypatch.setattr(Net, "__setstate__", None)
+    described = describe(path)
+    assert described["holds"] == f"an object of {Net.__module__}.Net, a whole module"
+    assert len(described["tensors"]) == 4
+    assert {t["name"].split(".")[-1] for t in described["tensors"]} == {"weight", "bias"}
+
+
+def test_torchscript(tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    torch.jit.script(Net()).save(str(path))
+    described = describe(path)
+    assert described["kind"] == "a TorchScript model"
+    assert described["functions"] == ["forward"]
+    assert described["class"].endswith("Net")
+    assert not described["for_mobile"]
+    assert sorted(_shapes(described).values()) == sorted(SHAPES.values())
+
+
+def test_an_exported_program(tmp_path: Path) -> None:
+    path = tmp_path / "m.pt2"
+    torch.export.save(torch.export.export(Net(), (torch.ones(2, 3),)), path)
+    described = describe(path)
+    assert described["operators"] == {"aten.linear.default": 2, "aten.relu.default": 1}
+    assert described["inputs"][-1] == "x"
+
+
+def test_safetensors_its_index_and_arrays(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file(Net().state_dict(), tmp_path / "a.safetensors", metadata={"format": "pt"})
+    described = describe(tmp_path / "a.safetensors")
+    assert _shapes(described) == SHAPES
+    assert described["metadata"] == {"format": "pt"}
+    index = {"weight_map": {"w": "a.safetensors", "v": "b.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    described = describe(tmp_path / "model.safetensors.index.json")
+    assert described["files"] == {"a.safetensors": 1, "b.safetensors": 1}
+    assert described["missing"] == ["b.safetensors"]
+    np.savez(tmp_path / "x.npz", x=np.zeros((5, 2), np.float32), y=np.arange(5))
+    described = describe(tmp_path / "x.npz")
+    assert [(t["name"], t["shape"], t["dtype"]) for t in described["tensors"]] == [
+        ("x", [5, 2], "float32"),
+        ("y", [5], "int64"),
+    ]
+
+
+class Bomb:
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("touched"),)
+
+
+def test_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"w": torch.zeros(2), "x": Bomb()}, tmp_path / "m.pth")
+    described = describe(tmp_path / "m.pth")
+    assert _shapes(described) == {"w": [2]}
+    assert not Path("touched").exists()
+
+
+@pytest.mark.parametrize("suffix", ["pth", "pt", "pt2", "safetensors", "npz"])
+def test_cut_short(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"m.{suffix}"
+    if suffix == "pth":
+        torch.save(Net().state_dict(), path)
+    elif suffix == "pt":
+        torch.jit.script(Net()).save(str(path))
+    elif suffix == "pt2":
+        torch.export.save(torch.export.export(Net(), (torch.ones(2, 3),)), path)
+    elif suffix == "npz":
+        np.savez(path, x=np.zeros(100))
+    else:
+        from safetensors.torch import save_file
+
+        save_file(Net().state_dict(), path)
+    content = path.read_bytes()
+    for share in (0.01, 0.3, 0.7):
+        path.write_bytes(content[: int(share * len(content))])
+        if suffix == "safetensors" and share > 0.5:
+            continue  # the header is whole; inspect doesn't read the numbers
+        with pytest.raises(InputError):
+            describe(path)
+
+
+def test_a_plain_pickle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.pth").write_bytes(pickle.dumps({"w": [1.0]}))
+    with pytest.raises(InputError, match=r"is a Python pickle that torch\.save did not write; save it again"):
+        describe(tmp_path / "m.pth")
