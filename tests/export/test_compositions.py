@@ -109,8 +109,16 @@ def test_padding_with_itself(widths: tuple[int, ...]) -> None:
         check(aten.pad.default, x, widths, mode)
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_distances(p: float) -> None:
+    x = volume()[:, 0]
+    check(aten.dist.default, x, x.flip(2) + 1, p)
+    check(aten.cdist.default, x, x[:, :, :4] + 1, p)
+
+
 def test_functions_of_elements() -> None:
     check(aten.exp2.default, volume())
+    check(aten.erfc.default, volume())
 
 
 @pytest.mark.parametrize("dim", [1, -1])

@@ -24,7 +24,6 @@ IMAGES = [
             _resized((3, 5), scale_factor=2),
             _resized((2, 3, 2, 3), scale_factor=2),
         ],
-        daily=True,
     ),
     Operator("interpolate, nearest-exact", [_resized(scale_factor=2, mode="nearest-exact")]),
     Operator(
@@ -100,7 +99,6 @@ SHAPES = [
     Operator(
         "cat, stack",
         calls(VECTORS, lambda x: torch.cat([x, x[:, 1:3], -x], 1), lambda x: torch.stack([x, x * x], 1)),
-        daily=True,
     ),
     Operator(
         "chunk, split, unbind",
@@ -110,7 +108,6 @@ SHAPES = [
             lambda x: x.split([1, 3], 1)[1] - x.split([1, 3], 1)[0],
             lambda x: x.unbind(1)[0] * x.unbind(1)[2],
         ),
-        daily=True,
     ),
     Operator("flip", calls(VECTORS, lambda x: x.flip(1), lambda x: x.flip(1, 2), lambda x: torch.fliplr(x))),
     Operator(
@@ -129,7 +126,6 @@ SHAPES = [
             lambda x: x.repeat_interleave(2, 1),
             lambda x: x.tile(1, 1, 2),
         ),
-        daily=True,
     ),
     Operator(
         "view, permute, squeeze",
@@ -140,7 +136,6 @@ SHAPES = [
             lambda x: x.unflatten(2, (2, 3)).movedim(3, 1),
             lambda x: x.swapaxes(1, 2).flatten(1),
         ),
-        daily=True,
     ),
     Operator(
         "slice, select, narrow",
@@ -152,7 +147,6 @@ SHAPES = [
             lambda x: x[..., None, :2],
             lambda x: x.diagonal(0, 1, 2),
         ),
-        daily=True,
     ),
     Operator(
         "writes into parts",
@@ -199,6 +193,7 @@ PLACES = [
         "take_along_dim",
         calls((7,), lambda x, ids: torch.take_along_dim(x, ids, 1), ids=True),
         "take_along_dim",
+        daily=True,
     ),
     Operator(
         "scatter, scatter_add",
@@ -208,7 +203,6 @@ PLACES = [
             lambda x, ids: x.repeat(1, 2).scatter(1, torch.arange(6).flip(0).expand(x.shape[0], 6), x * 2),
             ids=True,
         ),
-        daily=True,
     ),
     Operator(
         "scatter_reduce",
@@ -226,7 +220,6 @@ PLACES = [
             lambda x: x[:, :, torch.tensor([5, 0, 0])],
             lambda x: x[:, torch.tensor([[0, 1], [1, 2]]), torch.tensor([[3], [4]])],
         ),
-        daily=True,
     ),
     Operator("index_add", calls(VECTORS, lambda x: x.index_add(1, torch.tensor([0, 2]), x[:, :2]))),
     Operator("index_put", calls(VECTORS, lambda x: _put(x))),
@@ -238,7 +231,6 @@ PLACES = [
             lambda x: x.masked_fill(x < -0.2, 0.5),
             lambda x: torch.where(x.abs() > 0.3, x, torch.tensor(2.0, dtype=x.dtype)),
         ),
-        daily=True,
     ),
     Operator(
         "topk",

@@ -106,7 +106,7 @@ BATCH_NORMS = _norms(
     (VOLUME, nn.BatchNorm3d, (2,), {}),
 )
 NORMS = [
-    Operator("batch_norm, frozen", BATCH_NORMS, daily=True),
+    Operator("batch_norm, frozen", BATCH_NORMS),
     Operator("batch_norm, trained", BATCH_NORMS, settings=TRAINED),
     Operator(
         "batch_norm without statistics",
@@ -123,7 +123,6 @@ NORMS = [
             ),
             call((5, 6), lambda x: F.layer_norm(x, (6,))),
         ],
-        daily=True,
     ),
     Operator("rms_norm", _norms(((5, 6), nn.RMSNorm, (6,), {}), ((5, 6), nn.RMSNorm, (6,), {"eps": 1e-5}))),
     Operator(
@@ -185,7 +184,7 @@ ACTIVATIONS = [
         Operator(
             name,
             [call(shape, module) for module in modules for shape in ((4, 6), (2, 3, 4))],
-            daily=name in ("gelu", "silu", "hardswish", "elu", "softplus"),
+            daily=name in ("gelu", "softplus"),
         )
         for name, modules in _ACTIVATIONS.items()
     ),
@@ -201,7 +200,6 @@ CONVOLUTIONS = [
             layer(LINE, nn.Conv1d, 3, 6, 3, 2, 2, 2, 3, bias=False),
             layer(LINE, nn.Conv1d, 3, 4, 3, padding="same", padding_mode="circular"),
         ],
-        daily=True,
     ),
     Operator(
         "conv2d",
@@ -213,7 +211,6 @@ CONVOLUTIONS = [
             layer(IMAGE, nn.Conv2d, 3, 4, 3, padding=1, padding_mode="reflect"),
             layer(IMAGE, nn.Conv2d, 3, 4, (7, 6)),
         ],
-        daily=True,
     ),
     Operator(
         "conv2d, grouped",

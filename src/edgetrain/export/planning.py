@@ -13,7 +13,7 @@ from .edge import to_edge_dialect
 from .joint import make_joint
 from .lowering import lower
 from .pipeline import Captured, Lowered, Recipe, Subject
-from .preflight import check_operators
+from .preflight import check_captured, check_operators
 from .recipes import training_recipe
 
 # Plans that are made on the way to one within a budget of activations.
@@ -76,6 +76,8 @@ def lower_captured(captured: Captured, recipe: Recipe, origin: str, done: Done =
     """
     for change in recipe.steps.captured:
         captured = change(captured)
+    if recipe.training:
+        check_captured(captured.graphs["train"])
     joint = make_joint(captured)
     for step in recipe.steps.joint:
         joint = step(joint)

@@ -76,6 +76,27 @@ def check_gradients_reach(subject: Subject, batch: Batch, reporter: Reporter) ->
         reporter.warn(f"frozen, since the loss does not depend on them: {_listed(unreached)}")
 
 
+# Of operators that nothing they become has a kernel for, and that PyTorch can't always bring so far.
+_HOPELESS = ("fft_", "stft", "istft", "linalg_inv", "linalg_solve", "linalg_lu", "linalg_eig", "linalg_qr")
+
+
+def check_captured(program: ExportedProgram) -> None:
+    """Refuses a captured graph with operators that no later station would refuse with a clear reason.
+
+    Raises:
+        CheckFailedError: naming each operator, its modules and a way out.
+    """
+    problems: dict[str, _Problem] = {}
+    for node in program.graph.nodes:
+        name = getattr(node.target, "_schema", None) and node.target.name()
+        if name and _stem(name.split(".")[0]).startswith(_HOPELESS):
+            problem = problems.setdefault(name, _Problem(name.split(".")[0], ""))
+            if (module := module_path(node)) and module not in problem.modules:
+                problem.modules.append(module)
+    if problems:
+        raise CheckFailedError("; ".join(_explain(problem) for problem in problems.values()))
+
+
 def check_operators(edge: Edge, recipe: Recipe, origin: str, available: set[str] | None = None) -> None:
     """Refuses graphs the runtime can't execute.
 

@@ -23,7 +23,8 @@ from .adaptive_pools import (
 from .attention import scaled_dot_product_attention
 from .average_pools import avg_pool1d, avg_pool2d
 from .bilinear import bilinear
-from .elementwise import exp2
+from .distances import cdist, dist
+from .elementwise import erfc, exp2
 from .fused import FUSED
 from .paddings import pad
 from .sorting import argsort, kthvalue, median, sort
@@ -50,6 +51,9 @@ COMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.adaptive_max_pool3d.default: adaptive_max_pool3d,
     **UPSAMPLING,
     aten.bilinear.default: bilinear,
+    aten.dist.default: dist,
+    aten.cdist.default: cdist,
+    aten.erfc.default: erfc,
     aten.exp2.default: exp2,
     aten.pad.default: pad,
     aten.sort.default: sort,

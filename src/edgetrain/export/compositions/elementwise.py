@@ -10,3 +10,7 @@ from torch import Tensor
 
 def exp2(x: Tensor) -> Tensor:
     return torch.exp(x * math.log(2.0))
+
+
+def erfc(x: Tensor) -> Tensor:
+    return 1 - torch.erf(x)
