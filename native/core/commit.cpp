@@ -48,14 +48,21 @@ bool starts_with(const std::string& text, const std::string& start) {
   return text.compare(0, start.size(), start) == 0;
 }
 
-/// `.NAME.XXXXXX.edgetrain-tmp`, or a file in a folder of such a name.
+/// `.NAME.XXXXXX.edgetrain-tmp`, or a file in a folder of such a name, or in one in that.
 bool is_temporary(const std::string& source) {
-  const size_t slash = source.find('/');
-  const std::string head = source.substr(0, slash), suffix = kTemporarySuffix;
-  const std::string rest = slash == std::string::npos ? "file" : source.substr(slash + 1);
+  std::vector<std::string> parts(1);
+  for (const char c : source) {
+    if (c == '/') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  const std::string &head = parts[0], suffix = kTemporarySuffix;
   const bool named = head.size() > suffix.size() + 1 && head[0] == '.' &&
                      head.compare(head.size() - suffix.size(), suffix.size(), suffix) == 0;
-  return named && !rest.empty() && rest != ".." && rest.find('/') == std::string::npos;
+  const auto odd = [](const std::string& part) { return part.empty() || part == ".."; };
+  return named && parts.size() <= 3 && std::none_of(parts.begin(), parts.end(), odd);
 }
 
 /// Does what the journal says, where there is one; a second time, too.
@@ -89,8 +96,9 @@ Status move(const std::string& stem, const Alone& alone) {
   alone.sync();
   ::unlink(journal.c_str());
   for (const auto& [target, source] : files->object) {
-    if (const size_t slash = source.string.find('/'); slash != std::string::npos) {
-      ::rmdir((folder + source.string.substr(0, slash)).c_str());
+    for (size_t end = source.string.rfind('/'); end != std::string::npos && end > 0;
+         end = source.string.rfind('/', end - 1)) {
+      ::rmdir((folder + source.string.substr(0, end)).c_str());
     }
   }
   return {};

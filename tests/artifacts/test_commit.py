@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import random
@@ -95,7 +94,9 @@ def test_a_journal_is_carried_out_whatever_of_it_was_done(tmp_path: Path) -> Non
     hidden.mkdir()
     (hidden / "m.ptd").write_bytes(b"new")  # m.json was moved before the process died
     (tmp_path / "m.json").write_bytes(b"new")
-    _journal(stem, {"m.json": f"{hidden.name}/m.json", "m.ptd": f"{hidden.name}/m.ptd"})
+    (hidden / "files").mkdir()
+    (hidden / "m.ptd").rename(hidden / "files" / "m.ptd")
+    _journal(stem, {name: f"{hidden.name}/files/{name}" for name in ("m.json", "m.ptd")})
     recover(tmp_path / "m.history.json")  # any file of the stem
     assert (tmp_path / "m.ptd").read_bytes() == (tmp_path / "m.json").read_bytes() == b"new"
     assert _hidden(tmp_path) == []
@@ -107,7 +108,8 @@ def test_a_journal_is_carried_out_whatever_of_it_was_done(tmp_path: Path) -> Non
         ("m.ptd", "other.ptd"),
         ("m.ptd", f".m.abcdef{SUFFIX}/.."),
         ("m.ptd", f"../.m.abcdef{SUFFIX}"),
-        ("m.ptd", f".m.abcdef{SUFFIX}/a/b"),
+        ("m.ptd", f".m.abcdef{SUFFIX}/a/b/c"),
+        ("m.ptd", f".m.abcdef{SUFFIX}//a"),
         ("n.ptd", f".m.abcdef{SUFFIX}"),
         ("m./../../n.ptd", f".m.abcdef{SUFFIX}"),
         ("m.ptd", 3),
@@ -137,7 +139,7 @@ def test_only_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
     with temporary_folder(target) as alive:
         check_writable(target)
         assert alive.is_dir()
-        assert _hidden(tmp_path) == sorted([*mine, alive.name])
+        assert _hidden(tmp_path) == sorted([*mine, alive.parent.name])
 
 
 def test_scratch_of_a_dead_process_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,14 +158,13 @@ def test_scratch_of_a_dead_process_is_removed(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_scratch_folder_can_be_locked_by_who_replaces_files_in_it() -> None:
-    """A runner does, while the process that made the folder waits for it."""
-    with scratch_folder() as folder:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        finally:
-            os.close(handle)
+def test_files_are_replaced_together_inside_of_temporary_folders(tmp_path: Path) -> None:
+    """A child or a runner does, while the process that made the folder waits for it."""
+    with scratch_folder() as scratch, written_together(tmp_path / "m") as folder:
+        for place in (scratch, folder):
+            _write(place / "m", b"new")
+    assert (tmp_path / "m.ptd").read_bytes() == b"new"
+    assert _hidden(tmp_path) == []
 
 
 @contextmanager

@@ -343,12 +343,12 @@ def test_a_replacement_that_a_dead_process_began_is_ended(
     assert sorted(new) == ["out.json", "out.pte", "out.state.ptd"]
     assert run(*flags, 2, "--resume").code == 0
     hidden = tmp_path / ".out.abcdef12.edgetrain-tmp"
-    hidden.mkdir()
+    (hidden / "files").mkdir(parents=True)
     for name in ("out.json", "out.state.ptd"):  # the program had been moved
-        (hidden / name).write_bytes(new[name])
+        (hidden / "files" / name).write_bytes(new[name])
     out.write_bytes(new["out.pte"])
     journal = tmp_path / ".out.edgetrain-commit"
-    record = {"kind": "edgetrain.commit", "files": {name: f"{hidden.name}/{name}" for name in new}}
+    record = {"kind": "edgetrain.commit", "files": {name: f"{hidden.name}/files/{name}" for name in new}}
     journal.write_text(json.dumps(record))
     assert run("evaluate", out, "--data", packed.test).code == 0
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == new

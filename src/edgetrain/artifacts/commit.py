@@ -21,7 +21,7 @@ from .atomic import as_write_error, check_room, sync_folder, write_text
 from .temporary import SUFFIX, remove_abandoned_beside, temporary_folder
 
 KIND = "edgetrain.commit"
-_TEMPORARY = re.compile(rf"\.[^/]+{re.escape(SUFFIX)}(/[^/]+)?")
+_TEMPORARY = re.compile(rf"\.[^/]+{re.escape(SUFFIX)}(/[^/]+){{0,2}}")
 
 
 @contextlib.contextmanager
@@ -47,7 +47,8 @@ def written_together(stem: Path) -> Iterator[Path]:
             for name in names:
                 _sync(folder / name)
             sync_folder(folder)
-            _commit(stem, {name: f"{folder.name}/{name}" for name in names})
+            place = folder.relative_to(stem.parent)
+            _commit(stem, {name: f"{place}/{name}" for name in names})
         except OSError as error:
             raise as_write_error(stem, error) from error
 
@@ -96,9 +97,9 @@ def _move(stem: Path) -> None:
     sync_folder(folder)
     journal.unlink(missing_ok=True)
     for source in files.values():
-        if "/" in source:
+        for left in list((folder / source).relative_to(folder).parents)[:-1]:
             with contextlib.suppress(OSError):
-                (folder / source).parent.rmdir()
+                (folder / left).rmdir()
 
 
 def _read(journal: Path, stem: str) -> dict[str, str]:

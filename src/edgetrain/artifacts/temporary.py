@@ -52,16 +52,10 @@ def temporary_folder(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder where the system keeps temporary files, which is deleted in the end.
-
-    It is one in the locked one: who replaces files together locks their folder (`artifacts.commit`), as a
-    runner does that this process waits for.
-    """
+    """A folder where the system keeps temporary files, which is deleted in the end."""
     place = Path(tempfile.gettempdir())
     remove_abandoned(place, re.escape(_SCRATCH))
-    with _folder(_SCRATCH, place) as locked:
-        folder = locked / "files"
-        folder.mkdir()
+    with _folder(_SCRATCH, place) as folder:
         yield folder
 
 
@@ -96,13 +90,18 @@ def remove_abandoned(folder: Path, prefix: str) -> None:
 
 @contextlib.contextmanager
 def _folder(prefix: str, place: Path) -> Iterator[Path]:
+    """A folder in one that is locked: who replaces files together locks their folder (`artifacts.commit`), as
+    a child does that this process waits for."""
+
     def make() -> tuple[int, Path]:
         path = Path(tempfile.mkdtemp(prefix=prefix, suffix=SUFFIX, dir=place))
         return os.open(path, os.O_RDONLY), path
 
     handle, path = _locked(make)
     try:
-        yield path
+        files = path / "files"
+        files.mkdir()
+        yield files
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(handle)
