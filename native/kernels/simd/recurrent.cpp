@@ -10,14 +10,22 @@ namespace edgetrain::kernels::EDGETRAIN_ISA {
 namespace {
 
 /// Gates of a panel's units lie so far apart.
-constexpr int64_t kGateStep = kRecurrentRows * kNR;
+constexpr int64_t kGateStep = kRecurrentRows * kNR, kMostGates = 4;
+
+// What is called at many places exists once.
+#define EDGETRAIN_ONCE __attribute__((noinline))
+EDGETRAIN_ONCE Vector read_some(const float* from, int64_t count) { return load_some(from, count); }
+EDGETRAIN_ONCE void write_some(float* to, Vector value, int64_t count) { store_some(to, value, count); }
+EDGETRAIN_ONCE Vector sigmoid_of(Vector x) { return sigmoid(x); }
+EDGETRAIN_ONCE Vector tanh_of(Vector x) { return hyperbolic_tangent(x); }
+#undef EDGETRAIN_ONCE
 
 /// Up to a vector of elements.
 inline Vector read(const float* from, int64_t count) {
-  return count >= kWidth ? load(from) : load_some(from, count);
+  return __builtin_expect(count >= kWidth, 1) ? load(from) : read_some(from, count);
 }
 inline void write(float* to, Vector value, int64_t count) {
-  count >= kWidth ? store(to, value) : store_some(to, value, count);
+  __builtin_expect(count >= kWidth, 1) ? store(to, value) : write_some(to, value, count);
 }
 
 /// Some units of a sample at a step.
@@ -115,57 +123,70 @@ void pack_columns(const float* weight, int64_t gates, int64_t size, float* packe
       depth * size >= kWorthThreads);
 }
 
-/// All steps: for each, the products of the states before with all gates' weights, and what `layer.step`
-/// makes of them.
-template <class Layer>
-void forward(const Recurrence& r, const Layer& layer) {
-  constexpr int64_t kGates = Layer::kGates;
+/// A layer as the loops over steps and samples see it; they exist once for all kinds.
+struct Forward {
+  int64_t gates;
+  const float *hidden, *recurrent, *bias, *outputs;
+  const void* layer;
+  /// What a step makes of sums for the units of a panel, the first of which is `first`.
+  void (*step)(const void* layer, const Place& place, int64_t first, const float* sums);
+};
+struct Backward {
+  int64_t gates;
+  const float *recurrent, *product;  // the weight, and the gradients that it is multiplied with
+  float *grad_hidden, *grad_cell;    // the second may be null
+  const void* layer;
+  /// What a step makes of the gradient of the state, which lies in grad_hidden and where it leaves what
+  /// doesn't go through the product.
+  void (*step)(const void* layer, const Place& place, int64_t first);
+};
+
+void set_zero(float* to, int64_t count) {
+  __builtin_memset(to, 0, static_cast<size_t>(count) * sizeof(float));
+}
+
+/// All steps: for each, the products of the states before with all gates' weights, and what the layer makes
+/// of them.
+void run(const Recurrence& r, const Forward& f) {
   const int64_t panels = divide_up(r.size, kNR), panel_step = (r.size + 1) * kNR;
-  auto* packed = scratch_of<float>(Scratch::kPacked, panels * kGates * panel_step);
-  pack_gates(layer.recurrent, layer.bias_or_null(), kGates, r.size, packed);
-  over_samples(r, kGates, [&](int64_t first, int64_t last) {
-    alignas(64) float sums[kGates * kGateStep];
+  auto* packed = scratch_of<float>(Scratch::kPacked, panels * f.gates * panel_step);
+  pack_gates(f.recurrent, f.bias, f.gates, r.size, packed);
+  over_samples(r, f.gates, [&](int64_t first, int64_t last) {
+    alignas(64) float sums[kMostGates * kGateStep];
     const float* rows[kRecurrentRows];
     for (int64_t step = 0; step < r.steps; ++step) {
       for (int64_t b = first; b < last; ++b) {
         const int64_t before = place_of(r, step, b).before;
-        rows[b - first] = before < 0 ? layer.hidden + b * r.size : layer.outputs + before * r.size;
+        rows[b - first] = before < 0 ? f.hidden + b * r.size : f.outputs + before * r.size;
       }
       for (int64_t p = 0; p < panels; ++p) {
         const int64_t columns = min<int64_t>(kNR, r.size - p * kNR);
-        for (int64_t gate = 0; gate < kGates; ++gate) {
-          const float* panel = packed + (p * kGates + gate) * panel_step;
+        for (int64_t gate = 0; gate < f.gates; ++gate) {
+          const float* panel = packed + (p * f.gates + gate) * panel_step;
           multiply_panel(rows, last - first, columns, r.size, panel + kNR, panel, sums + gate * kGateStep);
         }
-        for (int64_t b = first; b < last; ++b) {
-          const float* row = sums + (b - first) * kNR;
-          over_units(place_of(r, step, b), p * kNR,
-                     [&](const Place& at) { layer.step(at, row + (at.unit - p * kNR)); });
-        }
+        for (int64_t b = first; b < last; ++b)
+          f.step(f.layer, place_of(r, step, b), p * kNR, sums + (b - first) * kNR);
       }
     }
   });
 }
 
-/// All steps backwards: what `layer.step` makes of the gradient of the state, which lies in grad_hidden and
-/// where it leaves what doesn't go through a product, and then that product.
-template <class Layer>
-void backward(const Recurrence& r, const Layer& layer) {
-  constexpr int64_t kGates = Layer::kGates;
-  const int64_t panels = divide_up(r.size, kNR), depth = kGates * r.size;
+/// All steps backwards: what the layer makes of the gradient of the state, and then the product.
+void run(const Recurrence& r, const Backward& f) {
+  const int64_t panels = divide_up(r.size, kNR), depth = f.gates * r.size;
   auto* packed = scratch_of<float>(Scratch::kPacked, panels * depth * kNR);
-  pack_columns(layer.recurrent, kGates, r.size, packed);
-  over_samples(r, kGates, [&](int64_t first, int64_t last) {
+  pack_columns(f.recurrent, f.gates, r.size, packed);
+  over_samples(r, f.gates, [&](int64_t first, int64_t last) {
     alignas(64) float sums[kGateStep];
     const float* rows[kRecurrentRows];
-    layer.clear(first * r.size, (last - first) * r.size);
+    set_zero(f.grad_hidden + first * r.size, (last - first) * r.size);
+    if (f.grad_cell != nullptr) set_zero(f.grad_cell + first * r.size, (last - first) * r.size);
     for (int64_t step = r.steps; step-- > 0;) {
       for (int64_t b = first; b < last; ++b) {
         const Place place = place_of(r, step, b);
-        for (int64_t unit = 0; unit < r.size; unit += kNR) {
-          over_units(place, unit, [&](const Place& at) { layer.step(at); });
-        }
-        rows[b - first] = layer.product() + place.now * depth;
+        for (int64_t unit = 0; unit < r.size; unit += kNR) f.step(f.layer, place, unit);
+        rows[b - first] = f.product + place.now * depth;
       }
       for (int64_t p = 0; p < panels; ++p) {
         const int64_t columns = min<int64_t>(kNR, r.size - p * kNR);
@@ -173,7 +194,7 @@ void backward(const Recurrence& r, const Layer& layer) {
         for (int64_t b = first; b < last; ++b) {
           const float* row = sums + (b - first) * kNR;
           over_units(place_of(r, step, b), p * kNR, [&](const Place& at) {
-            float* to = layer.grad_hidden + at.state();
+            float* to = f.grad_hidden + at.state();
             write(to, read(to, at.count) + load(row + (at.unit - p * kNR)), at.count);
           });
         }
@@ -182,40 +203,40 @@ void backward(const Recurrence& r, const Layer& layer) {
   });
 }
 
-void set_zero(float* to, int64_t count) {
-  __builtin_memset(to, 0, static_cast<size_t>(count) * sizeof(float));
+template <class Layer>
+void step_forward(const void* layer, const Place& place, int64_t first, const float* sums) {
+  over_units(place, first,
+             [&](const Place& at) { static_cast<const Layer*>(layer)->step(at, sums + (at.unit - first)); });
+}
+template <class Layer>
+void step_backward(const void* layer, const Place& place, int64_t first) {
+  over_units(place, first, [&](const Place& at) { static_cast<const Layer*>(layer)->step(at); });
 }
 
 struct LstmLayer : Lstm {
   static constexpr int64_t kGates = 4;
-  const float* bias_or_null() const { return nullptr; }
   void step(const Place& p, const float* sums) const {
     const auto gate = [&](int64_t g) {
       return read(given + p.at(kGates, g), p.count) + load(sums + g * kGateStep);
     };
-    const Vector enter = sigmoid(gate(0)), keep = sigmoid(gate(1)), fresh = hyperbolic_tangent(gate(2)),
-                 out = sigmoid(gate(3));
+    const Vector enter = sigmoid_of(gate(0)), keep = sigmoid_of(gate(1)), fresh = tanh_of(gate(2)),
+                 out = sigmoid_of(gate(3));
     const Vector inside = keep * p.state_before(cell, cells) + enter * fresh;
     write(gates + p.at(kGates, 0), enter, p.count);
     write(gates + p.at(kGates, 1), keep, p.count);
     write(gates + p.at(kGates, 2), fresh, p.count);
     write(gates + p.at(kGates, 3), out, p.count);
     write(cells + p.at(), inside, p.count);
-    write(outputs + p.at(), out * hyperbolic_tangent(inside), p.count);
+    write(outputs + p.at(), out * tanh_of(inside), p.count);
   }
 };
 
 struct LstmBackwardLayer : LstmBackward {
   static constexpr int64_t kGates = 4;
-  const float* product() const { return grad_given; }
-  void clear(int64_t at, int64_t count) const {
-    set_zero(grad_hidden + at, count);
-    set_zero(grad_cell + at, count);
-  }
   void step(const Place& p) const {
     const auto gate = [&](int64_t g) { return read(gates + p.at(kGates, g), p.count); };
     const Vector enter = gate(0), keep = gate(1), fresh = gate(2), out = gate(3);
-    const Vector shown = hyperbolic_tangent(read(cells + p.at(), p.count));
+    const Vector shown = tanh_of(read(cells + p.at(), p.count));
     const Vector grad = read(grad_outputs + p.at(), p.count) + read(grad_hidden + p.state(), p.count);
     Vector inside = read(grad_cell + p.state(), p.count) + grad * out * (1.0F - shown * shown);
     if (grad_cells != nullptr) inside += read(grad_cells + p.at(), p.count);
@@ -230,13 +251,12 @@ struct LstmBackwardLayer : LstmBackward {
 
 struct GruLayer : Gru {
   static constexpr int64_t kGates = 3;
-  const float* bias_or_null() const { return bias; }
   void step(const Place& p, const float* sums) const {
     const auto from_inputs = [&](int64_t g) { return read(given + p.at(kGates, g), p.count); };
     const auto from_state = [&](int64_t g) { return load(sums + g * kGateStep); };
-    const Vector reset = sigmoid(from_inputs(0) + from_state(0)),
-                 keep = sigmoid(from_inputs(1) + from_state(1)), old = from_state(2),
-                 fresh = hyperbolic_tangent(from_inputs(2) + reset * old);
+    const Vector reset = sigmoid_of(from_inputs(0) + from_state(0)),
+                 keep = sigmoid_of(from_inputs(1) + from_state(1)), old = from_state(2),
+                 fresh = tanh_of(from_inputs(2) + reset * old);
     write(gates + p.at(kGates + 1, 0), reset, p.count);
     write(gates + p.at(kGates + 1, 1), keep, p.count);
     write(gates + p.at(kGates + 1, 2), fresh, p.count);
@@ -247,8 +267,6 @@ struct GruLayer : Gru {
 
 struct GruBackwardLayer : GruBackward {
   static constexpr int64_t kGates = 3;
-  const float* product() const { return grad_product; }
-  void clear(int64_t at, int64_t count) const { set_zero(grad_hidden + at, count); }
   void step(const Place& p) const {
     const auto gate = [&](int64_t g) { return read(gates + p.at(kGates + 1, g), p.count); };
     const Vector reset = gate(0), keep = gate(1), fresh = gate(2), old = gate(3);
@@ -268,18 +286,15 @@ struct GruBackwardLayer : GruBackward {
 
 struct RnnLayer : Rnn {
   static constexpr int64_t kGates = 1;
-  const float* bias_or_null() const { return nullptr; }
   void step(const Place& p, const float* sums) const {
     const Vector x = read(given + p.at(), p.count) + load(sums);
-    const Vector y = relu ? (x < Vector{} ? Vector{} : x) : hyperbolic_tangent(x);
+    const Vector y = relu ? (x < Vector{} ? Vector{} : x) : tanh_of(x);
     write(outputs + p.at(), y, p.count);
   }
 };
 
 struct RnnBackwardLayer : RnnBackward {
   static constexpr int64_t kGates = 1;
-  const float* product() const { return grad_given; }
-  void clear(int64_t at, int64_t count) const { set_zero(grad_hidden + at, count); }
   void step(const Place& p) const {
     const Vector y = read(outputs + p.at(), p.count);
     const Vector grad = read(grad_outputs + p.at(), p.count) + read(grad_hidden + p.state(), p.count);
@@ -291,11 +306,32 @@ struct RnnBackwardLayer : RnnBackward {
 
 }  // namespace
 
-void lstm(const Recurrence& r, const Lstm& layer) { forward(r, LstmLayer{layer}); }
-void lstm_backward(const Recurrence& r, const LstmBackward& layer) { backward(r, LstmBackwardLayer{layer}); }
-void gru(const Recurrence& r, const Gru& layer) { forward(r, GruLayer{layer}); }
-void gru_backward(const Recurrence& r, const GruBackward& layer) { backward(r, GruBackwardLayer{layer}); }
-void rnn(const Recurrence& r, const Rnn& layer) { forward(r, RnnLayer{layer}); }
-void rnn_backward(const Recurrence& r, const RnnBackward& layer) { backward(r, RnnBackwardLayer{layer}); }
+void lstm(const Recurrence& r, const Lstm& l) {
+  const LstmLayer layer{l};
+  run(r, Forward{4, l.hidden, l.recurrent, nullptr, l.outputs, &layer, step_forward<LstmLayer>});
+}
+void lstm_backward(const Recurrence& r, const LstmBackward& l) {
+  const LstmBackwardLayer layer{l};
+  run(r, Backward{4, l.recurrent, l.grad_given, l.grad_hidden, l.grad_cell, &layer,
+                  step_backward<LstmBackwardLayer>});
+}
+void gru(const Recurrence& r, const Gru& l) {
+  const GruLayer layer{l};
+  run(r, Forward{3, l.hidden, l.recurrent, l.bias, l.outputs, &layer, step_forward<GruLayer>});
+}
+void gru_backward(const Recurrence& r, const GruBackward& l) {
+  const GruBackwardLayer layer{l};
+  run(r, Backward{3, l.recurrent, l.grad_product, l.grad_hidden, nullptr, &layer,
+                  step_backward<GruBackwardLayer>});
+}
+void rnn(const Recurrence& r, const Rnn& l) {
+  const RnnLayer layer{l};
+  run(r, Forward{1, l.hidden, l.recurrent, nullptr, l.outputs, &layer, step_forward<RnnLayer>});
+}
+void rnn_backward(const Recurrence& r, const RnnBackward& l) {
+  const RnnBackwardLayer layer{l};
+  run(r, Backward{1, l.recurrent, l.grad_given, l.grad_hidden, nullptr, &layer,
+                  step_backward<RnnBackwardLayer>});
+}
 
 }  // namespace edgetrain::kernels::EDGETRAIN_ISA
