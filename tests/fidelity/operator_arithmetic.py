@@ -48,9 +48,9 @@ SUMS = [
     Operator("amax, amin", calls(VECTORS, lambda x: x.amax(1), lambda x: x.amin((1, 2), keepdim=True) * x)),
     Operator("max, min", calls(VECTORS, lambda x: x.max(1)[0], lambda x: x.min(-1)[0])),
     Operator("max of all", calls(VECTORS, lambda x: x / (1 + x.abs().max()))),
-    Operator("prod", calls((3, 4), lambda x: x.prod(1), lambda x: x.prod(-1, keepdim=True) * x)),
+    Operator("prod", calls((3, 4), lambda x: x.prod(1), lambda x: x.prod(-1, keepdim=True) * x), "cumprod"),
     Operator("cumsum", calls(VECTORS, lambda x: x.cumsum(1), lambda x: x.cumsum(-1))),
-    Operator("cumprod", calls((3, 4), lambda x: x.cumprod(1))),
+    Operator("cumprod", calls((3, 4), lambda x: x.cumprod(1)), "cumprod"),
     Operator("cummax", calls(VECTORS, lambda x: x.cummax(1)[0]), "cummax"),
     Operator("logcumsumexp", calls(VECTORS, lambda x: x.logcumsumexp(1)), "logcumsumexp"),
     Operator(
