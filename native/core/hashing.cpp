@@ -128,7 +128,8 @@ uint64_t blake2b_64(const std::string& text) {
     std::memcpy(v + 8, kStart, sizeof(kStart));
     v[12] ^= done;
     if (done == text.size()) v[14] = ~v[14];
-    const auto mix = [&v](int a, int b, int c, int d, uint64_t x, uint64_t y) {
+    // Once, not eight times: what is hashed is short.
+    const auto mix = [&v](int a, int b, int c, int d, uint64_t x, uint64_t y) __attribute__((noinline)) {
       v[a] += v[b] + x, v[d] = rotate(v[d] ^ v[a], 32);
       v[c] += v[d], v[b] = rotate(v[b] ^ v[c], 24);
       v[a] += v[b] + y, v[d] = rotate(v[d] ^ v[a], 16);

@@ -62,7 +62,7 @@ void pack(const Gemm& g, int64_t k0, int64_t depth, int64_t n0, int64_t columns,
 }
 
 /// Rows [m0, m1) of c's columns [n0, n1), at most kNC of them: b is packed kKC rows at a time.
-void multiply_block(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+__attribute__((noinline)) void multiply_block(const Gemm& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
   alignas(64) float packed[kKC * kNC];
   alignas(64) float result[kMR * kNR];
   for (int64_t k0 = 0; k0 < g.k; k0 += kKC) {

@@ -7,7 +7,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ..artifacts.contract import BACKBONE, Role
 from ..artifacts.program import Program, without_dropout
+from ..artifacts.temporary import scratch_folder
 from ..errors import EdgetrainError, InputError
 from ..upstream import load_runtime_program, runtime_operator_names, set_runtime_threads
 from .base import GraphSession, Hyperparameters, Outcome, Tensors
@@ -70,8 +70,8 @@ class ExecutorchSession(GraphSession):
             data = str(weights) if weights else None
             if dropout or not program.manifest.dropout:
                 return load_runtime_program(str(program.path), data)
-            folder = files.enter_context(tempfile.TemporaryDirectory(prefix="edgetrain-"))
-            silent = Path(folder) / program.path.name
+            folder = files.enter_context(scratch_folder())
+            silent = folder / program.path.name
             silent.write_bytes(without_dropout(program.path.read_bytes()))
             return load_runtime_program(str(silent), data)
 
