@@ -70,7 +70,7 @@ Result<Manifest> load_manifest(const std::string& path) {
   if (!parsed.ok()) return no_manifest(path, parsed.failure().message);
   const Json& root = *parsed;
   Fields fields;
-  if (fields.whole(root, "schema_version") != 4) return no_manifest(path, "another schema");
+  if (fields.whole(root, "schema_version") != 5) return no_manifest(path, "another schema");
   Manifest manifest;
   manifest.program = read_file(fields, fields.at(root, "program", Kind::kObject));
   manifest.weights = maybe_file(fields, root, "weights");

@@ -18,7 +18,7 @@ from .specs import InputSpec, Preprocessing, TaskSpec
 from .tensors import pairing_hash
 from .transforms import Transform
 
-SCHEMA_VERSION: Literal[4] = 4
+SCHEMA_VERSION: Literal[5] = 5
 
 
 class _Record(BaseModel):
@@ -63,15 +63,12 @@ class Verification(_Record):
 class Manifest(_Record):
     """The whole manifest."""
 
-    schema_version: Literal[4] = SCHEMA_VERSION
+    schema_version: Literal[5] = SCHEMA_VERSION
     digest: str = Field("", description=DIGEST)
     edgetrain: str
     torch: str
     executorch: str
     program: FileRecord
-    previous_program: FileRecord | None = Field(
-        default=None, description="also accepted: the manifest is replaced just before its program"
-    )
     weights: FileRecord | None = Field(description="null where they are inside the program")
     checkpoint: FileRecord | None = Field(
         default=None, description="what it was exported from; null where that was no file of edgetrain's"
@@ -160,20 +157,6 @@ def load_manifest(path: Path) -> Manifest:
         ) from error
     check_seal(text, path)
     return manifest.model_copy(update={"digest": ""})
-
-
-def check_program(path: Path, manifest: Manifest) -> None:
-    """Checks a program against its manifest.
-
-    Raises:
-        InputError: missing, cut short, or changed.
-    """
-    previous = manifest.previous_program
-    if previous is not None and path.is_file():
-        found = file_record(path)
-        if (found.bytes, found.sha256) == (previous.bytes, previous.sha256):
-            return
-    check_file(path, manifest.program)
 
 
 def check_file(path: Path, record: FileRecord) -> None:

@@ -22,7 +22,12 @@ _SHOWN = 3
 
 def inspect(
     run: Invocation,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="any file edgetrain writes or reads, and models and weights of others")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="any file edgetrain writes or reads, and models and weights of others"
+        ),
+    ],
 ) -> None:
     if not file.exists():
         raise InputError(f"{file} does not exist")
