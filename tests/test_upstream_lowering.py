@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,7 +12,7 @@ from executorch.exir import to_edge
 from torch import Tensor, fx, nn
 
 from edgetrain.upstream import edge_settings
-from edgetrain.upstream_lowering import kept_values
+from edgetrain.upstream_lowering import kept_values, plain_tracing
 
 
 class Model(nn.Module):
@@ -53,3 +54,26 @@ def test_programs_stay_the_same_and_operators_run_once(monkeypatch: pytest.Monke
     found, after = lowered(monkeypatch, kept=True)
     assert found == expected
     assert after < before / 2
+
+
+def test_plain_tracing_changes_no_program_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fx.GraphModule.recompile, fx.traceback.NodeSource, fx.config.do_not_emit_stack_traces
+    expected, _ = lowered(monkeypatch, kept=True)
+    with plain_tracing():
+        found, _ = lowered(monkeypatch, kept=True)
+    assert found == expected
+    assert (fx.GraphModule.recompile, fx.traceback.NodeSource, fx.config.do_not_emit_stack_traces) == before
+
+
+def test_code_is_written_when_it_is_asked_for() -> None:
+    with plain_tracing():
+        traced = fx.symbolic_trace(nn.Sequential(nn.Linear(3, 3), nn.ReLU()))
+        for node in traced.graph.nodes:
+            if node.target == "1":
+                node.replace_all_uses_with(node.args[0])
+        traced.graph.eliminate_dead_code()
+        traced.recompile()
+        x = torch.randn(2, 3)
+        torch.testing.assert_close(traced(x), traced.get_submodule("0")(x))
+    assert "relu" not in traced.code
+    assert "input" in str(inspect.signature(traced.forward))

@@ -208,8 +208,8 @@ def operators_run_by(run: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any])
 @contextmanager
 def traced_as(functions: Mapping[Any, Callable[..., Any]]) -> Iterator[None]:
     """While it lasts, tracing learns what some ATen operators return from other functions than PyTorch's
-    rules in Python, which for recurrent layers run all steps: `py_kernels` of a `torch._ops.OpOverload`, and its
-    `_dispatch_cache`. A function returns `NotImplemented` for what it leaves to these rules."""
+    rules in Python, which for recurrent layers run all steps: `py_kernels` of a `torch._ops.OpOverload`, and
+    its `_dispatch_cache`. A function returns `NotImplemented` for what it leaves to these rules."""
 
     def instead(function: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -239,7 +239,8 @@ def registered_operator_names() -> frozenset[str]:
     return frozenset(s.name.removeprefix("aten::") for s in schemas if s.name.startswith("aten::"))
 
 
-def core_decompositions() -> dict[Any, Callable[..., Any]]:
+@lru_cache(maxsize=1)
+def core_decompositions() -> Mapping[Any, Callable[..., Any]]:
     """PyTorch's rules from all operators to the core ones: `torch._decomp.core_aten_decompositions`."""
     from torch._decomp import core_aten_decompositions
 
@@ -459,6 +460,48 @@ def edge_settings(kept: Sequence[Any] = ()) -> Any:
     return EdgeCompileConfig(_check_ir_validity=False, preserve_ops=list(kept))
 
 
+def manager_of(programs: Mapping[str, ExportedProgram], settings: Any) -> Any:
+    """What `to_edge` makes of some programs. Those that are made of core operators alone are brought to edge
+    dialect as they are (`exir.program._program._generate_edge_program`), and not traced once more."""
+    from executorch.exir import EdgeProgramManager, to_edge
+    from executorch.exir.program._program import _generate_edge_program
+
+    manager = to_edge(
+        {name: program for name, program in programs.items() if not _is_core(program, settings)},
+        compile_config=settings,
+    )
+    return EdgeProgramManager(
+        {
+            name: manager.exported_program(name)
+            if name in manager.methods
+            else _generate_edge_program(settings, copied_program(program), preserve_ops=settings.preserve_ops)
+            for name, program in programs.items()
+        },
+        compile_config=settings,
+    )
+
+
+def _is_core(program: ExportedProgram, settings: Any) -> bool:
+    """Whether `to_edge` would decompose nothing of a program: by `exir.tracer._default_decomposition_table`
+    and the operators' own rules (`_dispatch_has_kernel_for_dispatch_key`), or for what it writes into."""
+    import torch
+    from executorch.exir.tracer import _default_decomposition_table
+    from torch._ops import HigherOrderOperator, OpOverload
+
+    table: Any = _default_decomposition_table()
+
+    def is_core(node: Node) -> bool:
+        target: Any = node.target
+        if node.op != "call_function" or target in settings.preserve_ops:
+            return node.op in ("placeholder", "output", "call_function")
+        if target is torch.ops.aten.sym_size.int or not isinstance(target, OpOverload):
+            return not isinstance(target, HigherOrderOperator)
+        composite = torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), "CompositeImplicitAutograd")
+        return not (composite or target in table or is_mutable(target))
+
+    return all(is_core(node) for node in program.graph.nodes)
+
+
 def merged_managers(*managers: Any, further: Mapping[str, ExportedProgram] | None = None) -> Any:
     """One manager of the methods of several: `EdgeProgramManager(...)`, not to be "called directly".
 
@@ -542,6 +585,10 @@ def write_program(file: Any) -> bytes:
     from executorch.exir._serialize._program import serialize_pte_binary
 
     return bytes(serialize_pte_binary(file, extract_delegate_segments=True))
+
+
+# The module that has the runtime.
+RUNTIME = "executorch.extension.pybindings._C"
 
 
 def load_runtime_program(path: str, data_path: str | None = None) -> Any:

@@ -6,6 +6,8 @@ dynamic batch that is symbolic algebra, and much of the time that an export take
 
 from __future__ import annotations
 
+import functools
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,21 +21,109 @@ if TYPE_CHECKING:
 _CONSTANTS = (bool, int, float, complex, str)
 
 
+# Objects made between two looks of the garbage collector, and how often it looks at all it has seen before.
+_COLLECTED = (100_000, 20, 20)
+
+
+@contextmanager
+def plain_tracing() -> Iterator[None]:
+    """Has PyTorch trace and change graphs without what nobody reads here.
+
+    Left out are where in Python a node was made (`torch.fx.config.do_not_emit_stack_traces`), the history of
+    its copies in `meta["from_node"]` (`torch.fx.traceback.NodeSource`), and the Python code of graphs that
+    nobody runs (`GraphModule.recompile`). The operators that are made of others are looked up once
+    (`torch._export.utils._materialize_cpp_cia_ops`). The garbage collector looks less often: what these
+    graphs are made of lives long, and there is much of it.
+    """
+    from torch._export import utils
+    from torch.fx import GraphModule, config, traceback
+
+    class WithoutHistory(traceback.NodeSource):
+        def __init__(self, node: Any, pass_name: str = "", action: Any = None) -> None:
+            super().__init__(None, pass_name, action)
+            if node is not None:
+                self.node_info = self.NodeInfo(node.name, str(node.target), id(node.graph))
+
+    patched: list[tuple[Any, str, Any]] = [
+        (config, "do_not_emit_stack_traces", True),
+        (traceback, "NodeSource", WithoutHistory),
+        (GraphModule, "recompile", _recompiled_when_run(GraphModule.recompile)),
+        (utils, "_materialize_cpp_cia_ops", functools.cache(utils._materialize_cpp_cia_ops)),
+    ]
+    before = [getattr(owner, name) for owner, name, _ in patched]
+    threshold = gc.get_threshold()
+    for owner, name, value in patched:
+        setattr(owner, name, value)
+    gc.set_threshold(*_COLLECTED)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+        for (owner, name, _), value in zip(patched, before, strict=True):
+            setattr(owner, name, value)
+
+
+def _recompiled_when_run(recompile: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """A `GraphModule.recompile` that writes and compiles a graph's code once somebody asks for its `forward`
+    or `_code`. What it sets besides is set at once: `_in_spec` and `_out_spec`. Every graph module has a
+    class of its own."""
+
+    class Forward:
+        def __get__(self, module: Any, kind: Any) -> Any:
+            if module is None:
+                return self
+            recompile(module)
+            return module.forward
+
+    def code(self: Any) -> Any:
+        if "_code" not in self.__dict__:
+            recompile(self)
+        return self.__dict__["_code"]
+
+    def keep_code(self: Any, text: str) -> None:
+        self.__dict__["_code"] = text
+
+    def later(self: Any) -> None:
+        info = getattr(self._graph._codegen, "pytree_info", None)
+        if info is not None:
+            self._in_spec, self._out_spec = info.in_spec, info.out_spec
+        self.__dict__.pop("_code", None)
+        kind: Any = type(self)
+        kind.forward, kind._code = Forward(), property(code, keep_code)
+
+    return later
+
+
 @contextmanager
 def kept_values() -> Iterator[None]:
-    """Has ExecuTorch's passes keep the value of a call that they copy as it is.
+    """Has the passes of ExecuTorch, and those of PyTorch that it runs, keep the value of a call that they
+    copy as it is.
 
-    A pass runs every call on fake tensors to learn what it returns (`_ExportPassBase._fx`). The old graph
-    says that in the node's `meta["val"]`, as long as operator and arguments are the same. What has to be run
-    and returns a tensor like the old one counts as the old one, so that all that follows stays the same.
+    A pass runs every call on fake tensors to learn what it returns (`_ExportPassBase._fx`; in PyTorch
+    `_ExportPassBaseDeprecatedDoNotUse._fx`). The old graph says that in the node's `meta["val"]`, as long as
+    operator and arguments are the same. What has to be run and returns a tensor like the old one counts as
+    the old one, so that all that follows stays the same.
     """
+    from executorch.exir.pass_base import _ExportPassBase
+    from torch._export.pass_base import _ExportPassBaseDeprecatedDoNotUse
+
+    bases: tuple[Any, ...] = (_ExportPassBase, _ExportPassBaseDeprecatedDoNotUse)
+    before = [(base._fx, base.ExportInterpreter.run_node) for base in bases]
+    for base, kind_of_value in zip(bases, _traced(), strict=True):
+        _keep_values(base, kind_of_value)
+    try:
+        yield
+    finally:
+        for base, (make, run_node) in zip(bases, before, strict=True):
+            base._fx, base.ExportInterpreter.run_node = make, run_node
+
+
+def _keep_values(base: Any, kind_of_value: Any) -> None:
+    """Changes one of the classes that passes are made from, whose values are of the other class."""
     import torch
-    from executorch.exir import pass_base
     from torch import fx
 
-    base = pass_base._ExportPassBase
-    interpreter = base.ExportInterpreter
-    original_fx, original_run_node = base._fx, interpreter.run_node
+    original = base._fx
     # By pass, the node of the old graph that it is at.
     current: dict[int, Node] = {}
 
@@ -45,7 +135,7 @@ def kept_values() -> Iterator[None]:
     def make(self: Any, kind: str, target: Any, args: Any, kwargs: Any, meta: Any) -> Any:
         node = current.get(id(self))
         if kind != "call_function" or node is None or "val" not in node.meta:
-            return original_fx(self, kind, target, args, kwargs, meta)
+            return original(self, kind, target, args, kwargs, meta)
         known = node.meta["val"]
         if (
             _operator(target) is _operator(node.target)
@@ -68,13 +158,18 @@ def kept_values() -> Iterator[None]:
             proxy.node.meta["tensor_meta"] = node.meta["tensor_meta"]
         else:
             self.tracer.set_metadata(proxy.node, value)
-        return pass_base.ProxyValue(value, proxy)
+        return kind_of_value(value, proxy)
 
-    base._fx, interpreter.run_node = make, run_node
-    try:
-        yield
-    finally:
-        base._fx, interpreter.run_node = original_fx, original_run_node
+    base._fx, base.ExportInterpreter.run_node = make, run_node
+
+
+@functools.cache
+def _traced() -> tuple[type, ...]:
+    """The classes of values in a pass that is running: ExecuTorch's `ProxyValue`, and PyTorch's."""
+    from executorch.exir import pass_base
+    from torch._export.pass_infra import proxy_value
+
+    return pass_base.ProxyValue, proxy_value.ProxyValue
 
 
 def _operator(target: Any) -> Any:
@@ -92,9 +187,7 @@ def _proxy(value: Any) -> Any:
 
 def _each(structure: Any, of: Callable[[Any], Any]) -> Any:
     """A structure of arguments with `of` in place of each traced value."""
-    from executorch.exir.pass_base import ProxyValue
-
-    if isinstance(structure, ProxyValue):
+    if isinstance(structure, _traced()):
         return of(structure)
     if type(structure) in (tuple, list):
         return type(structure)([_each(item, of) for item in structure])
@@ -107,11 +200,10 @@ def _each(structure: Any, of: Callable[[Any], Any]) -> Any:
 
 def _same(old: Any, new: Any) -> bool:
     """Whether the arguments of a call are the old ones, with the very values that nodes had."""
-    from executorch.exir.pass_base import ProxyValue
     from torch.fx import Node
 
     if isinstance(old, Node):
-        return isinstance(new, ProxyValue) and new.data is old.meta.get("val", old)
+        return isinstance(new, _traced()) and _data(new) is old.meta.get("val", old)
     if isinstance(old, (tuple, list)):
         return (
             isinstance(new, (tuple, list))

@@ -75,9 +75,9 @@ def run_gate(
         def __exit__(self, *_: Any) -> None:
             pass
 
-        def call(
+        def begin(
             self, method: str, whose: str, inputs: Any, targets: Any, steps: int, optimizer: Any
-        ) -> Steps:
+        ) -> None:
             assert (method, optimizer) == ("run", eager.optimizer)
             batch = Batch(inputs, targets)
             found = eager.run(inputs, targets, steps)
@@ -87,7 +87,10 @@ def run_gate(
             ran.append((whose, len(batch), steps))
             if whose == kernels:
                 sabotage(found, len(batch))
-            return found
+            self.found = found
+
+        def answer(self) -> Steps:
+            return self.found
 
     monkeypatch.setattr(verification, "Child", Device)
     monkeypatch.setattr(

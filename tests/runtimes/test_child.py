@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgetrain.errors import CheckFailedError, InputError
-from edgetrain.runtimes.child import Child
+from edgetrain.runtimes.child import Child, Started
 
 HELPERS = """
 import os, signal, sys
@@ -103,3 +103,21 @@ def test_a_child_that_is_gone_before_the_call(helpers: Any) -> None:
             child.call("add", 1)
     with Child(helpers.Counter, 0, what="leaving") as child, pytest.raises(CheckFailedError, match="code 7"):
         child.call("leave")
+
+
+def test_a_process_that_was_started_before(helpers: Any) -> None:
+    with Started("json", "no.such.module") as started:
+        with Child(helpers.Counter, 3, what="counting", started=started) as child:
+            child.begin("add", 2)
+            assert child.answer() == 5
+            pid = child.call("pid")
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_process_that_nobody_took_is_ended() -> None:
+    with Started() as started:
+        pid = started.pid
+        os.kill(pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

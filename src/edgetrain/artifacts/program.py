@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +190,7 @@ def check_pairing(path: Path, weights: TensorFile, manifest: Manifest) -> None:
     raise InputError(f"{path} belongs to another program than {manifest.program.name}: {what}")
 
 
+@lru_cache(maxsize=1)
 def without_dropout(program: bytes) -> bytes:
     """The same program with every dropout turned off, and all other random numbers fixed (`fixed_draws`).
 

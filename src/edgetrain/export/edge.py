@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from executorch.exir import EdgeProgramManager, to_edge, to_edge_transform_and_lower
+from executorch.exir import EdgeProgramManager, to_edge_transform_and_lower
 from torch import Tensor
 from torch.export import ExportedProgram
 
@@ -15,13 +15,16 @@ from ..upstream import (
     constant_length,
     copied_program,
     edge_settings,
+    manager_of,
     merged_managers,
     restore_batch_range,
 )
 from ..upstream_lowering import kept_values
 from .passes.copied_weight_views import copied_weight_views
+from .passes.core_calls import core_calls
 from .passes.dropped_clones import dropped_clones
 from .pipeline import Edge, Graphs, Joint, Recipe
+from .twin_methods import joined, parted
 
 _FAILURES = (RuntimeError, AssertionError, KeyError, ValueError, NotImplementedError)
 
@@ -58,24 +61,38 @@ def _lowered(graphs: Graphs, recipe: Recipe, delegated: Sequence[str]) -> EdgePr
 
 
 def _plain(graphs: Graphs) -> EdgeProgramManager:
-    # Left whole: `kept_linear` has put it there, and the runtime has a kernel for it.
-    # Two methods may begin as one graph, which is brought there once.
+    # Two methods may begin as one graph, which is brought there once; so is what `predict` and `evaluate`
+    # have in common.
     first = {id(program): name for name, program in reversed(graphs.items())}
     distinct = {name: program for name, program in graphs.items() if first[id(program)] == name}
+    twins = None
+    if "evaluate" in distinct and "predict" in distinct:
+        twins = joined(distinct["evaluate"], distinct["predict"])
+    given = dict(distinct)
+    if twins is not None:
+        given["evaluate"] = twins
+        del given["predict"]
+    if "train" in given:
+        core_calls(given["train"])
     with kept_values():
-        manager = to_edge(distinct, compile_config=edge_settings([torch.ops.aten.linear.default]))
+        # Left whole: `kept_linear` has put it there, and the runtime has a kernel for it.
+        manager = manager_of(given, edge_settings([torch.ops.aten.linear.default]))
+    lowered = {name: manager.exported_program(name) for name in given}
+    if twins is not None:
+        counts = (
+            len(distinct["evaluate"].graph_signature.user_outputs),
+            len(distinct["predict"].graph_signature.user_inputs),
+        )
+        lowered["evaluate"], lowered["predict"] = parted(lowered["evaluate"], *counts)
     for name, program in distinct.items():
-        lowered = manager.exported_program(name)
-        _check_batch(lowered, program)
-        restore_batch_range(lowered, program)
-        dropped_clones(lowered)
-        copied_weight_views(lowered)
-    copies = {
-        name: copied_program(manager.exported_program(first[id(program)]))
-        for name, program in graphs.items()
-        if name not in distinct
-    }
-    return merged_managers(manager, further=copies) if copies else manager
+        _check_batch(lowered[name], program)
+        restore_batch_range(lowered[name], program)
+        dropped_clones(lowered[name])
+        copied_weight_views(lowered[name])
+    for name, program in graphs.items():
+        if name not in lowered:
+            lowered[name] = copied_program(lowered[first[id(program)]])
+    return EdgeProgramManager({name: lowered[name] for name in graphs}, compile_config=manager.compile_config)
 
 
 def _check_batch(lowered: ExportedProgram, captured: ExportedProgram) -> None:

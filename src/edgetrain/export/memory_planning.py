@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from executorch.exir.memory_planning import get_node_tensor_specs
 from executorch.exir.passes import MemoryPlanningPass
+from torch.export.graph_signature import ExportGraphSignature
 from torch.fx import GraphModule
 
 from ..artifacts.program import WEIGHTS_ARENA
@@ -85,6 +86,29 @@ class SharedWeightsPlanning:
         return self.arena_bytes
 
 
+class _Fixed(ExportGraphSignature):
+    """A signature that doesn't change any more. ExecuTorch's planning asks for these mappings once for every
+    tensor of a graph, and each time they would be made anew."""
+
+    def __init__(self, signature: ExportGraphSignature) -> None:
+        super().__init__(signature.input_specs, signature.output_specs)
+        self._parameters = signature.inputs_to_parameters
+        self._buffers = signature.inputs_to_buffers
+        self._mutated = signature.buffers_to_mutate
+
+    @property
+    def inputs_to_parameters(self) -> Mapping[str, str]:
+        return self._parameters
+
+    @property
+    def inputs_to_buffers(self) -> Mapping[str, str]:
+        return self._buffers
+
+    @property
+    def buffers_to_mutate(self) -> Mapping[str, str]:
+        return self._mutated
+
+
 class _MethodPlanning(MemoryPlanningPass):
     """Plans one method."""
 
@@ -102,7 +126,8 @@ class _MethodPlanning(MemoryPlanningPass):
         """
         self.graph_module = graph_module
         self.shared.claim(graph_module, graph_signature, self.alignment)
-        result = super().run(graph_module, graph_signature)
+        fixed = None if graph_signature is None else _Fixed(graph_signature)
+        result = super().run(graph_module, fixed)
         check_contents(graph_module)
         check_places(graph_module)
         self.shared.timelines[self.method] = timeline_of(self.method, graph_module, graph_signature)

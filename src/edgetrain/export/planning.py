@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..config.stages import ExportCommand
 from ..errors import UsageError
+from ..upstream_lowering import plain_tracing
 from .batches import Batch
 from .capture import capture
 from .edge import to_edge_dialect
@@ -38,9 +39,10 @@ def plan_program(subject: Subject, example: Batch, samples: Batch | None, done: 
     """
 
     def plan(command: ExportCommand) -> Lowered:
-        captured = _captured(subject, example, samples)
-        done("captured")
-        return lower_captured(captured, training_recipe(command), subject.origin, done)
+        with plain_tracing():
+            captured = _captured(subject, example, samples)
+            done("captured")
+            return lower_captured(captured, training_recipe(command), subject.origin, done)
 
     return _within_budget(subject, plan)
 
@@ -53,7 +55,8 @@ def plan_step(subject: Subject, example: Batch, samples: Batch | None) -> Lowere
     """
 
     def plan(command: ExportCommand) -> Lowered:
-        captured, settings = _captured(subject, example, samples), command.export
+        settings = command.export
+        captured = _captured(subject, example, samples)
         if settings.backbone == "none":  # the other methods say where a backbone ends, and nothing else
             captured = replace(
                 captured,

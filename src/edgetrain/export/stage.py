@@ -19,6 +19,8 @@ from ..factories import NOTHING, Trusted
 from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import load_trusted_model
 from ..reporting import SILENT, Reporter
+from ..runtimes.child import Started
+from ..runtimes.steps import IMPORTED
 from ..tasks import make_task
 from .backbone.delegation import describe_delegation
 from .batches import Batch, MakeBatch, batch_maker
@@ -96,9 +98,13 @@ def load_subject(config: ExportCommand, checkpoint: Path, trusted: Trusted) -> S
     return Subject(module, task, source, config, origin=str(checkpoint), path=checkpoint)
 
 
-def export_subject(subject: Subject, output: Path, *, reporter: Reporter = SILENT) -> ExportResult:
+def export_subject(
+    subject: Subject, output: Path, *, reporter: Reporter = SILENT, done: Done = ignore
+) -> ExportResult:
     """Exports a model that is built already.
 
+    Args:
+        done: told of every station.
     Raises:
         as `export`.
     """
@@ -112,18 +118,22 @@ def export_subject(subject: Subject, output: Path, *, reporter: Reporter = SILEN
     with (
         reporter.progress("exporting", total=4) as progress,
         written_together(output) as folder,
+        Started(*IMPORTED) as started,
     ):
         subject = prepared(subject, scheme, example, reporter)
+        done("prepared")
         progress.advance(now="planning")
-        lowered = plan_program(subject, example, samples)
+        lowered = plan_program(subject, example, samples, done)
         if BACKBONE in lowered.edge.joint.graphs:
             reporter.detail(describe_delegation(lowered))
         _report_memory(lowered, reporter)
         progress.advance(now="writing")
         contract = make_contract(lowered, subject, recipe)
         written = write(lowered, contract, subject, recipe, folder / output.name)
+        done("written")
         progress.advance(now="verifying")
-        verified = verify(written, subject, make_batch, lowered.edge.joint.quantized)
+        verified = verify(written, subject, make_batch, lowered.edge.joint.quantized, started)
+        done("verified")
         _report(verified.verification, settings.planned_batch_size, reporter)
         if chosen is not None:
             write_text(folder / rules_path(output).name, chosen.file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -26,21 +27,14 @@ class TimeLimitError(EdgetrainError):
     """A call took longer than it was given."""
 
 
-class Child:
-    """An object that lives in a fresh process, whose methods are called from here.
-
-    Messages go through plain pickle: multiprocessing's own would share tensors' memory between processes.
+class Started:
+    """A process that will become a `Child`'s. It imports what it will need while its parent is busy.
 
     Args:
-        factory: makes the object, in the child; module-level, so that it can be pickled, as `args` are.
-        what: what the child does, for the message when it dies, as in "running the new program".
-    Raises (all calls):
-        CheckFailedError: the child crashed.
-        Exception: whatever was raised in the child.
+        modules: what it will need.
     """
 
-    def __init__(self, factory: Callable[..., Any], *args: Any, what: str) -> None:
-        self._what = what
+    def __init__(self, *modules: str) -> None:
         # What C++ and Python write there is kept out of the user's terminal, and quoted when the child dies.
         self._log = tempfile.TemporaryFile(prefix="edgetrain-")  # noqa: SIM115
         self._pipe, theirs = multiprocessing.Pipe()
@@ -54,7 +48,51 @@ class Child:
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
         theirs.close()
-        self._send((sys.path, str(Path.cwd())))
+        with contextlib.suppress(OSError):
+            self._pipe.send_bytes(pickle.dumps((sys.path, str(Path.cwd()), modules)))
+        self._free = True
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def taken(self) -> tuple[Any, Connection, subprocess.Popen[bytes]]:
+        """Its log, pipe and process, for a `Child`, once."""
+        self._free = False
+        return self._log, self._pipe, self._process
+
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends it, if no `Child` has taken it over."""
+        if self._free:
+            self._process.kill()
+            self._process.wait()
+            self._pipe.close()
+            self._log.close()
+
+
+class Child:
+    """An object that lives in a fresh process, whose methods are called from here.
+
+    Messages go through plain pickle: multiprocessing's own would share tensors' memory between processes.
+
+    Args:
+        factory: makes the object, in the child; module-level, so that it can be pickled, as `args` are.
+        what: what the child does, for the message when it dies, as in "running the new program".
+    Raises (all calls):
+        CheckFailedError: the child crashed.
+        Exception: whatever was raised in the child.
+    """
+
+    def __init__(
+        self, factory: Callable[..., Any], *args: Any, what: str, started: Started | None = None
+    ) -> None:
+        started = started or Started()
+        self._what = what
+        self._log, self._pipe, self._process = started.taken()
         self._send((factory, args))
         self._answer()
 
@@ -71,6 +109,14 @@ class Child:
             self._process.kill()
             self.close()
             raise TimeLimitError(f"{self._what} took more than {timeout:g} s")
+        return self._answer()
+
+    def begin(self, method: str, *args: Any) -> None:
+        """Calls a method without waiting for its result, which `answer` returns."""
+        self._send((method, args))
+
+    def answer(self) -> Any:
+        """The result of what was begun."""
         return self._answer()
 
     def close(self) -> None:
@@ -122,9 +168,12 @@ def serve(descriptor: int, parent: int) -> None:
     """The child: makes the object, then answers calls with (True, result) or (False, exception)."""
     _end_with(parent)
     pipe = Connection(descriptor)
-    path, folder = pickle.loads(pipe.recv_bytes())
+    path, folder, modules = pickle.loads(pipe.recv_bytes())
     sys.path[:] = path
     os.chdir(folder)
+    for module in modules:
+        with contextlib.suppress(Exception):  # what can't be imported fails again where it is used
+            importlib.import_module(module)
     message = pipe.recv_bytes()
     target: Any = None
     while True:

@@ -14,11 +14,15 @@ from torch import Tensor
 
 from ..artifacts.program import Program
 from ..config.optimizer import OptimizerConfig
+from ..upstream import RUNTIME
 from .base import GraphSession, Outcome, Tensors
 from .kernels import Kernels
 from .parts import evaluate_in_parts, predict_in_parts
 from .sessions import open_session
 from .stepping import gradients_of, make_stepper
+
+# What a process imports that takes steps with `DeviceSteps`.
+IMPORTED = (__name__, f"{__package__}.executorch_py", RUNTIME)
 
 
 @dataclass

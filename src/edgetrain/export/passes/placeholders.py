@@ -1,4 +1,4 @@
-"""Further inputs and tensors of an exported program."""
+"""Further inputs and tensors of an exported program, and those that it doesn't need."""
 
 from __future__ import annotations
 
@@ -52,6 +52,17 @@ def add_buffer(program: ExportedProgram, name: str, value: Tensor) -> Node:
     specs.insert(place, InputSpec(InputKind.BUFFER, TensorArgument(node.name), name, persistent=True))
     program.state_dict[name] = value
     return node
+
+
+def drop_unused_tensors(program: ExportedProgram) -> None:
+    """Removes the placeholders of tensors that nothing reads."""
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    specs = program.graph_signature.input_specs
+    for spec in list(specs):
+        if spec.kind in _TENSORS and not nodes[spec.arg.name].users:
+            program.graph.erase_node(nodes[spec.arg.name])
+            specs.remove(spec)
+    program.graph_module.recompile()
 
 
 def _placeholder(program: ExportedProgram, name: str) -> Node:
