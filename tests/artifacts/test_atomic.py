@@ -39,6 +39,9 @@ def _small_disk(folder: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.promise(
+    "A file that is written is the old one or the new one after kill -9 or a full disk", cases=20
+)
 def test_kill_9_leaves_old_or_new_file(tmp_path: Path) -> None:
     path = tmp_path / "out.bin"
     write_bytes(path, b"a" * 3_000_000)
@@ -77,6 +80,9 @@ def test_an_exception_in_the_block_changes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.promise(
+    "A file that is written is the old one or the new one after kill -9 or a full disk", cases=1
+)
 def test_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     with _small_disk(tmp_path, "64k") as disk:
         path = disk / "out"
@@ -88,6 +94,9 @@ def test_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
         assert list(disk.iterdir()) == [path]
 
 
+@pytest.mark.promise(
+    "A file that is written is the old one or the new one after kill -9 or a full disk", cases=1
+)
 @pytest.mark.parametrize("left", [0, 8000])
 def test_full_disk_under_a_checkpoint(tmp_path: Path, left: int) -> None:
     """torch.save writes in its own way, and fails at the start or in the middle."""

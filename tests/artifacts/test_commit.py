@@ -49,6 +49,7 @@ def _journal(stem: Path, files: object, kind: str = "edgetrain.commit") -> Path:
     return path
 
 
+@pytest.mark.promise("Files that belong together are all the old ones or all the new ones", cases=30)
 def test_kill_9_leaves_the_old_files_or_the_new_ones(tmp_path: Path) -> None:
     stem = tmp_path / "model.v1"
     pause, seen = random.Random(0), set()
@@ -70,6 +71,7 @@ def test_kill_9_leaves_the_old_files_or_the_new_ones(tmp_path: Path) -> None:
     assert _hidden(tmp_path) == []
 
 
+@pytest.mark.promise("Files that belong together are all the old ones or all the new ones", cases=30)
 def test_processes_that_write_the_same_files_all_succeed(tmp_path: Path) -> None:
     stem = tmp_path / "m"
     children = [subprocess.Popen([sys.executable, "-c", ONCE, str(stem), "ab"]) for _ in range(6)]
@@ -87,6 +89,7 @@ def test_an_exception_in_the_block_changes_nothing(tmp_path: Path) -> None:
     assert _hidden(tmp_path) == []
 
 
+@pytest.mark.promise("Files that belong together are all the old ones or all the new ones", cases=1)
 def test_a_journal_is_carried_out_whatever_of_it_was_done(tmp_path: Path) -> None:
     stem = tmp_path / "m"
     _write(stem, b"old")
@@ -102,6 +105,7 @@ def test_a_journal_is_carried_out_whatever_of_it_was_done(tmp_path: Path) -> Non
     assert _hidden(tmp_path) == []
 
 
+@pytest.mark.promise("Files that belong together are all the old ones or all the new ones", cases=1)
 @pytest.mark.parametrize(
     ("target", "source"),
     [
@@ -127,6 +131,7 @@ def test_a_journal_that_names_anything_else_is_refused(tmp_path: Path, target: s
     assert (tmp_path / "m.ptd").read_bytes() == b"old"
 
 
+@pytest.mark.promise("What a dead process left is removed, and nothing else", cases=7)
 def test_only_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
     target = tmp_path / "o.ptd"
     mine = [".o.ptd.backup", ".o.ptd.abcdef", f".o.ptd.abcdefghi{SUFFIX}", f".other.ptd.abcdef{SUFFIX}"]
@@ -142,6 +147,7 @@ def test_only_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
         assert _hidden(tmp_path) == sorted([*mine, alive.parent.name])
 
 
+@pytest.mark.promise("What a dead process left is removed, and nothing else", cases=1)
 def test_scratch_of_a_dead_process_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     code = (

@@ -112,6 +112,7 @@ class Bomb:
         return Path.touch, (Path("touched"),)
 
 
+@pytest.mark.promise("inspect runs nothing in a file", cases=1)
 def test_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"w": torch.zeros(2), "x": Bomb()}, tmp_path / "m.pth")

@@ -137,6 +137,7 @@ def _ranged(document: Any, code: str) -> Any:
     return {**document, "range_constraints": {code: {"min_val": 0, "max_val": 9}}}
 
 
+@pytest.mark.promise("TorchScript and .pt2 from strangers run no code and write no file", cases=1)
 @pytest.mark.parametrize(
     "change",
     [_renamed, _guarded, _with_an_enum, _with_a_default, _of_a_file, _sized, _ranged],
@@ -158,6 +159,7 @@ def test_programs_that_run_code(model_file: GetFile, proof: Path, change: Any, m
     assert proof.exists() or change in (_ranged, _renamed)
 
 
+@pytest.mark.promise("TorchScript and .pt2 from strangers run no code and write no file", cases=1)
 @pytest.mark.parametrize(
     "name",
     [
@@ -237,6 +239,7 @@ def test_code_of_models(line: str) -> None:
     assert rewritten_code({"code/__torch__.py": code})["code/__torch__.py"] == code
 
 
+@pytest.mark.promise("TorchScript and .pt2 from strangers run no code and write no file", cases=1)
 @pytest.mark.parametrize(
     "line",
     [
@@ -306,6 +309,7 @@ def test_scripts_that_write_as_they_are_loaded(proof: Path) -> None:
     assert not proof.exists()
 
 
+@pytest.mark.promise("TorchScript and .pt2 from strangers run no code and write no file", cases=1)
 @pytest.mark.parametrize("name", ["constants.pkl", "data.pkl"])
 def test_pickles_of_scripts(model_file: GetFile, proof: Path, name: str) -> None:
     for content in (
@@ -399,11 +403,13 @@ def _fuzz(path: Path, seeds: range) -> None:
     assert not Path("proof").exists()
 
 
+@pytest.mark.promise("TorchScript and .pt2 from strangers run no code and write no file", cases=12)
 @pytest.mark.parametrize("kind", ["pt2", "traced", "mobile"])
 def test_changed_archives(model_file: GetFile, proof: Path, kind: str) -> None:
     _fuzz(model_file(kind, "Images"), range(12))
 
 
+@pytest.mark.promise("TorchScript and .pt2 from strangers run no code and write no file", cases=300)
 @pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["pt2", "traced", "scripted", "mobile"])
 def test_many_changed_archives(model_file: GetFile, proof: Path, kind: str) -> None:

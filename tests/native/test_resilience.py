@@ -25,6 +25,7 @@ from edgetrain.artifacts.tensors import read_tensors, write_tensors
 Runner = Callable[..., Any]
 
 
+@pytest.mark.promise("A resumed run is bit for bit the run without interruption", cases=1)
 @pytest.mark.parametrize(
     "flags",
     [
@@ -220,6 +221,9 @@ def test_a_lost_profile_hides_no_other_failure(
     assert not dump.exists()
 
 
+@pytest.mark.promise(
+    "A file that is written is the old one or the new one after kill -9 or a full disk", cases=1
+)
 def test_a_really_full_disk(digits_program: Any, packed: Any, run: Runner, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
@@ -276,6 +280,9 @@ def test_no_output_overwrites_another_file(
     assert not (tmp_path / "t.pte").exists()
 
 
+@pytest.mark.promise(
+    "A file that is written is the old one or the new one after kill -9 or a full disk", cases=50
+)
 def test_killed_while_it_saves(digits_program: Any, packed: Any, runner: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ptd"
     command = [
@@ -312,6 +319,7 @@ def test_killed_while_it_saves(digits_program: Any, packed: Any, runner: Path, t
     assert {p.name for p in tmp_path.glob(".out.*")} == {".out.ptd.my123", ".out.ptd.inUse1.edgetrain-tmp"}
 
 
+@pytest.mark.promise("Files that belong together are all the old ones or all the new ones", cases=20)
 def test_killed_while_it_saves_a_program(
     inline_program: Any, packed: Any, runner: Path, run: Runner, tmp_path: Path
 ) -> None:
@@ -332,6 +340,7 @@ def test_killed_while_it_saves_a_program(
     assert len(seen) > 10
 
 
+@pytest.mark.promise("Files that belong together are all the old ones or all the new ones", cases=1)
 def test_a_replacement_that_a_dead_process_began_is_ended(
     inline_program: Any, packed: Any, run: Runner, tmp_path: Path
 ) -> None:
@@ -366,6 +375,7 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.promise("A damaged file is refused, or reads as it was", cases=60)
 @pytest.mark.parametrize("which", ["program", "weights", "data", "state"])
 def test_damage_is_found(
     digits_program: Any, packed: Any, run: Runner, tmp_path: Path, which: str, damages: int

@@ -70,6 +70,7 @@ def assert_same_runs(a: Path, b: Path) -> None:
     assert without_times(records[0]) == without_times(records[1])
 
 
+@pytest.mark.promise("A resumed run is bit for bit the run without interruption", cases=1)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["sgd", "adamw"])
 @pytest.mark.parametrize("step", [3, 8, 13, 15], ids=["first-epoch", "boundary", "mid-epoch", "late"])
 def test_interrupted_run_goes_on_bitwise(
@@ -88,6 +89,7 @@ def test_interrupted_run_goes_on_bitwise(
     assert_same_runs(tmp_path / "whole.pth", tmp_path / "parts.pth")
 
 
+@pytest.mark.promise("A resumed run is bit for bit the run without interruption", cases=1)
 def test_interrupted_twice(tmp_path: Path, small: Make, recorder: Callable[..., Any]) -> None:
     train(small(), tmp_path / "whole.pth")
     for act in (interrupt_at(2), interrupt_at(9)):

@@ -54,6 +54,9 @@ class Holder:
         self.state = state
 
 
+@pytest.mark.promise(
+    "Nothing that a file of torch.save names is imported or called, and no bomb is unpacked", cases=1
+)
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
 @pytest.mark.parametrize("how", ["reduce", "state", "items", "entries", "setter"])
 @pytest.mark.parametrize("place", [lambda h: h, lambda h: {"w": [1, (h,)]}, lambda h: {(1, 2): h}])
@@ -70,6 +73,9 @@ def test_calls_in_every_position(
     assert proof.exists(), "the trap works"
 
 
+@pytest.mark.promise(
+    "Nothing that a file of torch.save names is imported or called, and no bomb is unpacked", cases=1
+)
 @pytest.mark.parametrize(
     "content",
     [
@@ -93,6 +99,9 @@ def test_every_opcode_that_looks_up_or_calls(tmp_path: Path, content: bytes) -> 
     assert not proof.exists()
 
 
+@pytest.mark.promise(
+    "Nothing that a file of torch.save names is imported or called, and no bomb is unpacked", cases=1
+)
 def test_the_extension_registry(tmp_path: Path) -> None:
     copyreg.add_extension("os", "system", 240)
     try:
@@ -135,6 +144,9 @@ BOMBS = {
 }  # fmt: skip
 
 
+@pytest.mark.promise(
+    "Nothing that a file of torch.save names is imported or called, and no bomb is unpacked", cases=1
+)
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs(name: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -154,6 +166,9 @@ def test_dtypes_and_plain_values() -> None:
         assert _load(pickle.dumps(values, protocol=protocol)) == values
 
 
+@pytest.mark.promise(
+    "Nothing that a file of torch.save names is imported or called, and no bomb is unpacked", cases=40
+)
 @pytest.mark.parametrize("seed", range(40))
 def test_mutated_pickles(tmp_path: Path, seed: int) -> None:
     """Bytes changed, taken out and put in: a value or a clean error, and never the command."""
