@@ -20,19 +20,18 @@ from .native_build import ROOT
 from .tables import table
 
 STATIONS = ["imports", "prepared", "captured", "joint", "edge", "lowered", "written", "verified"]
-# Model, shape of a sample, and whether batch norm trains.
-MODELS: dict[str, tuple[str, str, bool]] = {
-    "cifar_cnn": ("cifar_cnn", "3,32,32", False),
-    "mobilenet_v2": ("torchvision:mobilenet_v2", "3,64,64", False),
-    "mobilenet_v2, batch norm trains": ("torchvision:mobilenet_v2", "3,64,64", True),
-    "text encoder": ("fidelity_models:TextEncoder", "16:int64", False),
+# Model and shape of a sample.
+MODELS: dict[str, tuple[str, str]] = {
+    "cifar_cnn": ("cifar_cnn", "3,32,32"),
+    "mobilenet_v2": ("torchvision:mobilenet_v2", "3,64,64"),
+    "text encoder": ("fidelity_models:TextEncoder", "16:int64"),
 }
 _FIDELITY = ROOT / "tests" / "fidelity"
 
 
 def measure(name: str, started: float) -> dict[str, tuple[float, float]]:
     """Seconds by station, of the clock and of CPUs, in this process, which was started then."""
-    model, shape, trains = MODELS[name]
+    model, shape = MODELS[name]
     found: dict[str, tuple[float, float]] = {}
     last = (started, 0.0)
 
@@ -49,7 +48,6 @@ def measure(name: str, started: float) -> dict[str, tuple[float, float]]:
     overrides = [
         f"model.name={model}",
         f"check.input_shape=['{shape}']",
-        f"check.batch_norm={'train' if trains else 'frozen'}",
         "check.batch_size=32",
     ]
     config = load_config("check", file=None, overrides=overrides, flags={})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from contextlib import nullcontext
 from typing import Any
 
@@ -77,3 +79,14 @@ def test_code_is_written_when_it_is_asked_for() -> None:
         torch.testing.assert_close(traced(x), traced.get_submodule("0")(x))
     assert "relu" not in traced.code
     assert "input" in str(inspect.signature(traced.forward))
+
+
+def test_the_list_of_edge_operators_is_that_of_the_other_parser() -> None:
+    code = "from executorch.exir.dialects.edge import _ops; print(sorted(_ops._edge_dialect_info.items()))"
+    first = "from edgetrain.upstream_lowering import import_lowering; import_lowering(); "
+    ours, theirs = (
+        subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True).stdout
+        for text in (first + code, code)
+    )
+    assert len(ours) > 1000
+    assert ours == theirs

@@ -573,6 +573,11 @@ def lie_in(node: Node, spec: Any) -> None:
 # --- executorch: files -------------------------------------------------------------------------------------
 
 
+def import_reader() -> None:
+    """Imports what `read_program` and `write_program` need: ExecuTorch's compiler, which takes a while."""
+    from executorch.exir._serialize import _program  # noqa: F401
+
+
 def read_program(program: bytes) -> Any:
     """A .pte as ExecuTorch's schema has it: `exir._serialize._program.deserialize_pte_binary`."""
     from executorch.exir._serialize._program import deserialize_pte_binary
@@ -585,10 +590,6 @@ def write_program(file: Any) -> bytes:
     from executorch.exir._serialize._program import serialize_pte_binary
 
     return bytes(serialize_pte_binary(file, extract_delegate_segments=True))
-
-
-# The module that has the runtime.
-RUNTIME = "executorch.extension.pybindings._C"
 
 
 def load_runtime_program(path: str, data_path: str | None = None) -> Any:

@@ -14,6 +14,7 @@ from torch import nn
 
 from edgetrain.artifacts.specs import INPUTS, TARGETS, TaskSpec
 from edgetrain.config.optimizer import OptimizerConfig
+from edgetrain.engine.modes import BatchNormMode
 from edgetrain.errors import CheckFailedError
 from edgetrain.export import verification
 from edgetrain.export.batches import Batch
@@ -54,6 +55,7 @@ def run_gate(
     model: nn.Module | None = None,
     kernels: str = "stock",
     seconds: Callable[[str], float] = lambda whose: 0.0,
+    batch_norm: BatchNormMode = "frozen",
 ) -> Any:
     """Verifies a "program" that is eager PyTorch itself, except for what `sabotage` does to its results.
 
@@ -63,7 +65,7 @@ def run_gate(
     """
     model = model or deep_model()
     task = eager_task()
-    eager = EagerSteps(model, task, "frozen", OptimizerConfig(lr=0.01))
+    eager = EagerSteps(model, task, batch_norm, OptimizerConfig(lr=0.01))
 
     class Device:
         def __init__(self, *_: Any, **__: Any) -> None:
@@ -97,7 +99,7 @@ def run_gate(
         verification, "find_kernels", lambda: Path("kernels.so") if kernels == "fast" else None
     )
     contract = SimpleNamespace(max_batch_size=16, optimizer=None, splits_batches=False)
-    manifest = SimpleNamespace(batch_norm="frozen", own_operators=[], contract=contract)
+    manifest = SimpleNamespace(batch_norm=batch_norm, own_operators=[], contract=contract)
     program: Any = SimpleNamespace(manifest=manifest)
     ran.clear()
     return compare(program, model, task, make_batch, 1e-4)
@@ -121,8 +123,8 @@ def test_slow_kernels_run_little_where_others_run_all(monkeypatch: pytest.Monkey
     found = run_gate(monkeypatch, lambda outcome, size: None, kernels="fast", seconds=slow)
     assert ran == [("stock", 1, 3), ("fast", 1, 3), ("fast", 3, 3), ("fast", 16, 1)]
     assert (found.batch_sizes, found.stock_batch_sizes) == ([3, 1, 16], [1])
-    # What takes a second or two they run.
-    found = run_gate(monkeypatch, lambda outcome, size: None, kernels="fast", seconds=lambda whose: 0.15)
+    # What takes a second they run.
+    found = run_gate(monkeypatch, lambda outcome, size: None, kernels="fast", seconds=lambda whose: 0.08)
     assert ran[:2] == [("stock", 1, 3), ("stock", 3, 3)]
     assert ("stock", 16, 1) not in ran
     assert (found.batch_sizes, found.stock_batch_sizes) == ([3, 1, 16], [1, 3])
@@ -132,6 +134,19 @@ def test_slow_kernels_run_little_where_others_run_all(monkeypatch: pytest.Monkey
     assert (found.batch_sizes, found.stock_batch_sizes) == ([3, 1, 10], None)
     with pytest.raises(CheckFailedError, match="in edgetrain's kernels, differs"):
         run_gate(monkeypatch, scale("loss of step 1", 1.5, sizes=(16,)), kernels="fast", seconds=slow)
+
+
+def test_slow_kernels_take_one_step_where_batch_norm_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(whose: str) -> float:
+        return 6.0 if whose == "stock" else 0.01
+
+    found = run_gate(
+        monkeypatch, lambda outcome, size: None, kernels="fast", seconds=slow, batch_norm="train"
+    )
+    assert ran == [("stock", 8, 1), ("fast", 8, 3), ("fast", 16, 1)]
+    assert (found.batch_sizes, found.stock_batch_sizes) == ([8, 16], [8])
+    with pytest.raises(CheckFailedError, match="loss of step 3"):
+        run_gate(monkeypatch, scale("loss of step 3", 1.5, (8,)), kernels="fast", batch_norm="train")
 
 
 def scale(name: str, factor: float, sizes: tuple[int, ...] = (1, 3, 16)) -> Sabotage:

@@ -34,6 +34,12 @@ def die(number):
     print("last words", file=sys.stderr)
     os.abort() if number == signal.SIGABRT else os.kill(os.getpid(), number)
 
+ready = False
+
+def prepare():
+    global ready
+    ready = True
+
 class Call:
     def __init__(self, function, *args):
         self.result = function(*args)
@@ -46,6 +52,8 @@ class Counter:
     def add(self, n):
         self.value += n
         return self.value
+    def prepared(self):
+        return ready
     def pid(self):
         return os.getpid()
     def leave(self):
@@ -106,10 +114,11 @@ def test_a_child_that_is_gone_before_the_call(helpers: Any) -> None:
 
 
 def test_a_process_that_was_started_before(helpers: Any) -> None:
-    with Started("json", "no.such.module") as started:
+    with Started(helpers.prepare) as started:
         with Child(helpers.Counter, 3, what="counting", started=started) as child:
             child.begin("add", 2)
             assert child.answer() == 5
+            assert child.call("prepared")
             pid = child.call("pid")
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

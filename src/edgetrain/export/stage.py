@@ -20,7 +20,7 @@ from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import load_trusted_model
 from ..reporting import SILENT, Reporter
 from ..runtimes.child import Started
-from ..runtimes.steps import IMPORTED
+from ..runtimes.steps import prepare
 from ..tasks import make_task
 from .backbone.delegation import describe_delegation
 from .batches import Batch, MakeBatch, batch_maker
@@ -118,7 +118,7 @@ def export_subject(
     with (
         reporter.progress("exporting", total=4) as progress,
         written_together(output) as folder,
-        Started(*IMPORTED) as started,
+        Started(prepare) as started,
     ):
         subject = prepared(subject, scheme, example, reporter)
         done("prepared")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
 import multiprocessing
 import os
 import pickle
@@ -31,10 +30,10 @@ class Started:
     """A process that will become a `Child`'s. It imports what it will need while its parent is busy.
 
     Args:
-        modules: what it will need.
+        prepare: called in that process; module-level.
     """
 
-    def __init__(self, *modules: str) -> None:
+    def __init__(self, prepare: Callable[[], None] | None = None) -> None:
         # What C++ and Python write there is kept out of the user's terminal, and quoted when the child dies.
         self._log = tempfile.TemporaryFile(prefix="edgetrain-")  # noqa: SIM115
         self._pipe, theirs = multiprocessing.Pipe()
@@ -49,7 +48,7 @@ class Started:
         )
         theirs.close()
         with contextlib.suppress(OSError):
-            self._pipe.send_bytes(pickle.dumps((sys.path, str(Path.cwd()), modules)))
+            self._pipe.send_bytes(pickle.dumps((sys.path, str(Path.cwd()), pickle.dumps(prepare))))
         self._free = True
 
     @property
@@ -168,12 +167,11 @@ def serve(descriptor: int, parent: int) -> None:
     """The child: makes the object, then answers calls with (True, result) or (False, exception)."""
     _end_with(parent)
     pipe = Connection(descriptor)
-    path, folder, modules = pickle.loads(pipe.recv_bytes())
+    path, folder, prepare = pickle.loads(pipe.recv_bytes())
     sys.path[:] = path
     os.chdir(folder)
-    for module in modules:
-        with contextlib.suppress(Exception):  # what can't be imported fails again where it is used
-            importlib.import_module(module)
+    with contextlib.suppress(Exception):  # what can't be imported fails again where it is used
+        (pickle.loads(prepare) or _nothing)()
     message = pipe.recv_bytes()
     target: Any = None
     while True:
@@ -199,6 +197,10 @@ def _end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it has died before that
             sys.exit(1)
+
+
+def _nothing() -> None:
+    """What a process does that has nothing to prepare."""
 
 
 def _pickled(error: Exception) -> bytes:

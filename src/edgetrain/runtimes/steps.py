@@ -14,15 +14,22 @@ from torch import Tensor
 
 from ..artifacts.program import Program
 from ..config.optimizer import OptimizerConfig
-from ..upstream import RUNTIME
+from ..upstream import import_reader, runtime_operator_names
+from ..upstream_lowering import import_lowering
 from .base import GraphSession, Outcome, Tensors
 from .kernels import Kernels
 from .parts import evaluate_in_parts, predict_in_parts
 from .sessions import open_session
 from .stepping import gradients_of, make_stepper
 
-# What a process imports that takes steps with `DeviceSteps`.
-IMPORTED = (__name__, f"{__package__}.executorch_py", RUNTIME)
+
+def prepare() -> None:
+    """Imports what `DeviceSteps` will need."""
+    from . import executorch_py  # noqa: F401
+
+    runtime_operator_names()
+    import_lowering()
+    import_reader()
 
 
 @dataclass

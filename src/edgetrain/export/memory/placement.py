@@ -130,6 +130,14 @@ class _Packing:
                 break
         return Placement(offsets, height)
 
+    def _only(self, chosen: Sequence[int], placed: Placement, start: Placement) -> Placement:
+        """Of what is placed, some intervals, beside those that lay there from the start."""
+        offsets, height = list(start.offsets), start.height
+        for i in chosen:
+            offsets[i] = placed.offsets[i]
+            height = max(height, offsets[i] + self.sizes[i])
+        return Placement(offsets, height)
+
     def _searched(self, order: list[int], bound: int, start: Placement) -> Placement:
         """Changes an order of placing until its arena reaches the bound or the search has cost enough.
 
@@ -145,12 +153,15 @@ class _Packing:
             above = [at for at, i in enumerate(order) if current.offsets[i] + self.sizes[i] > bound]
             if above and chance.random() < 0.5:
                 at = chance.choice(above)
-                changed.insert(chance.randrange(at + 1), changed.pop(at))
+                other = chance.randrange(at + 1)
+                changed.insert(other, changed.pop(at))
             else:
                 at, other = chance.randrange(len(order)), chance.randrange(len(order))
                 changed[at], changed[other] = changed[other], changed[at]
             allowed = current.height - int(heat * (1 - tried / tries) * math.log(1 - chance.random()))
-            found = self.first_fit(changed, start, enough=allowed)
+            # What comes before the change lies where it lay.
+            same = min(at, other)
+            found = self.first_fit(changed[same:], self._only(order[:same], current, start), enough=allowed)
             if found.height > allowed:
                 continue
             order, current = changed, found
