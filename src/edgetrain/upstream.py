@@ -579,10 +579,18 @@ def import_reader() -> None:
 
 
 def read_program(program: bytes) -> Any:
-    """A .pte as ExecuTorch's schema has it: `exir._serialize._program.deserialize_pte_binary`."""
+    """A .pte as ExecuTorch's schema has it: `exir._serialize._program.deserialize_pte_binary`.
+
+    Of a program without constants that leaves an empty segment where it is, so that constants which are added
+    would be written behind it and looked for in it.
+    """
     from executorch.exir._serialize._program import deserialize_pte_binary
 
-    return deserialize_pte_binary(program)
+    file = deserialize_pte_binary(program)
+    if all(segment.size == 0 for segment in file.program.segments):
+        file.program.segments = []
+        file.program.constant_segment.offsets = []
+    return file
 
 
 def write_program(file: Any) -> bytes:

@@ -18,6 +18,7 @@ from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.errors import InputError
 from edgetrain.factories import Trusted
 from edgetrain.runtimes import open_session
+from edgetrain.upstream import read_program, write_program
 
 
 def _named(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[dict[str, torch.Tensor], ...]:
@@ -42,7 +43,7 @@ def test_manifest_round_trip(digits: Any, tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda d: d.pop("contract"), "contract: Field required"),
-        (lambda d: d.update(schema_version=1), "it has the schema 1, read is 4"),
+        (lambda d: d.update(schema_version=1), "it has the schema 1, read is 5"),
         (lambda d: d.update(extra=1), "extra"),
         (lambda d: d["contract"]["tensors"][0].update(kind="king"), r"contract\.tensors\.0\.kind"),
     ],
@@ -226,3 +227,16 @@ def test_equal_weights_get_their_own_bytes(noisy_program: Any, inline_program: A
         ).tensors()
         for name, tensor in before.items():
             assert torch.equal(after[name], changed.get(name, tensor)), name
+
+
+def test_constants_are_added_to_a_program_that_has_none() -> None:
+    """ExecuTorch leaves an empty segment in front of them when it reads such a program."""
+    from executorch.exir import to_edge
+    from executorch.exir.schema import Buffer
+
+    exported = torch.export.export(torch.nn.ReLU(), (torch.ones(3),))
+    file = read_program(to_edge(exported).to_executorch().buffer)
+    assert not any(buffer.storage for buffer in file.program.constant_buffer)
+    file.program.constant_buffer = [Buffer(storage=b""), Buffer(storage=b"a" * 20)]
+    found = read_program(write_program(file)).program.constant_buffer
+    assert bytes(found[1].storage)[:20] == b"a" * 20

@@ -441,4 +441,4 @@ pack_split(Deadly(), Path({str(path)!r}))
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 2
     left = next(p for p in tmp_path.iterdir() if p != path)
-    assert left.name.endswith(".tmp")
+    assert left.name.endswith(".edgetrain-tmp")

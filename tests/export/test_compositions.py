@@ -152,6 +152,7 @@ def test_every_composition_is_tested_here() -> None:
             "adaptive_pools",
             "average_pools",
             "bilinear",
+            "distances",
             "elementwise",
             "paddings",
             "sorting",

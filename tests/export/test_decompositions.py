@@ -150,6 +150,7 @@ def test_every_decomposition_is_tested_here() -> None:
         "empty_permuted",
         "weight_norm_backward",
         "new_empty_strided",
+        "diagonal_scatter",
         "select_backward",
         "slice_backward",
     }

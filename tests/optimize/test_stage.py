@@ -255,14 +255,6 @@ def test_calibration_needs_inputs_only(trained: Path, tmp_path: Path) -> None:
         read_calibration(tmp_path / "inputs.npz", source, make_task(source.task), 32, with_targets=True)
 
 
-def test_what_a_killed_run_left_is_removed(trained: Path, tmp_path: Path) -> None:
-    left = tmp_path / "x.steps" / ".measured.abc"
-    left.mkdir(parents=True)
-    (left / "measured.pte").write_bytes(b"half")
-    optimize(command(surgery="no-retrain"), trained, tmp_path / "x.pth", with_data=False)
-    assert not left.exists()
-
-
 def test_without_data(trained: Path, tmp_path: Path) -> None:
     result = optimize(command(surgery="no-retrain"), trained, tmp_path / "x.pth", with_data=False)
     assert [step.figures for step in result.report.steps] == [{}, {}]

@@ -8,6 +8,7 @@ from ..pipeline import Joint
 
 
 def maskable_dropout(joint: Joint, command: ExportCommand) -> Joint:
-    """Rewrites the dropouts of `train`, in place."""
-    dropout_as_mask(joint.graphs["train"])
+    """Rewrites the dropouts of all methods, in place: a function may drop out in evaluation as well."""
+    for graph in {id(graph): graph for graph in joint.graphs.values()}.values():
+        dropout_as_mask(graph)
     return joint
