@@ -582,14 +582,16 @@ def read_program(program: bytes) -> Any:
     """A .pte as ExecuTorch's schema has it: `exir._serialize._program.deserialize_pte_binary`.
 
     Of a program without constants that leaves an empty segment where it is, so that constants which are added
-    would be written behind it and looked for in it.
+    would be written behind it and looked for in it. Here it becomes the buffer that it was made of.
     """
     from executorch.exir._serialize._program import deserialize_pte_binary
+    from executorch.exir.schema import Buffer
 
     file = deserialize_pte_binary(program)
-    if all(segment.size == 0 for segment in file.program.segments):
+    if not file.program.constant_buffer and all(segment.size == 0 for segment in file.program.segments):
         file.program.segments = []
         file.program.constant_segment.offsets = []
+        file.program.constant_buffer = [Buffer(storage=b"")]
     return file
 
 

@@ -18,7 +18,7 @@ from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.errors import InputError
 from edgetrain.factories import Trusted
 from edgetrain.runtimes import open_session
-from edgetrain.upstream import read_program, write_program
+from edgetrain.upstream import load_runtime_program, read_program, write_program
 
 
 def _named(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[dict[str, torch.Tensor], ...]:
@@ -229,7 +229,7 @@ def test_equal_weights_get_their_own_bytes(noisy_program: Any, inline_program: A
             assert torch.equal(after[name], changed.get(name, tensor)), name
 
 
-def test_constants_are_added_to_a_program_that_has_none() -> None:
+def test_constants_are_added_to_a_program_that_has_none(tmp_path: Path) -> None:
     """ExecuTorch leaves an empty segment in front of them when it reads such a program."""
     from executorch.exir import to_edge
     from executorch.exir.schema import Buffer
@@ -237,6 +237,9 @@ def test_constants_are_added_to_a_program_that_has_none() -> None:
     exported = torch.export.export(torch.nn.ReLU(), (torch.ones(3),))
     file = read_program(to_edge(exported).to_executorch().buffer)
     assert not any(buffer.storage for buffer in file.program.constant_buffer)
-    file.program.constant_buffer = [Buffer(storage=b""), Buffer(storage=b"a" * 20)]
+    (tmp_path / "same.pte").write_bytes(write_program(file))
+    same = load_runtime_program(str(tmp_path / "same.pte")).load_method("forward")
+    assert same([torch.tensor([-1.0, 0.0, 2.0])])[0].tolist() == [0.0, 0.0, 2.0]
+    file.program.constant_buffer.append(Buffer(storage=b"a" * 20))
     found = read_program(write_program(file)).program.constant_buffer
     assert bytes(found[1].storage)[:20] == b"a" * 20

@@ -104,8 +104,6 @@ def _operator(plan: Any, name: str, overload: str) -> int:
 def _constant(program: Any, plan: Any, numbers: torch.Tensor) -> int:
     from executorch.exir.schema import Buffer, EValue, ScalarType, Tensor, TensorShapeDynamism
 
-    if not program.constant_buffer:  # the first one stands for none
-        program.constant_buffer.append(Buffer(storage=b""))
     program.constant_buffer.append(Buffer(storage=numbers.numpy().tobytes()))
     value = Tensor(
         scalar_type=ScalarType.FLOAT,
