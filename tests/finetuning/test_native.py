@@ -122,6 +122,7 @@ def test_resuming_is_exact(digits_program: Any, tmp_path: Path) -> None:
     assert (described["runtime"], described["optimizer"]) == ("native", "sgd")
     assert (described["step"], described["finished_epochs"], described["batches_since"]) == (10, 1, 3)
     assert {t["name"] for t in described["tensors"]} == set(load_program(digits_program.program).tensors())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     with pytest.raises(UsageError, match="--lr"):
         finetune(
             _config(data=data, optimizer={"lr": 0.1}, finetune={"max_steps": 12}),
@@ -129,6 +130,7 @@ def test_resuming_is_exact(digits_program: Any, tmp_path: Path) -> None:
             parts,
             resume=True,
         )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
 def test_failures_are_those_of_the_other_runtimes(digits_program: Any, tmp_path: Path) -> None:

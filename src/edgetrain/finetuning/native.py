@@ -30,7 +30,6 @@ def run_natively(run: Run) -> None:
     if run.resume:
         # The runner reports only what is new.
         run.history.epochs = load_run(state_path(run.output)).record.epochs
-        run.save_history()
     with scratch_folder() as folder:
         training, validation = folder / "train.ptd", folder / "test.ptd"
         pack_split(run.dataset.train, training, run.reporter)
