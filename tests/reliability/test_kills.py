@@ -101,6 +101,8 @@ STAGES: dict[str, tuple[Callable[[Path], list[str]], Callable[[Path], None], flo
 
 
 def _kill_often(folder: Path, made: Any, stage: str, kills: int) -> None:
+    if "natively" in stage and find_runner() is None:
+        pytest.skip("needs the native runner")
     make, check, longest = STAGES[stage]
     made.copy_to(folder)
     random.seed(stage)
@@ -152,8 +154,6 @@ PROMISE = "kill -9 leaves the old files or the new ones, no child, and nothing t
 @pytest.mark.promise(PROMISE, cases=2)
 @pytest.mark.parametrize("stage", STAGES)
 def test_kill_9(digits_program: Any, tmp_path: Path, stage: str) -> None:
-    if "natively" in stage and find_runner() is None:
-        pytest.skip("needs the native runner")
     _kill_often(tmp_path, digits_program, stage, 2)
 
 
@@ -161,6 +161,4 @@ def test_kill_9(digits_program: Any, tmp_path: Path, stage: str) -> None:
 @pytest.mark.promise(PROMISE, cases=100)
 @pytest.mark.parametrize("stage", STAGES)
 def test_kill_9_often(digits_program: Any, tmp_path: Path, stage: str) -> None:
-    if "natively" in stage and find_runner() is None:
-        pytest.skip("needs the native runner")
     _kill_often(tmp_path, digits_program, stage, 100)

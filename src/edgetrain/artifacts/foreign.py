@@ -58,16 +58,17 @@ _ONNX = Format("an ONNX model", _ORIGIN + ", or make it a PyTorch model with the
 _HTML = Format("a web page, perhaps one that says why a download failed", "download the file again")
 _TAR = _unpack("a tar archive", "'tar -xf'")
 _EMPTY = Format("an empty file", "download or save it again")
-_NPZ = Format(
+NPZ = Format(
     "a file of NumPy arrays (.npz)", "as data: --data arrays --data-root FILE; as weights: safetensors"
 )
 _KERAS = Format("a Keras model", "save its weights as safetensors, and build the model in PyTorch")
 _ZIP = Format("a zip file without a model in it", "unpack it, or name another")
-_INDEX = Format("the index of a checkpoint in several files", "", is_readable=True)
-_SCRIPT = Format("a TorchScript model", "", is_readable=True)
-_EXPORTED = Format("a program of torch.export", "", is_readable=True)
-_SAVED = Format("a file of torch.save", "", is_readable=True)
-_SAFETENSORS = Format("a file of safetensors", "", is_readable=True)
+# What `inspect_foreign` reads.
+INDEX = Format("the index of a checkpoint in several files", "", is_readable=True)
+SCRIPT = Format("a TorchScript model", "", is_readable=True)
+EXPORTED = Format("a program of torch.export", "", is_readable=True)
+SAVED = Format("a file of torch.save", "", is_readable=True)
+SAFETENSORS = Format("a file of safetensors", "", is_readable=True)
 # torch.save before PyTorch 1.6 begins with this number as a pickle.
 OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _PICKLE = Format("a Python pickle that torch.save did not write", "save it again with torch.save")
@@ -89,7 +90,7 @@ def foreign_format(path: Path) -> Format | None:
     if head.startswith(b"PK\x03\x04"):
         return _in_zip(path)
     if head.startswith(OLD_MAGIC):
-        return _SAVED
+        return SAVED
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return _PICKLE
     if head[4:8] == b"TFL3":
@@ -100,7 +101,7 @@ def foreign_format(path: Path) -> Format | None:
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
         return _HTML
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        return _SAFETENSORS
+        return SAFETENSORS
     if text.startswith(b"{"):
         return _in_json(path)
     if path.suffix == ".onnx" or _is_onnx(head):
@@ -128,13 +129,13 @@ def _in_zip(path: Path) -> Format:
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         return Format("a damaged zip file", "download or copy it again")
     if "constants.pkl" in names or "bytecode.pkl" in names:
-        return _SCRIPT
+        return SCRIPT
     if "archive_format" in names or any(name.endswith("model.json") for name in names):
-        return _EXPORTED
+        return EXPORTED
     if "data.pkl" in names:
-        return _SAVED
+        return SAVED
     if any(name.endswith(".npy") for name in names):
-        return _NPZ
+        return NPZ
     return _KERAS if any(name.endswith(".weights.h5") for name in names) else _ZIP
 
 
@@ -143,7 +144,7 @@ def _in_json(path: Path) -> Format | None:
         found = json.loads(path.read_text())
     except (ValueError, RecursionError):
         return None
-    return _INDEX if isinstance(found, dict) and "weight_map" in found else None
+    return INDEX if isinstance(found, dict) and "weight_map" in found else None
 
 
 def _is_onnx(head: bytes) -> bool:

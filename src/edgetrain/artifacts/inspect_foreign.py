@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .archive import open_archive
-from .foreign import describe_foreign, foreign_format
+from .foreign import (
+    EXPORTED,
+    INDEX,
+    NPZ,
+    SAFETENSORS,
+    SAVED,
+    SCRIPT,
+    Format,
+    describe_foreign,
+    foreign_format,
+)
 
 if TYPE_CHECKING:
     from .archive import Archive
@@ -33,7 +43,7 @@ def describe_foreign_content(path: Path) -> Description:
         InputError: it is damaged, or of a kind that is only known by name.
     """
     format = foreign_format(path)
-    reader = None if format is None else _READERS.get(format.what)
+    reader = None if format is None else _READERS.get(format)
     if format is None or reader is None:
         known = describe_foreign(path) or "is no file edgetrain knows, or it is damaged"
         raise InputError(f"{path} {known}")
@@ -173,13 +183,13 @@ def _arrays(path: Path) -> Description:
     return {"tensors": tensors}
 
 
-_READERS: dict[str, Callable[[Path], Description]] = {
-    "a file of torch.save": _saved,
-    "a TorchScript model": _script,
-    "a program of torch.export": _exported,
-    "a file of safetensors": _safetensors,
-    "the index of a checkpoint in several files": _index,
-    "a file of NumPy arrays (.npz)": _arrays,
+_READERS: dict[Format, Callable[[Path], Description]] = {
+    SAVED: _saved,
+    SCRIPT: _script,
+    EXPORTED: _exported,
+    SAFETENSORS: _safetensors,
+    INDEX: _index,
+    NPZ: _arrays,
 }
 
 

@@ -54,17 +54,17 @@ def temporary_folder(target: Path) -> Iterator[Path]:
 def scratch_folder() -> Iterator[Path]:
     """A folder where the system keeps temporary files, which is deleted in the end."""
     place = Path(tempfile.gettempdir())
-    remove_abandoned(place, re.escape(_SCRATCH))
+    _remove_abandoned(place, re.escape(_SCRATCH))
     with _folder(_SCRATCH, place) as folder:
         yield folder
 
 
 def remove_abandoned_beside(target: Path) -> None:
     """Deletes the temporary files and folders for `target` whose processes are dead."""
-    remove_abandoned(target.parent, re.escape(f".{target.name}."))
+    _remove_abandoned(target.parent, re.escape(f".{target.name}."))
 
 
-def remove_abandoned(folder: Path, prefix: str) -> None:
+def _remove_abandoned(folder: Path, prefix: str) -> None:
     """Deletes what begins like this, is called like a temporary file, and belongs to nobody who lives.
 
     Args:
