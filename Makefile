@@ -79,16 +79,21 @@ benchmark: native ## measure steps and kernels, on a quiet machine (docs/perform
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.kernels
 
+CPP          := $(filter %.cpp %.h,$(NATIVE)) $(wildcard examples/on_device/cpp/*.cpp)
+CLANG_FORMAT := $(BIN)/clang-format --style=file:native/.clang-format
+
 lint: $(VENV)/.installed ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	@echo clang-format; $(BIN)/clang-format --dry-run --Werror $(filter %.cpp %.h,$(NATIVE))
+	@echo clang-format; $(CLANG_FORMAT) --dry-run --Werror $(CPP)
 
 format: $(VENV)/.installed ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i $(filter %.cpp %.h,$(NATIVE))
+	$(CLANG_FORMAT) -i $(CPP)
 
-clean: ## delete what make made, except the virtual environment
-	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache
+# By name: what was trained lies in runs/, and users unpack data sets into build/ as well.
+clean: ## delete builds, packages and caches; what was trained and data stay
+	rm -rf build/native build/native-* build/aarch64 build/edgetrain-aarch64 build/on-device build/docs build/site dist
+	rm -rf .pytest_cache .mypy_cache .ruff_cache

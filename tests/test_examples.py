@@ -124,3 +124,23 @@ def test_deleted_files_are_remade(
 def test_other_options_need_another_run(make: Make, made: Path) -> None:
     assert make("SHIFT=invert") == []
     assert len(make("SHIFT=invert", "RUN=runs/b")) == 5
+
+
+def test_clean_keeps_what_was_trained_and_data(tmp_path: Path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("there is no make")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    kept = [
+        "runs/a/model.pth",
+        "build/cifar10/train/0.jpg",
+        "build/mine/x.npz",
+        "native/x.cpp",
+        ".venv/bin/python",
+    ]
+    gone = ["build/native/CMakeCache.txt", "build/native-asan/x.o", "dist/x.whl", ".ruff_cache/x"]
+    for name in kept + gone:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    run_make(["make", "clean"], tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"Makefile", *kept}
