@@ -1,6 +1,7 @@
 """JSON Schemas of the files people and programs write and read: `python -m edgetrain.schemas`.
 
-Editors complete and check `configs/*.yaml` by `configuration.json`.
+Editors complete and check `configs/*.yaml` by `configuration.json`. The tables of docs/configuration.md are
+written as well.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ def _configuration() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    from .config.document import write_page
+
     FOLDER.mkdir(exist_ok=True)
     for name, text in make_schemas().items():
         (FOLDER / name).write_text(text)
+    write_page()

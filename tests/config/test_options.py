@@ -6,15 +6,12 @@ import inspect
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Literal, get_args
 
 import pytest
 
 from edgetrain.config.options import alternatives, choices_of, flags_of, given_values, kind_of
 from edgetrain.config.stages import COMMANDS, SECTIONS
-
-DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def leaves(command):
@@ -126,21 +123,3 @@ def test_types():
         kind_of(annotation) for annotation in (bool | None, list[int] | None, dict[str, int], str | None)
     ]
     assert kinds == ["switch", "list", "mapping", "value"]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_document_lists_every_key_with_its_flag(command):
-    rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
-    for flag in flags_of(command):
-        own = flag.path[0] == command
-        row = next((row for row in rows if row.startswith(f"| `{flag.key}` |")), None)
-        assert row, f"{flag.key} is missing in {DOCUMENT.name}"
-        assert f"`{flag.names[0]}`" in row, f"{flag.key}: {flag.names[0]} is missing (own section: {own})"
-        missing = [choice for choice in flag.choices or () if f"`{choice}`" not in row]
-        assert not missing, f"{flag.key}: the document does not list {missing}"
-
-
-def test_the_document_lists_no_unknown_key():
-    known = {f"{section}.{name}" for command in COMMANDS for section, name in leaves(command)}
-    listed = set(re.findall(r"^\| `([a-z_]+\.[a-z0-9_]+)` \|", DOCUMENT.read_text(), flags=re.MULTILINE))
-    assert listed == known
