@@ -16,7 +16,7 @@ ROOT = Path(edgetrain.__file__).parent
 ROWS: list[set[str]] = [
     {"cli", "schemas"},
     {"convert", "optimize", "checking"},
-    {"training", "export", "finetuning", "bench"},
+    {"training", "export", "finetuning", "bench", "predicting"},
     {"runtimes"},
     {"engine", "tasks", "data", "models"},
     {"artifacts"},

@@ -23,6 +23,11 @@ COMMANDS = (
         "Lower a checkpoint with its backward graph to ExecuTorch, and verify the result against PyTorch.",
     ),
     Subcommand("finetune", "Fine-tune an exported program on (shifted) data, as a device would."),
+    Subcommand(
+        "predict",
+        "Say what a model makes of images or other samples, and how good that is where labels are known.",
+        writes=False,
+    ),
     Subcommand("bench", "Measure the same fine-tuning steps in every runtime."),
     Subcommand(
         "convert", "Convert models from other places to ExecuTorch, and compare each result with its source."

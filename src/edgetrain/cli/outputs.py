@@ -36,15 +36,18 @@ def program_files(stem: Path, config: Any) -> list[Path]:
     return [beside(stem, suffix) for suffix in suffixes]
 
 
-def ends_in(suffix: str = "") -> Callable[[Path | None], Path | None]:
-    """Callback of an option that names a file to write: refuses folders and names with another suffix, under
-    which the file could replace one of another kind."""
+def ends_in(*suffixes: str) -> Callable[[Path | None], Path | None]:
+    """Callback of an option that names a file to write: refuses folders and names with another suffix than
+    one of these (none: any), under which the file could replace one of another kind."""
 
     def check(path: Path | None) -> Path | None:
         if path is not None and path.is_dir():
             raise typer.BadParameter(f"{path} is a folder; name a file in it")
-        if path is not None and suffix and path.suffix != suffix:
-            raise typer.BadParameter(f"{path} does not end in {suffix}; name it {path.with_suffix(suffix)}")
+        if path is not None and suffixes and path.suffix not in suffixes:
+            endings = " or ".join(suffixes)
+            raise typer.BadParameter(
+                f"{path} does not end in {endings}; name it {path.with_suffix(suffixes[0])}"
+            )
         return path
 
     return check

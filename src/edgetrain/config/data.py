@@ -17,7 +17,7 @@ class DataConfig(Section):
 
     name: Literal[tuple(DATA_SETS)] = setting(  # type: ignore[valid-type]
         "digits",
-        "data set; optimize, finetune and bench take that of the training where none is named",
+        "data set; optimize, finetune, predict and bench take that of the training where none is named",
         flag="--data",
     )
     root: Path | None = setting(

@@ -15,6 +15,7 @@ from .input_shapes import InputShapes
 from .model import LossConfig, ModelConfig, TaskConfig
 from .optimize import OptimizeConfig
 from .optimizer import OptimizerConfig, ScheduleConfig
+from .predict import PredictConfig
 
 # Far above any machine; more only start threads until the system refuses.
 MOST_THREADS = 1024
@@ -387,6 +388,13 @@ class OptimizeCommand(Section):
     """What `edgetrain optimize` reads; `train` says how it trains in between, but for the epochs."""
 
     data: DataConfig = Field(default_factory=DataConfig)
+class PredictCommand(Section):
+    """What `edgetrain predict` reads."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    predict: PredictConfig = Field(default_factory=PredictConfig)
+
+
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
@@ -406,6 +414,7 @@ COMMANDS: dict[str, type[Section]] = {
 
 SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
+    "predict": PredictCommand,
     for command in COMMANDS.values()
     for name, field in command.model_fields.items()
     if isinstance(field.annotation, type)

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from ..errors import InputError
 
+# Of files that hold samples as arrays, packed ones included.
+ARRAY_SUFFIXES = (".npz", ".safetensors", ".ptd")
+
 
 def read_array_file(path: Path, wanted: Collection[str]) -> tuple[dict[str, Tensor], list[str]]:
     """Reads the arrays that are wanted and there.

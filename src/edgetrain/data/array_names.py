@@ -76,9 +76,11 @@ def read_inputs(path: Path, config: DataConfig) -> Part:
     return Part(_chosen(found, inputs, False), {})
 
 
-def read_parts(path: Path, config: DataConfig) -> tuple[Part, Part | None]:
+def read_parts(path: Path, config: DataConfig, *, targets_needed: bool = True) -> tuple[Part, Part | None]:
     """Reads the training part of a .npz or .safetensors file, and the test part where it has one.
 
+    Args:
+        targets_needed: False: a file may have none, as long as `data.targets` names none.
     Raises:
         UsageError: see `wanted_arrays`.
         InputError: see `read_array_file`; or arrays are missing.
@@ -87,6 +89,9 @@ def read_parts(path: Path, config: DataConfig) -> tuple[Part, Part | None]:
     everything = [*inputs, *targets]
     wanted = {name for one in everything for name in (*one.train, *one.test)}
     found, there = read_array_file(path, wanted)
+    known = [name for one in targets for name in (*one.train, *one.test)]
+    if not targets_needed and not config.targets and not any(name in found for name in known):
+        everything, targets = inputs, []
     missing = [one.train for one in everything if _first(found, one.train) is None]
     without_test = [one.test for one in everything if _first(found, one.test) is None]
     if not missing and len(without_test) < len(everything):

@@ -64,6 +64,26 @@ def first_inputs(path: Path, config: DataConfig, most: int) -> dict[str, Tensor]
     return split.inputs(torch.arange(min(most, len(split))))
 
 
+def every_sample(path: Path, config: DataConfig, split: str) -> tuple[TensorSplit, list[str] | None]:
+    """All samples of a file, or of one part where it has a training and a test part. They have targets where
+    the file has.
+
+    Args:
+        split: `train` or `test`.
+    Returns:
+        them, and the names of their classes where the file has these.
+    Raises:
+        as `read_arrays`.
+    """
+    if is_packed(path):
+        packed = read_packed(path, config)
+        train, test, description = packed.train, packed.test, packed.description
+    else:
+        (train, test), description = read_parts(path, config, targets_needed=False), None
+    chosen = _split(train if split == "train" or test is None else test, path)
+    return chosen, None if description is None else description.classes
+
+
 def _described(source: Source, description: PackedDataset, path: Path) -> Source:
     """The source with what its description knows and its arrays don't."""
     names = description.classes

@@ -46,7 +46,34 @@ def check_fits(
         for name, spec in targets.items():
             _check_target(_called(name, targets), dataset.targets[name], spec)
     if classes is not None and dataset.classes is not None:
-        _check_class_order(dataset.classes, list(classes))
+        check_class_order(dataset.classes, list(classes))
+
+
+def check_split(
+    split: Split,
+    inputs: Mapping[str, InputSpec],
+    check_targets: CheckTargets,
+    targets: Mapping[str, TensorSpec] | None,
+    *,
+    id_bounds: Mapping[str, tuple[int, int]],
+) -> None:
+    """Checks all samples of one split against a model, as `check_fits` and `check_ids` do a data set's.
+
+    Args:
+        targets: of the data the model was made for; None: the samples have none, or nothing is known.
+        id_bounds: least and most id, by input.
+    Raises:
+        InputError: it doesn't fit; says what to do.
+    """
+    first = split.samples([0])
+    check_inputs(first.inputs, inputs)
+    if targets is not None:
+        _check_names("targets", list(first.targets), list(targets))
+    if first.targets:
+        for start, columns in _columns(split, split.targets):
+            check_targets(columns, f"(counted from {start}) " if start else "")
+    if id_bounds:
+        _check_ids(split, "", id_bounds, "program")
 
 
 def check_inputs(stored: Mapping[str, Tensor], inputs: Mapping[str, InputSpec]) -> None:
@@ -71,17 +98,21 @@ def check_ids(dataset: Dataset, bounds: Mapping[str, tuple[int, int]], what: str
     """
     if not bounds:
         return
-    for where, split in {"train": dataset.train, "test": dataset.test}.items():
-        for first, columns in _columns(split, split.inputs):
-            for name, (least, most) in bounds.items():
-                ids = columns[name]
-                bad = torch.nonzero((ids < least) | (ids > most))
-                if len(bad):
-                    raise InputError(
-                        f"{where} sample {first + int(bad[0, 0])} has the id {int(ids[tuple(bad[0])])} in "
-                        f"{name}, the {what} takes {least} to {most}; use other data, or a model with a "
-                        "larger vocabulary"
-                    )
+    for where, split in {"train ": dataset.train, "test ": dataset.test}.items():
+        _check_ids(split, where, bounds, what)
+
+
+def _check_ids(split: Split, where: str, bounds: Mapping[str, tuple[int, int]], what: str) -> None:
+    for first, columns in _columns(split, split.inputs):
+        for name, (least, most) in bounds.items():
+            ids = columns[name]
+            bad = torch.nonzero((ids < least) | (ids > most))
+            if len(bad):
+                raise InputError(
+                    f"{where}sample {first + int(bad[0, 0])} has the id {int(ids[tuple(bad[0])])} in "
+                    f"{name}, the {what} takes {least} to {most}; use other data, or a model with a "
+                    "larger vocabulary"
+                )
 
 
 def _columns(
@@ -144,7 +175,7 @@ def _check_target(called: str, data: TensorSpec, spec: TensorSpec) -> None:
         )
 
 
-def _check_class_order(data: list[str], model: list[str]) -> None:
+def check_class_order(data: list[str], model: list[str]) -> None:
     """Known names at other positions mean that every label would be wrong without anybody noticing."""
     for label, name in enumerate(data):
         if name in model and model.index(name) != label:

@@ -34,6 +34,7 @@ class Task(ABC):
         metrics: besides the loss.
         best: names of the metrics that decide which weights are best, the most important first.
         usual_ignored: class of targets that counts for nothing, where nobody names one; None where all count.
+        class_dim: dimension of the main output that has one number per class; None where there is none.
         own_loss: the user's own, in place of one of `losses`.
     """
 
@@ -42,6 +43,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]] = ()
     best: ClassVar[tuple[str, ...]] = (LOSS.name,)
     usual_ignored: ClassVar[int | None] = None
+    class_dim: ClassVar[int | None] = None
 
     def __init__(self, spec: TaskSpec) -> None:
         """
@@ -78,6 +80,13 @@ class Task(ABC):
         output, target = main_output(outputs), only_target(targets)
         count = self._count(output, target)
         return {LOSS_SUM: loss * count, COUNT: count, **self._sums(output, target)}
+
+    # --- shown to people ------------------------------------------------------------------------------------
+
+    def probabilities(self, outputs: Tensors) -> Tensor | None:
+        """float32 of the main output's shape: how sure the model is of each class or label; None where the
+        outputs are plain numbers."""
+        return None if self.class_dim is None else main_output(outputs).softmax(self.class_dim)
 
     # --- checks ---------------------------------------------------------------------------------------------
 

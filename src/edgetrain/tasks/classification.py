@@ -19,6 +19,7 @@ class Classification(Task):
     """Outputs float32 [B, K], targets int64 [B]."""
 
     name = "classification"
+    class_dim = 1
     losses = ("cross_entropy",)
     metrics = (Metric(name="accuracy", top="correct", bottom=COUNT, better="higher", is_share=True),)
     best = ("accuracy", LOSS.name)
@@ -27,7 +28,7 @@ class Classification(Task):
         return functional.cross_entropy(output, target, label_smoothing=self.spec.label_smoothing)
 
     def predictions(self, outputs: Tensors) -> dict[str, Tensor]:
-        return {CLASS: main_output(outputs).argmax(1)}
+        return {CLASS: main_output(outputs).argmax(self.class_dim)}
 
     def _sums(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         return {"correct": (output.argmax(1) == target).to(torch.float32).sum()}
@@ -64,4 +65,4 @@ class Classification(Task):
         return 0, main_output(outputs).shape[1] - 1, None
 
     def prediction_error(self, predictions: Tensors, outputs: Tensors) -> float:
-        return label_error(predictions[CLASS], main_output(outputs), 1)
+        return label_error(predictions[CLASS], main_output(outputs), self.class_dim)

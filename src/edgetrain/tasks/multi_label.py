@@ -33,6 +33,9 @@ class MultiLabel(NumberTask):
     def predictions(self, outputs: Tensors) -> dict[str, Tensor]:
         return {LABELS: main_output(outputs) > 0}
 
+    def probabilities(self, outputs: Tensors) -> Tensor:
+        return main_output(outputs).sigmoid()
+
     def _sums(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         right = ((output > 0) == (target > 0.5)).to(torch.float32)
         return {"correct": right.sum() / math.prod(output.shape[1:])}
