@@ -602,11 +602,12 @@ def write_program(file: Any) -> bytes:
     return bytes(serialize_pte_binary(file, extract_delegate_segments=True))
 
 
-def load_runtime_program(path: str, data_path: str | None = None) -> Any:
-    """A program in the runtime: `_C._load_program`. Its `load_method(name)` gives what can be called."""
+def load_runtime_program(path: str, data_path: str | None = None, *, profiled: bool = False) -> Any:
+    """A program in the runtime: `_C._load_program`. Its `load_method(name)` gives what can be called; of one
+    that is profiled, `write_etdump_result_to_file(path)` writes what ran so far."""
     from executorch.extension.pybindings import _C
 
-    return _C._load_program(path, data_path=data_path)
+    return _C._load_program(path, enable_etdump=profiled, data_path=data_path)
 
 
 def set_runtime_threads(threads: int) -> None:

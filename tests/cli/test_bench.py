@@ -79,3 +79,25 @@ def test_a_report_is_no_plot(run, calls):
 def test_the_manifest_is_never_overwritten(run, calls, folder):
     (folder / "net.json").write_text("manifest")
     assert run("bench", "net.pte", "-o", "net.json").code == 2
+
+
+def test_operators_are_listed_by_time(run, calls, monkeypatch):
+    def operator(name, ms, share, kernel="edgetrain", part="backward"):
+        figures = {"calls": 2.0, "ms": ms, "share": share}
+        return {"operator": name, "kernel": kernel, "part": part, **figures}
+
+    operators = [operator("aten::convolution_backward.out", 1.25, 0.5)]
+    operators += [operator(f"aten::op{i}.out", 0.1, 0.04, "executorch", "forward") for i in range(12)]
+    operators += [operator("edgetrain::lstm.out", 0.05, 0.02, part="update")]
+    profile = {"steps": 7, "step_ms": 3.0, "operators_ms": 2.5, "operators": operators}
+    monkeypatch.setitem(globals(), "ENTRY", {**ENTRY, "profile": profile})
+    ran = run("bench", "net.pte", "--profile")
+    assert calls[0].config.bench.profile
+    table = ran.stdout[ran.stdout.index("executorch, 2 threads, batch 4: operators") :]
+    lines = [" ".join(line.split()) for line in table.splitlines()]
+    assert "convolution_backward.out edgetrain backward 2 1.2500 50.0" in lines
+    assert "(2 more) 4 0.1500 6.0" in lines
+    assert len([line for line in lines if "executorch forward" in line]) == 11
+    sums = "2.5 ms in operators (forward 1.2, backward 1.25, update 0.05), of 3 ms of a step"
+    assert f"{sums} while it was profiled" in lines
+    assert max(map(len, (line.rstrip() for line in table.splitlines()[:-1]))) <= 80

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..errors import InputError
 from .atomic import write_bytes
+from .flatbuffer import FlatTable
 from .tensor_stream import (
     CONTENTS_KEY,
     DIGEST_BYTES,
@@ -263,7 +264,7 @@ def _parse(data: bytes | mmap.mmap) -> TensorFile:
         raise ValueError("its header is missing")
     if flatbuffer_offset + flatbuffer_size > len(data) or base + segment_bytes > len(data):
         raise ValueError(f"it should have {base + segment_bytes} bytes, but has {len(data)}")
-    root = _Table(data, struct.unpack_from("<I", data, 0)[0])
+    root = FlatTable(data, struct.unpack_from("<I", data, 0)[0])
     segments = []
     for segment in root.tables(1):
         offset, size = segment.number(0, "<Q"), segment.number(1, "<Q")
@@ -297,7 +298,7 @@ def _parse(data: bytes | mmap.mmap) -> TensorFile:
     return TensorFile(data, entries, digest_offset, metadata)
 
 
-def _entry(name: str, layout: _Table, offset: int, size: int) -> TensorEntry:
+def _entry(name: str, layout: FlatTable, offset: int, size: int) -> TensorEntry:
     number = layout.number(0, "<b")
     if number not in DTYPES:
         raise ValueError(f"tensor {name} has an unknown dtype")
@@ -313,59 +314,3 @@ def _entry(name: str, layout: _Table, offset: int, size: int) -> TensorEntry:
     if layout.numbers(2, "<B") != list(range(len(shape))):
         raise ValueError(f"tensor {name} is not in row-major order")
     return TensorEntry(name, shape, dtype, offset, size)
-
-
-class _Table:
-    """Just enough of the flatbuffer encoding to read a table; positions are absolute."""
-
-    def __init__(self, data: bytes | mmap.mmap, position: int) -> None:
-        self.data = data
-        self.position = position
-        self.vtable = position - self._unpack("<i", position)
-        self.fields = (self._unpack("<H", self.vtable) - 4) // 2
-
-    def number(self, field: int, kind: str) -> int:
-        at = self._field(field)
-        return self._unpack(kind, at) if at is not None else 0
-
-    def numbers(self, field: int, kind: str) -> list[int]:
-        start, count = self._vector(field)
-        size = struct.calcsize(kind)
-        if count * size > len(self.data):
-            raise ValueError("a list is longer than the file")
-        return [self._unpack(kind, start + i * size) for i in range(count)]
-
-    def text(self, field: int) -> str:
-        start, count = self._vector(field)
-        if start + count > len(self.data):
-            raise ValueError("a name lies outside the file")
-        return self.data[start : start + count].decode()
-
-    def table(self, field: int) -> _Table | None:
-        at = self._field(field)
-        return _Table(self.data, at + self._unpack("<I", at)) if at is not None else None
-
-    def tables(self, field: int) -> list[_Table]:
-        start, count = self._vector(field)
-        if count * 4 > len(self.data):
-            raise ValueError("a list is longer than the file")
-        places = [start + 4 * i for i in range(count)]
-        return [_Table(self.data, at + self._unpack("<I", at)) for at in places]
-
-    def _field(self, field: int) -> int | None:
-        if field >= self.fields:
-            return None
-        relative = self._unpack("<H", self.vtable + 4 + 2 * field)
-        return self.position + relative if relative else None
-
-    def _vector(self, field: int) -> tuple[int, int]:
-        at = self._field(field)
-        if at is None:
-            return 0, 0
-        start = at + self._unpack("<I", at)
-        return start + 4, self._unpack("<I", start)
-
-    def _unpack(self, kind: str, at: int) -> int:
-        if at < 0 or at + struct.calcsize(kind) > len(self.data):
-            raise ValueError("an offset points outside the file")
-        return struct.unpack_from(kind, self.data, at)[0]

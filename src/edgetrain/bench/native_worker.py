@@ -12,6 +12,7 @@ from ..artifacts.program import load_program, save_without_dropout
 from ..artifacts.temporary import scratch_folder
 from ..artifacts.tensors import read_tensors, write_tensors
 from ..runtimes.native import NativeProcess, optimizer_flags
+from .profile import Profile, profile_of_etdump
 from .workload import Memory, Steps, Workload, load_batches
 
 
@@ -46,6 +47,10 @@ class RunnerSteps:
         """What the process needed so far."""
         return Memory(self._ready["rss_bytes"], self._peak_rss, self._ready["load_ms"])
 
+    def finish(self) -> None:
+        """Lets the process end by itself, as it has more to write."""
+        self._process.finish()
+
     def close(self) -> None:
         """Ends the process."""
         self._open.close()
@@ -54,20 +59,27 @@ class RunnerSteps:
 class NativeWorker:
     """The native runner on a workload.
 
+    Args:
+        profiled: steps to profile, of those it takes first.
     Raises (all methods):
         EdgetrainError: as `RunnerSteps`.
     """
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, *, profiled: int = 0) -> None:
         with contextlib.ExitStack() as stack:
             self._folder = stack.enter_context(scratch_folder())
+            self._program = load_program(workload.program, workload.weights)
             arguments = [*self._files(workload), *optimizer_flags(workload.optimizer)]
+            if profiled:
+                arguments += ["--profile", self._dump, "--profile-batches", str(profiled)]
+            elif self._program.manifest.contract.gradient_method is not None:
+                arguments += ["--gradients", self._gradients]
             self._steps = RunnerSteps([*arguments, "--threads", str(workload.threads)])
             stack.callback(self._steps.close)
             self._open = stack.pop_all()
 
     def _files(self, workload: Workload) -> list[str | Path]:
-        program = load_program(workload.program, workload.weights)
+        program = self._program
         place = program.path
         if program.manifest.dropout and not workload.dropout:
             place = self._folder / program.path.name
@@ -77,8 +89,6 @@ class NativeWorker:
         tensors = {**stored.inputs, **stored.targets}
         write_tensors(batches, {name: tensor.flatten(0, 1) for name, tensor in tensors.items()})
         files: list[str | Path] = [place, "--data", batches]
-        if program.manifest.contract.gradient_method is not None:
-            files += ["--gradients", self._gradients]
         if program.weights_path is not None:
             files += ["--weights", program.weights_path]
         return [*files, "--batch-size", str(stored.batch_size)]
@@ -87,12 +97,23 @@ class NativeWorker:
     def _gradients(self) -> Path:
         return self._folder / "gradients.ptd"
 
+    @property
+    def _dump(self) -> Path:
+        return self._folder / "steps.etdp"
+
     def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
         steps = self.run(1)
         return steps, read_tensors(self._gradients).tensors() if self._gradients.exists() else {}
 
     def run(self, count: int) -> Steps:
         return self._steps.run(count)
+
+    def profile(self, count: int) -> Profile:
+        """The first steps by operator, of a worker that was made to profile one more than these."""
+        seconds = self.run(1 + count).seconds
+        self._steps.finish()
+        program = self._program
+        return profile_of_etdump(self._dump, program.path.read_bytes(), program.manifest.contract, seconds)
 
     def memory(self) -> Memory:
         return self._steps.memory()

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..artifacts.atomic import write_text
+from .profile import Profile
 
 SCHEMA_VERSION = 1
 
@@ -50,6 +51,7 @@ class Measurement(_Record):
         "each is made of; torch has its own; null with dropout, and where the program returns none"
     )
     ratio_to_torch: float | None = Field(description="median step time over torch's, below 1 is faster")
+    profile: Profile | None = Field(None, description="with --profile: the operators of a step")
 
 
 class BenchReport(_Record):

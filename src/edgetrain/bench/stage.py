@@ -33,9 +33,13 @@ from ..runtimes.updates import check_updates
 from .machine import describe_machine
 from .native_worker import NativeWorker
 from .plot import plot_report
+from .profile import Profile
 from .report import BenchReport, Measurement, StepTimes, save_report
 from .worker import ChildWorker
 from .workload import Batches, Measured, Steps, Workload, save_batches
+
+# A profile grows with each step.
+_MOST_PROFILED = 20
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,7 @@ def _measure(
             losses[runtime] += worker.run(max(settings.warmup - 1, 0)).losses
         measured = _take_turns(workers, settings.steps, settings.rounds, bar)
         memory = {runtime: worker.memory() for runtime, worker in workers.items()}
+        profiles = _profiles(runtimes, workload, settings.steps) if settings.profile else {}
     for runtime, steps in measured.items():
         losses[runtime] += steps.losses
         if not np.isfinite(losses[runtime]).all():
@@ -168,6 +173,7 @@ def _measure(
             max_loss_rel_error=_loss_error(losses[runtime], losses["torch"]) if compared else None,
             max_gradient_rel_error=_gradient_error(first[runtime][1], truths) if truths else None,
             ratio_to_torch=float(np.median(steps.seconds)) / torch_median if torch_median else None,
+            profile=profiles.get(runtime),
             **asdict(memory[runtime]),
         )
         for runtime, steps in measured.items()
@@ -178,6 +184,24 @@ def _start(runtime: str, workload: Workload) -> Measured:
     if runtime == "native":
         return NativeWorker(workload)
     return ChildWorker(cast(RuntimeName, runtime.removesuffix("-stock")), _kernels(runtime), workload)
+
+
+def _profiles(runtimes: list[str], workload: Workload, steps: int) -> dict[str, Profile]:
+    """Of every runtime, each in a new process: profiling costs time and memory."""
+    profiles = {}
+    count = min(steps, _MOST_PROFILED)
+    for runtime in runtimes:
+        with contextlib.closing(_profiled(runtime, workload, count)) as worker:
+            profiles[runtime] = worker.profile(count)
+    return profiles
+
+
+def _profiled(runtime: str, workload: Workload, steps: int) -> NativeWorker | ChildWorker:
+    if runtime == "native":
+        return NativeWorker(workload, profiled=1 + steps)
+    return ChildWorker(
+        cast(RuntimeName, runtime.removesuffix("-stock")), _kernels(runtime), workload, profiled=True
+    )
 
 
 def _kernels(runtime: str) -> Kernels | None:

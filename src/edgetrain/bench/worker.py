@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..artifacts.program import Program, load_program
+from ..artifacts.temporary import scratch_folder
 from ..engine.comparison import Truth
 from ..engine.memory import peak_rss_bytes
 from ..runtimes import open_session
@@ -16,6 +17,8 @@ from ..runtimes.base import RuntimeName
 from ..runtimes.child import Child
 from ..runtimes.kernels import Kernels
 from ..runtimes.stepping import gradients_of, make_stepper
+from .profile import Profile, profile_of_etdump
+from .torch_profile import profile_in_torch
 from .workload import Memory, Steps, Workload, load_batches
 
 
@@ -26,8 +29,11 @@ class ChildWorker:
         CheckFailedError: the process crashed.
     """
 
-    def __init__(self, runtime: RuntimeName, kernels: Kernels | None, workload: Workload) -> None:
-        self._child = Child(Worker, runtime, kernels, workload, what=f"benchmarking {runtime}")
+    def __init__(
+        self, runtime: RuntimeName, kernels: Kernels | None, workload: Workload, *, profiled: bool = False
+    ) -> None:
+        what = f"{'profiling' if profiled else 'benchmarking'} {runtime}"
+        self._child = Child(Worker, runtime, kernels, workload, profiled, what=what)
 
     def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
         return self._child.call("first_step")
@@ -39,6 +45,9 @@ class ChildWorker:
         """What the first step's gradients should be, of a worker in torch that took none yet."""
         return self._child.call("gradient_truths")
 
+    def profile(self, count: int) -> Profile:
+        return self._child.call("profile", count)
+
     def memory(self) -> Memory:
         return self._child.call("memory")
 
@@ -49,7 +58,13 @@ class ChildWorker:
 class Worker:
     """What goes on in that process. Batches are taken in order, one per step."""
 
-    def __init__(self, runtime: RuntimeName, kernels: Kernels | None, workload: Workload) -> None:
+    def __init__(
+        self,
+        runtime: RuntimeName,
+        kernels: Kernels | None,
+        workload: Workload,
+        profiled: bool = False,
+    ) -> None:
         torch.set_num_threads(workload.threads)
         self._batches = load_batches(workload.batches)
         self._optimizer = workload.optimizer
@@ -65,7 +80,9 @@ class Worker:
             threads=workload.threads,
             trusted=workload.trusted,
             kernels=kernels,
+            profiled=profiled,
         )
+        self._program = program
         self._stepper = make_stepper(self._session, workload.optimizer)
         self.load_seconds = time.perf_counter() - started
 
@@ -104,6 +121,20 @@ class Worker:
             seconds.append(time.perf_counter() - started)
             losses.append(outcome.loss)
         return Steps(seconds, losses)
+
+    def profile(self, count: int) -> Profile:
+        """Further steps, of a worker that took none yet, by operator. One step before them isn't counted."""
+        from ..runtimes.executorch_py import ExecutorchSession
+
+        if not isinstance(self._session, ExecutorchSession):
+            self.run(1)
+            return profile_in_torch(lambda: self.run(1).seconds[0], count)
+        seconds = self.run(1 + count).seconds
+        program = self._program
+        with scratch_folder() as folder:
+            dump = folder / "steps.etdp"
+            self._session.save_profile(dump)
+            return profile_of_etdump(dump, program.path.read_bytes(), program.manifest.contract, seconds)
 
     def memory(self) -> Memory:
         """Resident set before loading and at its peak, and the time loading took."""

@@ -24,6 +24,8 @@ _COLUMNS = (
     "memory\n[MiB]",
     "loss\nerror",
 )
+_PROFILE_COLUMNS = ("operator", "kernel", "part", "calls", "[ms]", "share\n[%]")
+_MOST_OPERATORS = 12
 
 
 def bench(
@@ -62,8 +64,14 @@ def bench(
     result = stage.bench(run.config, program, path, weights=weights, trusted=trusted, reporter=run.reporter)
     report = plain(result.report)
     run.output.result(
-        Table(f"{program}: report in {result.path}", [_row(entry) for entry in report["results"]], _COLUMNS),
+        Table(
+            f"{program}: report in {result.path}",
+            [_row(entry) for entry in report["results"]],
+            _COLUMNS,
+            numbers=_COLUMNS[1:],
+        ),
         {"command": "bench", **report, "path": result.path, "plot": result.plot},
+        *(_profile(entry) for entry in report["results"] if entry.get("profile")),
     )
 
 
@@ -78,4 +86,41 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         number_text(entry["ratio_to_torch"], 3),
         "–" if memory is None else f"{memory / 2**20:.1f}",
         number_text(entry["max_loss_rel_error"], 2),
+    )
+
+
+def _profile(entry: dict[str, Any]) -> Table:
+    """Where the time of one runtime's steps goes."""
+    profile = entry["profile"]
+    operators = profile["operators"]
+    rows = [
+        (
+            operator["operator"].removeprefix("aten::"),
+            operator["kernel"],
+            operator["part"],
+            f"{operator['calls']:g}",
+            f"{operator['ms']:.4f}",
+            f"{100 * operator['share']:.1f}",
+        )
+        for operator in operators[:_MOST_OPERATORS]
+    ]
+    rest = operators[_MOST_OPERATORS:]
+    if rest:
+        calls, ms, share = (sum(operator[name] for operator in rest) for name in ("calls", "ms", "share"))
+        rows.append((f"({len(rest)} more)", "", "", f"{calls:g}", f"{ms:.4f}", f"{100 * share:.1f}"))
+    threads = "1 thread" if entry["threads"] == 1 else f"{entry['threads']} threads"
+    parts = {
+        part: sum(operator["ms"] for operator in operators if operator["part"] == part)
+        for part in ("forward", "backward", "update")
+    }
+    told = ", ".join(f"{part} {number_text(ms, 3)}" for part, ms in parts.items())
+    return Table(
+        f"{entry['runtime']}, {threads}, batch {entry['batch_size']}: operators of a step",
+        rows,
+        _PROFILE_COLUMNS,
+        [
+            f"  {number_text(profile['operators_ms'], 3)} ms in operators ({told}), of "
+            f"{number_text(profile['step_ms'], 3)} ms of a step while it was profiled"
+        ],
+        _PROFILE_COLUMNS[3:],
     )

@@ -30,12 +30,13 @@ _PIPE_WIDTH = 200
 @dataclass(frozen=True)
 class Table:
     """A result for people: a title, headings (none for plain name/value rows), rows of cells, and lines of
-    text below."""
+    text below. Columns of numbers stand to the right."""
 
     title: str
     rows: Sequence[Sequence[Any]]
     columns: Sequence[str] = ()
     below: Sequence[str] = ()
+    numbers: Sequence[str] = ()
 
 
 class Output:
@@ -52,8 +53,9 @@ class Output:
         self.mute = mute
         self.reporter: Reporter = SILENT if mute else TerminalReporter(quiet=quiet, verbose=verbose)
 
-    def result(self, table: Table, data: Mapping[str, Any]) -> None:
-        """Prints the result: `table`, or with `--json` `data` as one document with a `schema_version`."""
+    def result(self, table: Table, data: Mapping[str, Any], *further: Table) -> None:
+        """Prints the result: `table` and what follows it, or with `--json` `data` as one document with a
+        `schema_version`."""
         if self.mute:
             return
         if self.as_json:
@@ -61,9 +63,10 @@ class Output:
             sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
         else:
             console = _console(sys.stdout)
-            console.print(_rich_table(table))
-            for line in table.below:
-                console.print(printable(line), soft_wrap=True)
+            for shown in (table, *further):
+                console.print(_rich_table(shown))
+                for line in shown.below:
+                    console.print(printable(line), soft_wrap=True)
 
 
 class TerminalReporter(Reporter):
@@ -206,7 +209,7 @@ def _rich_table(table: Table) -> Any:
         show_header=bool(table.columns),
     )
     for heading in table.columns or [""] * max((len(row) for row in table.rows), default=1):
-        drawn.add_column(heading, overflow="fold")
+        drawn.add_column(heading, overflow="fold", justify="right" if heading in table.numbers else "left")
     for row in table.rows:
         drawn.add_row(*(Text(printable(_cell(cell))) for cell in row))
     return drawn

@@ -258,6 +258,9 @@ class BenchConfig(Section):
     batch_sizes: list[int] = setting([4], "batch sizes to measure, as in 1,4,32", min_length=1)
     dropout: bool = setting(False, "leave dropout on; losses then can't be compared")
     seed: int = setting(0, "seed of the batches", ge=0)
+    profile: bool = setting(
+        False, "also tell which operators take the time, in further steps that are not measured"
+    )
 
     @field_validator("threads")
     @classmethod

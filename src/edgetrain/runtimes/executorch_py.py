@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ class ExecutorchSession(GraphSession):
         dropout: bool = True,
         threads: int | None = None,
         kernels: Kernels | None = None,
+        profiled: bool = False,
     ) -> None:
         super().__init__(program)
         self.kernels = choose_kernels(kernels, program.manifest.own_operators)
@@ -55,7 +57,7 @@ class ExecutorchSession(GraphSession):
             if self.kernels == "fast":
                 register_kernels(program.path.read_bytes())
             try:
-                self._program = self._load(program, dropout)
+                self._program = self._load(program, dropout, profiled)
                 self._methods = {name: self._program.load_method(name) for name in self.contract.methods}
             except RuntimeError as error:
                 raise InputError(
@@ -64,16 +66,20 @@ class ExecutorchSession(GraphSession):
         self._find_weights()
 
     @staticmethod
-    def _load(program: Program, dropout: bool) -> Any:
+    def _load(program: Program, dropout: bool, profiled: bool) -> Any:
         with contextlib.ExitStack() as files:
             weights = files.enter_context(program.full_weights())
             data = str(weights) if weights else None
             if dropout or not program.manifest.dropout:
-                return load_runtime_program(str(program.path), data)
+                return load_runtime_program(str(program.path), data, profiled=profiled)
             folder = files.enter_context(scratch_folder())
             silent = folder / program.path.name
             silent.write_bytes(without_dropout(program.path.read_bytes()))
-            return load_runtime_program(str(silent), data)
+            return load_runtime_program(str(silent), data, profiled=profiled)
+
+    def save_profile(self, path: Path) -> None:
+        """Writes an etdump of all that ran so far, where the session was opened to be profiled."""
+        self._program.write_etdump_result_to_file(str(path))
 
     def _find_weights(self) -> None:
         """Views of the planned memory of all that training changes."""

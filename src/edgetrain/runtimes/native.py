@@ -85,6 +85,18 @@ class NativeProcess:
             raise CheckFailedError(f"the native runner ended too early while {self._what}")
         return event
 
+    def finish(self) -> None:
+        """Ends the command's stdin, and waits until it has ended by itself.
+
+        Raises:
+            EdgetrainError: as `events`.
+        """
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        for _ in self.events():
+            pass
+
     def notes(self) -> list[str]:
         """Remarks of the command that a user should know."""
         return [line.removeprefix(_NOTE) for line in self._stderr() if line.startswith(_NOTE)]

@@ -16,6 +16,7 @@ def open_session(
     threads: int | None = None,
     trusted: Trusted = NOTHING,
     kernels: Kernels | None = None,
+    profiled: bool = False,
 ) -> Session:
     """Loads a program.
 
@@ -25,6 +26,8 @@ def open_session(
         trusted: for torch, whose code the caller lets build the model and the loss.
         kernels: for executorch: edgetrain's own (fast) or only ExecuTorch's (stock); None takes the fast ones
             where they are installed. Once used, the fast ones stay for the whole process.
+        profiled: for executorch: operators' times are taken down, which takes time and memory; see
+            `ExecutorchSession.save_profile`.
     Raises:
         InputError: the runtime refuses the program.
         EdgetrainError: the kernels are not installed, or the process can't have them.
@@ -35,4 +38,4 @@ def open_session(
         return TorchSession(program, dropout=dropout, threads=threads, trusted=trusted)
     from .executorch_py import ExecutorchSession
 
-    return ExecutorchSession(program, dropout=dropout, threads=threads, kernels=kernels)
+    return ExecutorchSession(program, dropout=dropout, threads=threads, kernels=kernels, profiled=profiled)
