@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RUN    ?= runs/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo native test test-all test-fast test-arm arm-packages benchmark lint format clean
+.PHONY: help install demo native test test-all test-fast test-arm arm-packages benchmark docs lint format clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -92,6 +92,15 @@ format: $(VENV)/.installed ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(CLANG_FORMAT) -i $(CPP)
+
+# The generator is asked for here alone.
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet $$(sed -n 's/^docs = \["\(.*\)"\]$$/"\1"/p' pyproject.toml | xargs)
+	touch $@
+
+docs: $(VENV)/.docs ## build the site of the docs in build/site; warnings are errors
+	$(BIN)/python docs/site.py
+	$(BIN)/zensical build --strict --clean
 
 # By name: what was trained lies in runs/, and users unpack data sets into build/ as well.
 clean: ## delete builds, packages and caches; what was trained and data stay

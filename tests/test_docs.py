@@ -23,7 +23,7 @@ _FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
-_COMMAND = re.compile(r"^[#$ ]*(?:torchrun .* -m |python -m )?edgetrain +(.+)$", re.MULTILINE)
+_COMMAND = re.compile(r"^[#$ ]*(?:torchrun .* -m |python -m )?edgetrain (?! )(.+)$", re.MULTILINE)
 _END = {"|", "||", "&&", ";", ">", "2>", "<", "→"}
 
 name_of = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

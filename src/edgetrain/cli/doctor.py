@@ -9,7 +9,7 @@ from .console import Table
 from .environment import Finding, examine
 from .errors import FAILED, OK
 
-_STATES = {"ok": "ok", "missing": "MISSING", "optional": "absent"}
+_STATES = {"ok": "ok", "missing": "MISSING", "optional": "absent", "untested": "untested"}
 
 
 def doctor(run: Invocation) -> int:

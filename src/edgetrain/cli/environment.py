@@ -20,6 +20,7 @@ from typing import Any, Literal
 from .. import __version__
 from ..errors import EdgetrainError, UsageError
 from ..runner import find_kernels, require_runner, runner_environment
+from .dependencies import dependencies
 
 _PACKAGES = ("torch", "torchvision", "executorch")
 _PROBE_TIMEOUT_S = 180
@@ -62,12 +63,13 @@ class Finding:
     """One line of the doctor's report.
 
     Attributes:
-        state: ok; missing (something doesn't work); optional (it is absent and the main job works without).
+        state: ok; missing (something doesn't work); optional (it is absent and the main job works without);
+            untested (it is newer than what edgetrain was tested with).
         advice: what to do where the state is not ok.
     """
 
     name: str
-    state: Literal["ok", "missing", "optional"]
+    state: Literal["ok", "missing", "optional", "untested"]
     detail: str
     advice: str = ""
 
@@ -77,6 +79,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("edgetrain", "ok", __version__)
     yield Finding("python", "ok", platform.python_version())
     yield from _versions()
+    yield from _others()
     yield from _torch()
     yield _torchvision()
     yield _probed("executorch runtime", _RUNTIME_PROBE, "{operators} operators", "executorch")
@@ -142,6 +145,30 @@ def _versions() -> Iterator[Finding]:
             yield Finding(package, "missing", f"{version}; made for {pin}", f"pip install {requirement}")
         else:
             yield Finding(package, "ok", version)
+
+
+def _others() -> Iterator[Finding]:
+    """The other packages: one line for all that are right, one for each that isn't."""
+    right = 0
+    for dependency in dependencies():
+        name = dependency.name
+        if name in _PACKAGES:
+            continue
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, "missing", "not installed", f'pip install "{name}{dependency.versions}"')
+            continue
+        verdict = dependency.judge(version)
+        right += verdict == 0
+        if verdict < 0:
+            advice = f'pip install "{name}{dependency.versions}"'
+            yield Finding(name, "missing", f"{version}; older than {dependency.oldest}", advice)
+        elif verdict > 0:
+            advice = f'if something fails: pip install "{name}=={dependency.tested}"'
+            yield Finding(name, "untested", f"{version}; tested with {dependency.range}", advice)
+    if right:
+        yield Finding("other dependencies", "ok", f"{right} within the tested ranges")
 
 
 def _torch() -> Iterator[Finding]:
