@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edgetrain.checking.report import CheckReport
+
 from .native_build import ROOT
 from .tables import describe, machine, table
 
@@ -72,41 +74,28 @@ def row(entry: Entry, found: dict[str, Any]) -> list[Any]:
     name = entry.family + (f" ({entry.about})" if entry.about else "")
     if "failed" in found or not found["exports"]:
         return [name, f"no: {found.get('failed') or found['reason']}", *[""] * (len(_COLUMNS) - 2)]
-    worst = {group: _worst(found, group) for group in ("loss", "gradients", "steps", "predict")}
+    report = CheckReport.model_validate({key: found[key] for key in CheckReport.model_fields})
     wrong = [
-        f"{run['runtime']} ({run['kernels']}), batch {run['batch_size']}: {name}"
-        for run in found["runs"]
-        for group in run["groups"].values()
+        f"{run.runtime} ({run.kernels}), batch {run.batch_size}: {name}"
+        for run in report.runs
+        for group in run.groups.values()
         for name, compared in group.items()
-        if not compared["right"]
+        if not compared.right
     ]
-    verdict = "yes" if found["right"] else f"no: {found['reason'] or ', '.join(wrong[:3])}"
-    stock = [operator.removeprefix("aten::") for operator in found["stock_operators"] or []]
+    verdict = "yes" if report.right else f"no: {report.reason or ', '.join(wrong[:3])}"
+    gradients, steps, predict = (report.worst(group) for group in ("gradients", "steps", "predict"))
+    stock = [operator.removeprefix("aten::") for operator in report.stock_operators or []]
     return [
         name,
         verdict,
-        _number(worst["gradients"].get("error")),
-        _number(worst["gradients"].get("own")),
-        _number(worst["steps"].get("error")),
-        _number(worst["predict"].get("error")),
-        "" if found["ratio"] is None else f"{found['ratio']:.2f}",
-        round(sum(found["export_seconds"].values())),
+        _number(gradients and gradients[1].error),
+        _number(gradients and gradients[1].own),
+        _number(steps and steps[1].error),
+        _number(predict and predict[1].error),
+        "" if report.ratio is None else f"{report.ratio:.2f}",
+        round(sum(report.export_seconds.values())),
         ", ".join(stock) or "none",
     ]
-
-
-def _worst(found: dict[str, Any], group: str) -> dict[str, Any]:
-    """What is nearest to its limit, or beyond. Of steps only what float32 can tell finely, or what is wrong:
-    a change far below its weight's rounding has an error of 1, PyTorch's too."""
-    all_of_it = [c for run in found["runs"] for c in run["groups"][group].values()]
-    if group == "steps":
-        least = min((c["allowed"] for c in all_of_it), default=0.0)
-        all_of_it = [c for c in all_of_it if c["allowed"] == least or not c["right"]]
-
-    def share(compared: dict[str, Any]) -> float:
-        return float("inf") if compared["error"] is None else compared["error"] / compared["allowed"]
-
-    return max(all_of_it, key=share, default={})
 
 
 def _number(value: float | None) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgetrain.artifacts.specs import INPUTS, TARGETS, TaskSpec
 from edgetrain.config.optimizer import OptimizerConfig
-from edgetrain.runtimes.eager_steps import EagerSteps, sensitivity_of
+from edgetrain.runtimes.eager_steps import EagerSteps, Moves, sensitivity_of
 from edgetrain.tasks import make_task
 
 
@@ -73,3 +73,30 @@ def test_terms_of_changes_are_those_of_sgd() -> None:
     assert sgd["change of last.bias"].terms == pytest.approx(0.03 * size)
     adam = steps(Net(), name="adam").truths(*batch(), 3)
     assert adam["change of last.bias"].terms == 0
+
+
+class NearKink(nn.Module):
+    """The hidden unit's input is a few roundings above 0; what follows has gradients ten thousand times as large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.hidden, self.last = nn.Linear(2, 1, bias=False), nn.Linear(1, 3)
+        with torch.no_grad():
+            self.hidden.weight.copy_(torch.tensor([[-1.0 + 6e-7, 1.0]]))
+            self.last.weight.copy_(torch.tensor([[1e-4], [-2e-4], [3e-4]]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.hidden(x).relu())
+
+
+def test_a_kink_that_is_some_roundings_away_is_found() -> None:
+    inputs, targets = {INPUTS: torch.ones(1, 2)}, {TARGETS: torch.zeros(1, dtype=torch.int64)}
+    found = {moves: steps(NearKink()).truths(inputs, targets, 1, None, moves) for moves in Moves}
+    name = "gradient of hidden.weight"
+    assert found[Moves.NONE][name].own_error < 1e-5
+    assert found[Moves.ROUNDING][name].own_error < 1e-5
+    assert found[Moves.KINKS][name].own_error == pytest.approx(1, rel=1e-5), "all of it or nothing"
+    assert sensitivity_of(found[Moves.KINKS]) == pytest.approx(1, rel=1e-5), "though it is small"
+    last = "gradient of last.bias"
+    assert found[Moves.KINKS][last].own == found[Moves.ROUNDING][last].own, "which hasn't jumped"

@@ -14,7 +14,7 @@ from ..export.batches import MakeBatch
 from ..export.pipeline import Subject
 from ..runner import find_kernels, find_runner
 from ..runtimes.child import Child, TimeLimitError
-from ..runtimes.eager_steps import EagerSteps, kind_of, sensitivity_of
+from ..runtimes.eager_steps import EagerSteps, Moves, kind_of, sensitivity_of
 from ..runtimes.native_steps import NativeSteps
 from ..runtimes.steps import DeviceSteps, Steps
 from .report import Compared, Group, RunReport
@@ -110,28 +110,36 @@ class Judge:
     tolerance: float
 
     def compare(self, case: Case, places: list[tuple[Any, Any, Callable[..., Steps]]]) -> list[RunReport]:
-        """Reports by place, on the first batch that says enough, or else the last one tried."""
-        reports: list[RunReport] = []
+        """Reports by place, on the first batch that says enough, or else the one that says most."""
+        best: tuple[float, list[RunReport]] | None = None
         for draw in range(_DRAWS):
             batch = self.make_batch(draw, case.size)
             reference = self.eager.run(batch.inputs, batch.targets, case.steps)
-            truths = self.eager.truths(batch.inputs, batch.targets, case.steps, reference)
-            reports = [
-                RunReport(
-                    runtime=runtime,
-                    kernels=kernels,
-                    batch_size=case.size,
-                    steps=case.steps,
-                    groups=self._grouped(
-                        run(batch.inputs, batch.targets, case.steps, self.eager.optimizer), reference, truths
-                    ),
-                )
+            found = [
+                (runtime, kernels, run(batch.inputs, batch.targets, case.steps, self.eager.optimizer))
                 for runtime, kernels, run in places
             ]
-            decisive = OWN_ERRORS * sensitivity_of(truths) < self.tolerance
-            if decisive or all(report.right for report in reports):
-                break
-        return reports
+            for moves in (Moves.ROUNDING, Moves.KINKS):
+                truths = self.eager.truths(batch.inputs, batch.targets, case.steps, reference, moves)
+                reports = [
+                    RunReport(
+                        runtime=runtime,
+                        kernels=kernels,
+                        batch_size=case.size,
+                        steps=case.steps,
+                        groups=self._grouped(steps, reference, truths),
+                    )
+                    for runtime, kernels, steps in found
+                ]
+                if all(report.right for report in reports):
+                    return reports
+            sensitivity = sensitivity_of(truths)
+            if OWN_ERRORS * sensitivity < self.tolerance:
+                return reports
+            if best is None or sensitivity < best[0]:
+                best = sensitivity, reports
+        assert best is not None
+        return best[1]
 
     def _grouped(
         self, found: Steps, reference: Steps, truths: Mapping[str, Truth]

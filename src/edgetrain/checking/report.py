@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,11 +45,17 @@ class RunReport(_Record):
 
     def worst(self, group: Group) -> tuple[str, Compared] | None:
         """What comes nearest to being wrong, or is; None of nothing."""
-        found = self.groups.get(group, {})
-        if not found:
-            return None
-        name = max(found, key=lambda name: _badness(found[name]))
-        return name, found[name]
+        return _worst(self.groups.get(group, {}).items(), group)
+
+
+def _worst(found: Iterable[tuple[str, Compared]], group: Group) -> tuple[str, Compared] | None:
+    """Of steps, only what float32 can tell finely or what is wrong: a change far below the rounding of its
+    weight has an error of 1 or much more, PyTorch's too."""
+    found = list(found)
+    if group == "steps":
+        finest = min((compared.allowed for _, compared in found), default=0.0)
+        found = [pair for pair in found if pair[1].allowed == finest or not pair[1].right]
+    return max(found, key=lambda pair: _badness(pair[1]), default=None)
 
 
 def _badness(found: Compared) -> float:
@@ -88,6 +95,10 @@ class CheckReport(_Record):
     def right(self) -> bool:
         """It exports, and nothing that was run is wrong."""
         return self.exports and self.reason is None and all(run.right for run in self.runs)
+
+    def worst(self, group: Group) -> tuple[str, Compared] | None:
+        """As of a run, of all of them."""
+        return _worst((pair for run in self.runs for pair in run.groups[group].items()), group)
 
     @property
     def ratio(self) -> float | None:

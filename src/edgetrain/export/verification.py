@@ -29,7 +29,7 @@ from ..engine.program_optimizer import own_optimizer
 from ..errors import CheckFailedError
 from ..runner import find_kernels
 from ..runtimes.child import Child, Started
-from ..runtimes.eager_steps import MOVED, EagerSteps, kind_of, sensitivity_of
+from ..runtimes.eager_steps import EagerSteps, Moves, kind_of, sensitivity_of
 from ..runtimes.kernels import Kernels
 from ..runtimes.steps import DeviceSteps, Steps
 from ..tasks import Task
@@ -201,7 +201,7 @@ class _Reference:
         self.eager, self._make_batch = eager, make_batch
         self._batches: dict[tuple[int, int], Batch] = {}
         self._steps: dict[tuple[int, int, int], Steps] = {}
-        self._truths: dict[tuple[int, int, int, int], dict[str, Truth]] = {}
+        self._truths: dict[tuple[int, int, int, Moves], dict[str, Truth]] = {}
 
     def batch(self, draw: int, size: int) -> Batch:
         """What the results are of."""
@@ -216,12 +216,12 @@ class _Reference:
             self._steps[key] = self.eager.run(batch.inputs, batch.targets, steps)
         return batch, self._steps[key]
 
-    def truths(self, draw: int, size: int, steps: int, moved: int) -> dict[str, Truth]:
-        """What these results should be; `moved` as in `EagerSteps.truths`."""
-        key = (draw, size, steps, moved)
+    def truths(self, draw: int, size: int, steps: int, moves: Moves) -> dict[str, Truth]:
+        """What these results should be; `moves` as in `EagerSteps.truths`."""
+        key = (draw, size, steps, moves)
         if key not in self._truths:
             batch, found = self.steps(draw, size, steps)
-            self._truths[key] = self.eager.truths(batch.inputs, batch.targets, steps, found, moved)
+            self._truths[key] = self.eager.truths(batch.inputs, batch.targets, steps, found, moves)
         return self._truths[key]
 
 
@@ -263,8 +263,8 @@ class _Check:
             }
             if largest(errors.values()) <= self.tolerance:
                 return errors
-            for moved in (0, MOVED):
-                truths = self.reference.truths(draw, size, steps, moved)
+            for moves in Moves:
+                truths = self.reference.truths(draw, size, steps, moves)
                 errors = missed | {
                     name: truths[name].judged(tensor, self.tolerance)
                     for name, tensor in found.quantities.items()

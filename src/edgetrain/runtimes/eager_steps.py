@@ -4,6 +4,10 @@ Two float32 computations of one quantity never agree to the last digit, and at a
 of a ReLU near 0, a tie in a max-pool or between two classes) rounding decides which way a result goes. So
 eager itself is run in float64, and in float32 from weights moved by about one rounding error: how far its
 own float32 results lie from float64 is what no program can be asked to do better than.
+
+A kink that lies a few roundings away may show in a program, which adds up in another order, and in none of
+these. Moves that are ten times as large find it: what goes with them by much more than ten times as far has
+jumped.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import contextlib
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +35,19 @@ from .steps import Steps
 from .torch_eager import no_dropout
 
 _ROUNDING = 1e-7
-# Several: whether a kink shows depends on the direction.
-MOVED = 3
+_KINK = 1e-6
+# Directions that weights are moved in. Several: whether a kink shows depends on the direction.
+_DIRECTIONS = 3
+# How much further than in proportion to the moves a result goes that jumps.
+_JUMP = 3.0
+
+
+class Moves(Enum):
+    """What shows how well eager knows its results, from what takes least to what takes most."""
+
+    NONE = "float64 alone"
+    ROUNDING = "weights moved by about one rounding error"
+    KINKS = "and by ten"
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class EagerSteps:
         targets: Tensors,
         steps: int,
         reference: Steps | None = None,
-        moved: int = MOVED,
+        moves: Moves = Moves.ROUNDING,
     ) -> dict[str, Truth]:
         """What every quantity of such steps should be, by name.
 
@@ -62,18 +78,26 @@ class EagerSteps:
 
         Args:
             reference: what `run` gave.
-            moved: in how many directions the weights are moved. With fewer, eager seems to know its results
-                better than it does.
+            moves: with fewer, eager seems to know its results better than it does.
         """
         reference = reference or self.run(inputs, targets, steps)
         exact, terms = self._exact(inputs, targets, steps, reference)
-        others = [self._run(_moved(self.model, seed), inputs, targets, steps) for seed in range(moved)]
-        own = {
-            name: largest(distance(other.quantities[name], value) for other in (reference, *others))
-            for name, value in exact.items()
-        }
+        own = _distances([reference], exact)
+        if moves is not Moves.NONE:
+            near = _distances(self._all_moved(_ROUNDING, inputs, targets, steps), exact)
+            own = {name: largest((own[name], near[name])) for name in own}
+        if moves is Moves.KINKS:
+            far = _distances(self._all_moved(_KINK, inputs, targets, steps), exact)
+            in_proportion = _JUMP * _KINK / _ROUNDING
+            own = {name: far[name] if far[name] > in_proportion * own[name] else own[name] for name in own}
         own = {name: largest(own[n] for n in own if _made_alike(n) == _made_alike(name)) for name in own}
         return {name: Truth(value, own[name], terms.get(name, 0.0)) for name, value in exact.items()}
+
+    def _all_moved(self, by: float, inputs: Tensors, targets: Tensors, steps: int) -> list[Steps]:
+        """Results from weights moved by a share of their size."""
+        return [
+            self._run(_moved(self.model, by, seed), inputs, targets, steps) for seed in range(_DIRECTIONS)
+        ]
 
     def gradient_truths(self, inputs: Tensors, targets: Tensors) -> dict[str, Truth]:
         """What the gradients of a batch should be, by parameter."""
@@ -176,7 +200,7 @@ def sensitivity_of(truths: Mapping[str, Truth]) -> float:
     return largest(
         truth.own_error
         for name, truth in truths.items()
-        if kind_of(name) != "change" and not truth.own <= 1e-6 * totals[kind_of(name)]
+        if kind_of(name) != "change" and not truth.scale <= 1e-6 * totals[kind_of(name)]
     )
 
 
@@ -185,12 +209,19 @@ def _made_alike(quantity: str) -> str:
     return {"loss": "loss", "sum": quantity.split(" in ")[0]}.get(kind_of(quantity), quantity)
 
 
-def _moved(model: nn.Module, seed: int) -> nn.Module:
+def _distances(runs: list[Steps], exact: Mapping[str, Tensor]) -> dict[str, float]:
+    """How far any of some runs lies from what float64 gives, by quantity."""
+    return {
+        name: largest(distance(run.quantities[name], value) for run in runs) for name, value in exact.items()
+    }
+
+
+def _moved(model: nn.Module, by: float, seed: int) -> nn.Module:
     variant = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in variant.parameters():
-            parameter.mul_(1 + _ROUNDING * torch.randn(parameter.shape, generator=generator))
+            parameter.mul_(1 + by * torch.randn(parameter.shape, generator=generator))
     return variant
 
 
