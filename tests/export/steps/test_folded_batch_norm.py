@@ -167,9 +167,10 @@ def test_float32_is_as_exact_as_eager(name: str) -> None:
     assert error <= 4 * (model(x) - expected).abs().max() + 1e-6
 
 
-def test_of_what_is_frozen_the_smaller_tensor_is_scaled() -> None:
+@pytest.mark.parametrize("trained", [False, True])
+def test_the_smaller_tensor_is_scaled(trained: bool) -> None:
     model = nn.Sequential(nn.Conv2d(4, 64, 1), norm2(64), nn.Conv2d(64, 64, 5), norm2(64)).eval()
-    model.requires_grad_(False)
+    model.requires_grad_(trained)
     x = torch.randn(3, 4, 5, 5)
     expected = model(x)
     program = captured(model, x)

@@ -51,7 +51,8 @@ def fold_batch_norm(program: ExportedProgram) -> int:
     all computed in the graph from what they are now: gradients of W, b, gamma and beta follow by the chain
     rule. That of gamma comes out of that of W. Where just gamma is trained, it would be all that this is made
     for, and x be kept for it; then the norm stays behind the layer, as it does where there is none. So it
-    does where nothing of both is trained and the layer's weight is larger than what it returns.
+    does where the layer's weight is larger than what it returns for the largest batch, since at each step
+    what is scaled, forward and backward, is the one or the other.
     """
     norms = [node for node in calls(program, aten.batch_norm.default) if not arguments(node)[5]]
     for norm in norms:
@@ -73,9 +74,8 @@ def _takes(layer: Node, norm: Node, program: ExportedProgram) -> bool:
     # Channels come second, after a batch.
     if layer.meta["val"].dim() != weight.meta["val"].dim():
         return False
-    if _is_trained(weight, program) or _is_trained(norm.args[1], program):
-        return _is_trained(weight, program)
-    # Nothing is kept for either; at each step the smaller tensor is scaled.
+    if _is_trained(norm.args[1], program) and not _is_trained(weight, program):
+        return False
     return weight.meta["val"].numel() <= math.prod(eval_shape_upper_bound(layer.meta["val"].shape))
 
 
