@@ -22,11 +22,18 @@ def _config(**settings: Any) -> BenchCommand:
 
 @pytest.mark.slow
 def test_report(digits_program: Any, tmp_path: Path) -> None:
-    result = bench(_config(batch_sizes=[1, 7]), digits_program.program, tmp_path / "b.json")
+    page = tmp_path / "b.html"
+    result = bench(
+        _config(batch_sizes=[1, 7]), digits_program.program, tmp_path / "b.json", page=page, command="bench x"
+    )
     report = json.loads(result.path.read_text())
     assert report["schema_version"] == 1
-    assert set(report) == {"schema_version", "machine", "workload", "results"}
+    named = {"command_line", "measured_at", "machine", "workload", "results"}
+    assert set(report) == {"schema_version", *named}
     assert report["machine"]["cpu"]
+    assert 0 <= report["machine"]["others_cores"] <= report["machine"]["logical_cores"]
+    assert report["command_line"] == "bench x"
+    assert {r["profile"] for r in report["results"]} == {None}
     assert report["workload"]["model"] == "digits_cnn"
     assert {report["workload"][k] for k in ("dataset", "seed", "steps")} == {"digits", 0, 5}
     assert report["workload"]["trainable_parameters"] == 13706
@@ -59,7 +66,8 @@ def test_report(digits_program: Any, tmp_path: Path) -> None:
         image.verify()
         assert image.format == "PNG"
         assert image.width > 1000
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.json", "b.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.html", "b.json", "b.png"]
+    assert f'value="{report["results"][0]["step_ms"]["median"]!r}"' in page.read_text()
 
 
 @pytest.mark.slow

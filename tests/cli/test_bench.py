@@ -29,10 +29,10 @@ def calls(fake_stage, stand_in):
     calls = []
     stand_in("net.pte", "program")
 
-    def bench(config, program, output, *, weights, trusted, reporter):
+    def bench(config, program, output, *, weights, page, command, trusted, reporter):
         calls.append(SimpleNamespace(**locals()))
         report = {"schema_version": 1, "machine": {}, "workload": {}, "results": [ENTRY]}
-        return SimpleNamespace(report=report, path=output, plot=output.with_suffix(".png"))
+        return SimpleNamespace(report=report, path=output, plot=output.with_suffix(".png"), page=page)
 
     fake_stage("bench", bench=bench)
     return calls
@@ -68,6 +68,18 @@ def test_existing_defaults_are_kept(run, calls, folder, name):
     (folder / name).write_text("old")
     assert run("bench", "net.pte").code == 2
     assert run("bench", "net.pte", "--force").code == 0
+
+
+def test_a_page_that_tells_what_made_it(run, calls, folder):
+    ran = run("bench", "net.pte", "--report", "a page.html", "--batch-sizes", "4,8")
+    assert ran.code == 0, ran.stderr
+    assert calls[0].page == Path("a page.html")
+    assert calls[0].command == "edgetrain bench net.pte --report 'a page.html' --batch-sizes 4,8"
+    assert "page in a page.html" in ran.stdout
+    assert run("bench", "net.pte", "--force").code == 0
+    assert calls[1].page is None
+    wrong = run("bench", "net.pte", "--force", "--report", "page.json")
+    assert (wrong.code, "does not end in .html" in wrong.stderr) == (2, True)
 
 
 def test_a_report_is_no_plot(run, calls):

@@ -4,33 +4,50 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..artifacts.atomic import write_bytes
 from .report import BenchReport, Measurement
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _COLOURS = {"torch": "#b0502a", "executorch": "#2f6db3", "executorch-stock": "#7f8c99", "native": "#3c8c55"}
+# Height of a bar [inches].
+_BAR = 0.2
 
 
 def plot_report(report: BenchReport, path: Path) -> None:
-    """Draws the three panels side by side and writes them as PNG, atomically."""
-    import matplotlib
+    """Writes the picture as PNG, atomically."""
+    buffer = io.BytesIO()
+    with _style():
+        draw_report(report).savefig(buffer, format="png")
+    write_bytes(path, buffer.getvalue())
+
+
+def draw_report(report: BenchReport) -> Figure:
+    """Times and memory, with a bar for each measurement, and the losses."""
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
-        figure = Figure(figsize=(12, 3.8), dpi=130, layout="constrained")
-        times, memory, losses = figure.subplots(1, 3)
-        _bars(times, report, lambda m: m.step_ms.median, "step time, median [ms]", log=True)
-        _bars(memory, report, lambda m: m.peak_rss_bytes / 2**20, "peak memory of the process [MiB]")
-        _curves(losses, report)
-        handles, labels = times.get_legend_handles_labels()
+    with _style():
+        figure = Figure(figsize=(12, max(3.8, 1.8 + _BAR * len(report.results))), dpi=130)
+        figure.set_layout_engine("constrained")
+        panels = figure.subplots(1, 3)
+        _bars(panels[0], report, lambda m: m.step_ms.median, "step time, median [ms]", log=True)
+        _bars(panels[1], report, lambda m: m.peak_rss_bytes / 2**20, "peak memory of the process [MiB]")
+        _curves(panels[2], report)
+        handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
         figure.suptitle(
             f"{report.workload['model']} on {report.workload['dataset']}, {report.machine['cpu']}"
         )
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-    write_bytes(path, buffer.getvalue())
+    return figure
+
+
+def _style() -> Any:
+    import matplotlib
+
+    return matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9})
 
 
 def _case(measurement: Measurement) -> str:
@@ -39,21 +56,29 @@ def _case(measurement: Measurement) -> str:
 
 
 def _bars(axes: Any, report: BenchReport, value: Any, label: str, *, log: bool = False) -> None:
+    """Lying bars: their numbers stand beside each other however many there are."""
     cases = list(dict.fromkeys(_case(m) for m in report.results))
     runtimes = list(dict.fromkeys(m.runtime for m in report.results))
     width = 0.8 / len(runtimes)
     for i, runtime in enumerate(runtimes):
         measured = [m for m in report.results if m.runtime == runtime]
         places = [cases.index(_case(m)) + (i - (len(runtimes) - 1) / 2) * width for m in measured]
-        bars = axes.bar(
+        bars = axes.barh(
             places, [value(m) for m in measured], width, label=runtime, color=_COLOURS.get(runtime)
         )
-        axes.bar_label(bars, fmt="%.3g", padding=2, fontsize=8)
+        axes.bar_label(bars, fmt=_number, padding=2, fontsize=8)
     if log:
-        axes.set_yscale("log")
-    axes.margins(y=0.15)
-    axes.set_xticks(range(len(cases)), cases)
+        axes.set_xscale("log")
+    axes.margins(x=0.18)
+    axes.invert_yaxis()
+    axes.set_yticks(range(len(cases)), cases)
+    axes.tick_params(axis="y", length=0)
     axes.set_title(label, loc="left", fontsize=9)
+
+
+def _number(value: float) -> str:
+    """Three digits, without powers of ten."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
 def _curves(axes: Any, report: BenchReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +59,8 @@ class BenchReport(_Record):
     """The whole report."""
 
     schema_version: int = SCHEMA_VERSION
+    command_line: str | None = Field(None, description="that made it")
+    measured_at: datetime | None = Field(None, description="when it was done, in UTC")
     machine: dict[str, Any]
     workload: dict[str, Any]
     results: list[Measurement]

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,8 +31,9 @@ from ..runtimes.base import RuntimeName
 from ..runtimes.fitting import check_data
 from ..runtimes.kernels import Kernels, choose_kernels
 from ..runtimes.updates import check_updates
-from .machine import describe_machine
+from .machine import OtherWork, busy_note, describe_machine
 from .native_worker import NativeWorker
+from .page import save_page
 from .plot import plot_report
 from .profile import Profile
 from .report import BenchReport, Measurement, StepTimes, save_report
@@ -44,11 +46,12 @@ _MOST_PROFILED = 20
 
 @dataclass(frozen=True)
 class BenchResult:
-    """The report and the files it was written to."""
+    """The report and the files it was written to; `page` if it was asked for."""
 
     report: BenchReport
     path: Path
     plot: Path
+    page: Path | None
 
 
 def bench(
@@ -57,6 +60,8 @@ def bench(
     output: Path,
     *,
     weights: Path | None = None,
+    page: Path | None = None,
+    command: str | None = None,
     trusted: Trusted = NOTHING,
     reporter: Reporter = SILENT,
 ) -> BenchResult:
@@ -68,6 +73,8 @@ def bench(
     Args:
         output: bench.json; the plot is written beside it as .png.
         weights: start from this .ptd rather than the one the program was exported with.
+        page: the report as HTML, if that is wanted as well.
+        command: the command line that asked for it, to be told in the report.
         trusted: whose code the caller lets the torch runtime run.
     Raises:
         InputError: program, weights or data are damaged or don't fit each other.
@@ -86,8 +93,9 @@ def bench(
             f"export with --max-batch-size {max(too_large)}"
         )
     plot = output.with_suffix(".png")
-    for path in (output, plot):
-        check_writable(path)
+    for path in (output, plot, page):
+        if path is not None:
+            check_writable(path)
     optimizer = with_own_settings(config.optimizer, loaded.manifest.contract)
     check_groups(optimizer, loaded.manifest.contract.trainable)
     config = config.model_copy(update={"optimizer": optimizer})
@@ -99,15 +107,25 @@ def bench(
     cases = [(threads, size) for threads in settings.threads for size in settings.batch_sizes]
     results: list[Measurement] = []
     turns = len(cases) * settings.rounds * len(runtimes)
+    other_work = OtherWork()
     with reporter.progress("benchmark", total=turns) as bar:
         for threads, size in cases:
             results += _measure(config, runtimes, loaded, weights, dataset, threads, size, trusted, bar)
     report = BenchReport(
-        machine=describe_machine(), workload=_describe_workload(config, loaded), results=results
+        command_line=command,
+        measured_at=datetime.now(timezone.utc),
+        machine={**describe_machine(), "others_cores": other_work.cores()},
+        workload=_describe_workload(config, loaded),
+        results=results,
     )
+    note = busy_note(report.machine)
+    if note is not None:
+        reporter.warn(note)
     save_report(output, report)
     plot_report(report, plot)
-    return BenchResult(report, output, plot)
+    if page is not None:
+        save_page(page, report)
+    return BenchResult(report, output, plot, page)
 
 
 def _installed() -> list[str]:

@@ -14,6 +14,7 @@ import typer
 from .. import __version__
 from .errors import FAILED, report
 from .late import Subcommand, group_of
+from .typed import remember
 
 # Each is a file of its own beside this one, loaded when the command is called.
 COMMANDS = (
@@ -115,6 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
         the exit code.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    remember(arguments)
     try:
         # Not standalone: what goes wrong before a command runs comes back here instead of being printed.
         with _sigterm_as_ctrl_c():

@@ -12,6 +12,7 @@ from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .console import Table, number_text, plain
 from .inputs import check_input
 from .outputs import ends_in
+from .typed import typed
 
 # Narrow enough for a terminal of 80 columns; the report has all figures.
 _COLUMNS = (
@@ -42,6 +43,15 @@ def bench(
             callback=ends_in(".json"),
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="also write the report as one page for a browser",
+            callback=ends_in(".html"),
+        ),
+    ] = None,
     model: ModelOption = None,
     loss: LossOption = None,
 ) -> None:
@@ -54,6 +64,7 @@ def bench(
     inputs = [program, weights, program.with_suffix(".ptd"), program.with_suffix(".json")]
     run.claim(
         [path, path.with_suffix(".png")],
+        named=[] if page is None else [page],
         inputs=inputs,
         explicit=output is not None,
         kinds=["bench report"],
@@ -61,16 +72,26 @@ def bench(
     from .. import bench as stage
 
     trusted = Trusted(model, loss)
-    result = stage.bench(run.config, program, path, weights=weights, trusted=trusted, reporter=run.reporter)
+    result = stage.bench(
+        run.config,
+        program,
+        path,
+        weights=weights,
+        page=page,
+        command=typed(),
+        trusted=trusted,
+        reporter=run.reporter,
+    )
     report = plain(result.report)
     run.output.result(
         Table(
             f"{program}: report in {result.path}",
             [_row(entry) for entry in report["results"]],
             _COLUMNS,
+            below=[] if result.page is None else [f"  page in {result.page}"],
             numbers=_COLUMNS[1:],
         ),
-        {"command": "bench", **report, "path": result.path, "plot": result.plot},
+        {"command": "bench", **report, "path": result.path, "plot": result.plot, "page": result.page},
         *(_profile(entry) for entry in report["results"] if entry.get("profile")),
     )
 

@@ -63,7 +63,9 @@ class Output:
             sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
         else:
             console = _console(sys.stdout)
-            for shown in (table, *further):
+            for index, shown in enumerate((table, *further)):
+                if index:
+                    console.print()
                 console.print(_rich_table(shown))
                 for line in shown.below:
                     console.print(printable(line), soft_wrap=True)
