@@ -18,7 +18,7 @@ import torch
 from convert_models import example
 from torch import nn
 
-from edgetrain.config.stages import ConvertConfig
+from edgetrain.config.convert import ConvertConfig
 from edgetrain.convert.kinds import identify
 from edgetrain.convert.readers import read_source
 from edgetrain.convert.script_code import UnsafeScriptError, rewritten_code

@@ -11,7 +11,7 @@ import torch
 from convert_models import MODELS, NAMES_ITS_MODEL, WRITERS, example, make, model_flags
 from torch import nn
 
-from edgetrain.config.stages import ConvertConfig
+from edgetrain.config.convert import ConvertConfig
 from edgetrain.convert.kinds import identify
 from edgetrain.convert.readers import read_source
 

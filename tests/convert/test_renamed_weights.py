@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgetrain.convert.weights import find_weights, load_weights
+from edgetrain.convert.fitting import load_weights
+from edgetrain.convert.weights import find_weights
 from edgetrain.errors import InputError
 
 

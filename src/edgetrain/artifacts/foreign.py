@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +129,11 @@ def _in_zip(path: Path) -> Format:
             names = [name.split("/", 1)[-1] for name in file.namelist()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         return Format("a damaged zip file", "download or copy it again")
+    return zip_format(names)
+
+
+def zip_format(names: Collection[str]) -> Format:
+    """What a zip file is, by its records, without the folder that all of them lie in."""
     if "constants.pkl" in names or "bytecode.pkl" in names:
         return SCRIPT
     if "archive_format" in names or any(name.endswith("model.json") for name in names):

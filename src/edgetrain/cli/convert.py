@@ -83,7 +83,9 @@ def _stems(sources: Sequence[Path], output: Path | None, suffix: str) -> list[Pa
             )
             raise UsageError(f"-o {output} {several}; name a folder")
         return [output.with_suffix("")]
-    stems = [(path.parent if output is None else output) / path.stem for path in sources]
+    from ..convert import stem_of
+
+    stems = [(path.parent if output is None else output) / stem_of(path) for path in sources]
     counts = Counter(stems)
     return [
         stem if counts[stem] == 1 else stem.with_name(path.name)

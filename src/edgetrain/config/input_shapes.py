@@ -8,7 +8,11 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 # At most eight lengths of at most seven digits.
-_SHAPE = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6}){0,7}(:(float32|int64))?")
+_LENGTHS = r"[1-9]\d{0,6}(,[1-9]\d{0,6}){0,7}"
+_SHAPE = re.compile(rf"{_LENGTHS}(:(float32|int64))?")
+_NAMED_SHAPE = re.compile(
+    rf"([A-Za-z_]\w*=)?{_LENGTHS}(:(float32|float64|int64|int32|int16|int8|uint8|bool))?"
+)
 
 
 def _checked(value: list[str]) -> list[str]:
@@ -18,4 +22,18 @@ def _checked(value: list[str]) -> list[str]:
     return value
 
 
+def _checked_names(value: list[str]) -> list[str]:
+    for text in value:
+        if not _NAMED_SHAPE.fullmatch(text):
+            raise ValueError(
+                f"must be lengths such as 3,32,32, 16:int64, 3,32,32:uint8 or mask=16:bool (got {text!r})"
+            )
+    names = [text.partition("=")[0] for text in value if "=" in text]
+    if names and len(set(names)) < len(value):
+        raise ValueError("must name all inputs, each by another name, or none")
+    return value
+
+
 InputShapes = Annotated[list[str], AfterValidator(_checked)]
+# Also with names, and with dtypes that no training program takes.
+NamedInputShapes = Annotated[list[str], AfterValidator(_checked_names)]

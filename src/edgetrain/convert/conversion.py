@@ -58,7 +58,7 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
         inputs=shapes,
         batch=written.batch,
         fixed_batch=written.fixed_batch,
-        bytes_before=found.path.stat().st_size,
+        bytes_before=found.bytes,
         bytes_after=sum(path.stat().st_size for path in written.outputs),
         load_ms_before=load_ms,
         load_ms_after=written.load_ms,

@@ -9,14 +9,25 @@ from pathlib import Path
 from typing import Literal
 
 from ..artifacts.archive import Archive, open_archive
-from ..artifacts.foreign import OLD_MAGIC, describe_foreign
+from ..artifacts.foreign import (
+    EXPORTED,
+    INDEX,
+    OLD_MAGIC,
+    SAVED,
+    SCRIPT,
+    describe_foreign,
+    foreign_format,
+    zip_format,
+)
+from ..artifacts.sharded import index_in, parts_of
 from ..errors import InputError, UsageError
 from .pickles import PickleSummary, summarize
 
-Kind = Literal["saved by torch.save", "TorchScript", "exported program", "safetensors"]
+Kind = Literal["saved by torch.save", "TorchScript", "exported program", "safetensors", "sharded checkpoint"]
 
 SUFFIXES = (".pt", ".pth", ".ptl", ".pt2", ".bin", ".ckpt", ".safetensors")
 _KNOWN = "PyTorch checkpoints, TorchScript (.pt, .ptl), exported programs (.pt2) and safetensors"
+_PRETRAINED = ("model.safetensors", "pytorch_model.bin")
 _MOST_HEADER = 100 * 2**20
 
 
@@ -27,12 +38,19 @@ class Identified:
     Attributes:
         archive: its zip directory; None for formats that are none.
         pickle: what its pickle would look up, where it was written by torch.save.
+        parts: the files that the weights are in, of a checkpoint in several.
     """
 
     path: Path
     kind: Kind
     archive: Archive | None = None
     pickle: PickleSummary | None = None
+    parts: tuple[Identified, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """On disk, with all parts."""
+        return sum(path.stat().st_size for path in [self.path, *(part.path for part in self.parts)])
 
 
 def identify(path: Path) -> Identified:
@@ -59,35 +77,63 @@ def identify(path: Path) -> Identified:
     if head[8:9] == b"{":
         _check_safetensors(path, int.from_bytes(head[:8], "little"))
         return Identified(path, "safetensors")
+    if foreign_format(path) is INDEX:
+        return Identified(path, "sharded checkpoint", parts=tuple(map(identify, parts_of(path))))
     known = describe_foreign(path)
     raise InputError(f"{path} {known or 'is of no known kind, or damaged'} ({_reads()})")
 
 
+def stem_of(path: Path) -> str:
+    """The name of a result: without suffix, and of an index that of its parts."""
+    name = path.name.removesuffix(".index.json") if path.name.endswith(".index.json") else path.name
+    return Path(name).stem
+
+
 def find_files(given: Sequence[Path]) -> list[Path]:
-    """The files themselves, and those in folders that look like models by name; not in folders below.
+    """The files themselves, and those in folders that look like models by name; not in folders below. Of what
+    `save_pretrained` has written, the weights alone; of a checkpoint in several files, its index.
 
     Raises:
         UsageError: a folder has none.
+        InputError: an index is damaged.
     """
     found: list[Path] = []
     for path in given:
         if not path.is_dir():
             found.append(path)
             continue
+        pretrained = _pretrained(path)
+        if pretrained is not None:
+            found.append(pretrained)
+            continue
         inside = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
+        index = index_in(path)
+        if index is not None:
+            parts = {part.name for part in parts_of(index)}
+            inside = [index, *(p for p in inside if p.name not in parts)]
         if not inside:
             raise UsageError(f"{path} has no files to convert ({', '.join(SUFFIXES)})")
         found += inside
     return list(dict.fromkeys(found))
 
 
+def _pretrained(folder: Path) -> Path | None:
+    """The weights in a folder that `save_pretrained` wrote, beside which lie settings and states of training;
+    None for other folders."""
+    if not (folder / "config.json").is_file():
+        return None
+    whole = (folder / name for name in _PRETRAINED)
+    return next((path for path in whole if path.is_file()), None) or index_in(folder)
+
+
 def _archive_kind(path: Path) -> Identified:
     archive = open_archive(path)
-    if "archive_format" in archive or "models/model.json" in archive:
+    format = zip_format(archive.records)
+    if format is EXPORTED:
         return Identified(path, "exported program", archive)
-    if "constants.pkl" in archive or "bytecode.pkl" in archive:
+    if format is SCRIPT:
         return Identified(path, "TorchScript", archive)
-    if "data.pkl" in archive:
+    if format is SAVED:
         summary = summarize(archive.read("data.pkl"), path)
         _check_storages(path, summary, sum(info.file_size for info in archive.records.values()))
         return Identified(path, "saved by torch.save", archive, summary)

@@ -15,7 +15,7 @@ from ..errors import EdgetrainError
 from ..models import build_model
 from ..models.registry import BUILTINS
 from ..models.torchvision_models import PREFIX, torchvision_names
-from .weights import name_prefix
+from .fitting import name_prefix
 
 # Arguments without defaults; any value shows the names of the parameters.
 _ANY: dict[str, dict[str, Any]] = {

@@ -1,8 +1,7 @@
-"""Weights inside checkpoints: where they are, what stands in front of their names, whether they fit."""
+"""Weights inside checkpoints: where they are, and which are meant."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +16,6 @@ from ..errors import InputError, UsageError
 _USUAL = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "ema_model", "averaged_model")
 _NEVER = ("optimizer", "lr_scheduler", "scheduler", "scaler", "rng", "random")
-# torch.compile puts this in front of every name, also inside.
-_COMPILED = "_orig_mod."
-# Counters that evaluation never reads.
-_OPTIONAL = ("num_batches_tracked", "n_averaged")
 # How PyTorch builds tensors that no program takes.
 _OTHER_TENSORS = ("torch._utils._rebuild_qtensor", "torch._utils._rebuild_sparse")
 _SHOWN = 3
@@ -47,7 +42,8 @@ def find_weights(payload: Any, origin: str, entry: str | None = None) -> Weights
 
     Args:
         origin: the file, for messages.
-        entry: where it is, as in `state_dict_ema` or `ema.model`; None to search.
+        entry: where it is, as in `state_dict_ema` or `ema.model`, also where that is what several names begin
+            with (`student`); None to search.
     Raises:
         NoWeightsError: there is none.
         InputError: they are quantized or sparse.
@@ -63,8 +59,10 @@ def find_weights(payload: Any, origin: str, entry: str | None = None) -> Weights
         raise NoWeightsError(
             f"{origin} holds no weights: neither a state_dict nor a checkpoint with one ({_what(payload)})"
         )
+    if entry is not None and entry not in found:
+        found |= _begun_with(entry, found)
     chosen = chosen_entry(found, entry, origin)
-    averaged = [name for name in found if _is_averaged(name) and name != chosen] if entry is None else []
+    averaged = [name for name in found if is_averaged(name) and name != chosen] if entry is None else []
     notes = [f"it also has averaged weights: --weights-key {name}" for name in averaged[:1]]
     return Weights(_plain(found[chosen], origin), chosen, notes)
 
@@ -77,17 +75,28 @@ def chosen_entry(found: Mapping[str, Any], entry: str | None, origin: str) -> st
     """
     if entry is not None:
         if entry not in found:
-            raise UsageError(f"{origin} has no weights at '{entry}'; it has some at {_listed(found)}")
+            where = listed(name or "its top" for name in found)
+            raise UsageError(f"{origin} has no weights at '{entry}'; it has some at {where}")
         return entry
     chosen = next((name for name in ("", *_USUAL) if name in found), None)
     if chosen is not None:
         return chosen
-    candidates = [name for name in found if not _is_averaged(name)] or list(found)
+    candidates = [name for name in found if not is_averaged(name)] or list(found)
     if len(candidates) > 1:
         raise UsageError(
-            f"{origin} has weights at {_listed(candidates)}; choose with --weights-key {candidates[0]}"
+            f"{origin} has weights at {listed(candidates)}; choose with --weights-key {candidates[0]}"
         )
     return candidates[0]
+
+
+def _begun_with(entry: str, found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Weights whose names begin with an entry, as where `student.0.weight` lies beside `teacher.0.weight`."""
+    for name, state in found.items():
+        start = entry.removeprefix(f"{name}.") + "."
+        inside = {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
+        if any(isinstance(value, Tensor) for value in inside.values()):
+            return {entry: inside}
+    return {}
 
 
 def modules_in(payload: Any, entry: str = "", depth: int = 3) -> Iterable[tuple[str, nn.Module]]:
@@ -101,52 +110,6 @@ def modules_in(payload: Any, entry: str = "", depth: int = 3) -> Iterable[tuple[
     for key, value in inside.items():
         if isinstance(key, str) and not key.lower().startswith(_NEVER):
             yield from modules_in(value, f"{entry}.{key}" if entry else key, depth - 1)
-
-
-def load_weights(model: nn.Module, weights: Weights, origin: str, name: str) -> list[str]:
-    """Puts weights into a model, without what training wrappers put in front of their names.
-
-    Returns:
-        what was left out, for people.
-    Raises:
-        InputError: names or shapes don't fit.
-    """
-    wanted = model.state_dict()
-    state = {key.replace(_COMPILED, ""): tensor for key, tensor in weights.state.items()}
-    prefix = name_prefix(state, wanted)
-    chosen = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
-    missing = [key for key in wanted if key not in chosen and not key.endswith(_OPTIONAL)]
-    unexpected = [key for key in chosen if key not in wanted and not key.endswith(_OPTIONAL)]
-    shapes = [
-        f"{key} is {list(chosen[key].shape)}, the model's is {list(tensor.shape)}"
-        for key, tensor in wanted.items()
-        if key in chosen and chosen[key].shape != tensor.shape
-    ]
-    problems = [
-        *([f"missing {_listed(missing)}"] if missing else []),
-        *([f"unexpected {_listed(unexpected)}"] if unexpected else []),
-        *([_listed(shapes, "; ")] if shapes else []),
-    ]
-    if (missing or unexpected) and _takes(model, chosen):
-        return []
-    if problems:
-        raise InputError(
-            f"{origin} does not fit {name}: {'; '.join(problems)}; choose another --model, or its arguments "
-            "with --model-arg"
-        )
-    model.load_state_dict({key: t for key, t in chosen.items() if key in wanted}, strict=False)
-    left = [key for key in state if not key.startswith(prefix)]
-    return [f"left out {_listed(left)}, which are no part of {name}"] if left else []
-
-
-def _takes(model: nn.Module, state: dict[str, Tensor]) -> bool:
-    """Puts weights into a model whose own hooks know other names of its tensors, as those of weight norm do
-    that were usual before parametrizations; returns whether all have found their place."""
-    try:
-        found = model.load_state_dict(state, strict=False)
-    except RuntimeError:  # shapes
-        return False
-    return not [key for key in (*found.missing_keys, *found.unexpected_keys) if not key.endswith(_OPTIONAL)]
 
 
 def _states(
@@ -232,25 +195,13 @@ def _plain(state: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
     return tensors
 
 
-def name_prefix(state: Iterable[str], wanted: Iterable[str]) -> str:
-    """What most names have in front of the model's own, as in `module.` or `model.`."""
-    names = list(wanted)
-    prefixes: Counter[str] = Counter()
-    known = set(names)
-    for key in state:
-        parts = key.split(".")
-        for cut in range(len(parts)):
-            if ".".join(parts[cut:]) in known:
-                prefixes["".join(part + "." for part in parts[:cut])] += 1
-    best = prefixes.most_common(1)
-    return best[0][0] if best else ""
-
-
-def _is_averaged(entry: str) -> bool:
+def is_averaged(entry: str) -> bool:
+    """Whether an entry's name says that its weights are averages of others."""
     return any(part in _AVERAGED for part in entry.split("."))
 
 
-def _listed(names: Iterable[str], separator: str = ", ") -> str:
+def listed(names: Iterable[str], separator: str = ", ") -> str:
+    """The first few of many names."""
     names = list(names)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return separator.join(names[:_SHOWN]) + more

@@ -14,6 +14,7 @@ from ..artifacts.run_state import load_run
 from ..artifacts.transforms import Graph, lasting
 from ..errors import InputError
 from ..factories import Trusted
+from ..models.states import tensors_of
 from ..models.transforms import merge_transforms
 from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import build_trusted_model
@@ -61,9 +62,9 @@ def find_source(program: Program, given: Path | None, trusted: Trusted) -> dict[
     )
     if any(isinstance(transform, Graph) for transform in manifest.transforms):
         # No graph reads the counters of batch norm, and no file may have them: they begin anew.
-        counters = {name: t for name, t in model.state_dict().items() if name.endswith(_COUNTER)}
+        counters = {name: t for name, t in tensors_of(model).items() if name.endswith(_COUNTER)}
         held = {**counters, **held}
-    names = list(model.state_dict())
+    names = list(tensors_of(model))
     missing = [name for name in names if name not in held]
     if missing:
         wanted = "the checkpoint it was exported from"

@@ -11,6 +11,7 @@ from ..artifacts.specs import InputSpec
 from ..artifacts.transforms import GRAPH
 from ..config.model import ModelConfig
 from ..errors import UsageError
+from . import transformers_models
 from .arguments import check_names, did_you_mean, fill, first_line, from_data, parameter_defaults
 from .custom import build_custom, custom_parameters
 from .registry import BUILTINS, Builtin
@@ -25,7 +26,7 @@ from .torchvision_models import (
 
 def is_custom(name: str) -> bool:
     """Whether `name` is `package.module:factory`: building it runs code that is not edgetrain's."""
-    return ":" in name and not name.startswith(PREFIX)
+    return ":" in name and not name.startswith((PREFIX, transformers_models.PREFIX))
 
 
 def resolve_model(config: ModelConfig, inputs: Mapping[str, InputSpec], outputs: int) -> ModelConfig:
@@ -43,6 +44,8 @@ def resolve_model(config: ModelConfig, inputs: Mapping[str, InputSpec], outputs:
     name = config.name
     if is_custom(name):
         args = fill(name, config.args, {"num_classes": outputs}, custom_parameters(name))
+    elif name.startswith(transformers_models.PREFIX):
+        args = dict(config.args)
     elif name.startswith(PREFIX):
         args = resolve_torchvision(name, config.args, _only(name, inputs), outputs)
     else:
@@ -62,6 +65,8 @@ def build_model(config: ModelConfig) -> nn.Module:
         return nn.Identity()
     if name.startswith(PREFIX):
         return build_torchvision(name, config.args)
+    if name.startswith(transformers_models.PREFIX):
+        return transformers_models.build_transformers(name, config.args)
     if is_custom(name):
         return build_custom(name, config.args)
     factory = _builtin(name).factory

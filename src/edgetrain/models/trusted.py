@@ -13,6 +13,7 @@ from ..config.model import ModelConfig
 from ..errors import InputError, UsageError
 from ..factories import NOTHING, Trusted
 from .build import build_model, is_custom, without_pretrained_weights
+from .states import fill, tensors_of
 from .transforms import apply_transforms
 
 _MOST_CUT = 100
@@ -55,7 +56,7 @@ def load_trusted_model(checkpoint: Checkpoint, trusted: Trusted = NOTHING, *, so
     _check_size(checkpoint, source)
     model = build_trusted_model(checkpoint.model, trusted, source=source, transforms=checkpoint.transforms)
     try:
-        model.load_state_dict(checkpoint.state)
+        fill(model, checkpoint.state)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(f"{source} does not fit the model {checkpoint.model.name}: {reason}") from error
@@ -76,7 +77,7 @@ def _check_size(checkpoint: Checkpoint, source: str) -> None:
     except (UsageError, RuntimeError):
         # Some can't be built without memory; what else is wrong with it, building it for good says.
         return
-    numbers = sum(tensor.numel() for tensor in named.state_dict().values())
+    numbers = sum(tensor.numel() for tensor in tensors_of(named).values())
     held = sum(tensor.numel() for tensor in checkpoint.state.values())
     # Surgery and pruning make models smaller, but not so much.
     if numbers > _MOST_CUT * held + _SMALL:

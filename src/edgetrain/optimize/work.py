@@ -16,6 +16,7 @@ from ..data import Dataset, load_dataset
 from ..data.checks import check_fits
 from ..errors import UsageError
 from ..factories import Trusted
+from ..models.states import tensors_of
 from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import load_trusted_model
 from ..reporting import Reporter
@@ -92,7 +93,7 @@ class Work:
 
     def changed(self, model: nn.Module, transforms: Sequence[Transform]) -> Work:
         """After a step that changed the model."""
-        state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        state = {name: tensor.detach().clone() for name, tensor in tensors_of(model).items()}
         done = (*self.checkpoint.transforms, *transforms)
         return replace(self, model=model, checkpoint=replace(self.checkpoint, state=state, transforms=done))
 

@@ -17,6 +17,7 @@ from ..engine.modes import BatchNormMode, set_training_mode
 from ..errors import EdgetrainError, InputError
 from ..factories import NOTHING, Trusted
 from ..models.calling import call_model
+from ..models.states import fill
 from ..models.transforms import apply_transforms
 from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import build_trusted_model
@@ -117,7 +118,7 @@ class TorchSession(Session):
                 f"torch needs the layers of {program.path} that XNNPACK runs as they were; put the "
                 f"checkpoint it was exported from{wanted} beside it, or use another runtime"
             )
-        self.model.load_state_dict(float_checkpoint(load_checkpoint(path)).state)
+        fill(self.model, float_checkpoint(load_checkpoint(path)).state)
 
     def _arguments(self, method: str) -> list[Argument]:
         """Those of a sample: the whole model is run."""

@@ -14,6 +14,7 @@ from ..engine.metrics import Meter, score
 from ..engine.schedules import count_steps, learning_rate
 from ..engine.step_hooks import StepHook
 from ..errors import CheckFailedError, InterruptedRun
+from ..models.states import tensors_of
 from ..reporting import Progress, Reporter
 from ..tasks import Task
 from .learner import Learner, merge
@@ -133,7 +134,7 @@ class Loop:
         whole = record.epoch <= state.epoch
         is_best = self._is_best(record, state.best, whole)
         if is_best:
-            state.best, state.best_weights = record, weights_hash(self._learner.model.state_dict())
+            state.best, state.best_weights = record, weights_hash(tensors_of(self._learner.model))
         # The state first: it has all that a killed run needs to write the rest anew.
         self._save()
         if is_best:

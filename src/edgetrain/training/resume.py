@@ -17,6 +17,7 @@ from ..engine.metrics import Meter
 from ..engine.schedules import depends_on_length
 from ..engine.seeding import set_random_state
 from ..errors import InputError, UsageError
+from ..models.states import fill
 from ..reporting import Reporter
 from .distributed import World
 from .learner import Learner
@@ -104,7 +105,7 @@ def load_weights(model: nn.Module, start: Checkpoint) -> None:
         InputError: they don't fit: the code of a custom model has changed.
     """
     try:
-        model.load_state_dict(start.state)
+        fill(model, start.state)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(f"the weights to start from don't fit the model any more: {reason}") from error

@@ -17,6 +17,7 @@ from ..config.model import ModelConfig
 from ..engine.memory import peak_rss_bytes
 from ..engine.seeding import get_random_state
 from ..errors import InputError
+from ..models.states import tensors_of
 from .learner import Learner, merge
 from .run_state import RunState
 from .start import weights_hash
@@ -118,7 +119,7 @@ class RunStore:
     def _checkpoint(self, model: nn.Module, metrics: dict[str, Any]) -> Checkpoint:
         return Checkpoint(
             model=self.model,
-            state=model.state_dict(),
+            state=tensors_of(model),
             inputs=self.inputs,
             targets=self.targets,
             task=self.task,

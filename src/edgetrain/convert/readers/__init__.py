@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...config.stages import ConvertConfig
+from ...config.convert import ConvertConfig
 from ..kinds import Identified, Kind
 from ..source import Source
 from .exported_program import read_exported_program
 from .safetensors import read_safetensors
+from .sharded import read_sharded
 from .torch_save import read_torch_save
 from .torchscript import read_torchscript
 
@@ -17,6 +18,7 @@ READERS: dict[Kind, Callable[[Identified, ConvertConfig], Source]] = {
     "TorchScript": read_torchscript,
     "exported program": read_exported_program,
     "safetensors": read_safetensors,
+    "sharded checkpoint": read_sharded,
 }
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from ...artifacts.specs import INPUTS, InputSpec
-from ...config.stages import ConvertConfig
+from ...config.convert import ConvertConfig
 from ...errors import InputError
 from ...upstream import exported_schema_version
 from ..kinds import Identified
@@ -33,7 +33,9 @@ def read_exported_program(found: Identified, config: ConvertConfig) -> Source:
     program = _load(found, config.trust_pickle)
     origin = str(found.path)
     if config.model is not None:
-        return source_of_weights(find_weights(program.state_dict, origin), config, "exported program", origin)
+        return source_of_weights(
+            find_weights(program.state_dict, origin), config, "exported program", found.path
+        )
     inputs, batch = _inputs(program, origin)
 
     def capture(_: Sequence[Tensor]) -> Captured:

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
 from ...artifacts.specs import INPUTS, InputSpec
+from ...config.convert import ConvertConfig
 from ...config.model import ModelConfig
-from ...config.stages import ConvertConfig
 from ...errors import UsageError
 from ...models import build_model, without_pretrained_weights
 from ...models.arguments import parameter_defaults
 from ...models.registry import BUILTINS
+from ...models.states import tensors_of
+from ...models.transformers_models import SETTINGS, architecture_in, with_folder_config
+from ..fitting import load_weights
 from ..source import Source
 from ..suggestions import suggest_models
-from ..weights import Weights, load_weights
+from ..weights import Weights
 
 
-def source_of_weights(weights: Weights, config: ConvertConfig, format: str, origin: str) -> Source:
+def source_of_weights(weights: Weights, config: ConvertConfig, format: str, path: Path) -> Source:
     """A source from weights alone.
 
+    Args:
+        path: the file they are of.
     Raises:
         UsageError: no model is named; the nearest ones are.
         InputError: the weights don't fit the model.
     """
     if config.model is None:
-        raise UsageError(f"{origin} holds weights but not the model they belong to; {_hint(weights)}")
-    model = ModelConfig(name=config.model, args=config.model_args)
+        raise UsageError(f"{path} holds weights but not the model they belong to; {_hint(weights, path)}")
+    args = with_folder_config(config.model, config.model_args, path.parent)
+    model = ModelConfig(name=config.model, args=args)
     module = build_model(model)
-    notes = load_weights(module, weights, origin, config.model)
+    notes = load_weights(module, weights, str(path), config.model, allow_extra=config.allow_extra)
     module.eval()
     return Source(
         format=format,
         reference=module,
-        state=module.state_dict(),
+        state=tensors_of(module),
         inputs=known_inputs(model, module),
         model=without_pretrained_weights(model),
         notes=[*weights.notes, *notes],
@@ -59,7 +67,10 @@ def _known_shape(model: ModelConfig, module: nn.Module) -> tuple[int, ...] | Non
     return (first.in_features,)
 
 
-def _hint(weights: Weights) -> str:
+def _hint(weights: Weights, path: Path) -> str:
+    own = architecture_in(path.parent)
+    if own is not None:
+        return f"its {SETTINGS} says that it is --model {own}"
     near = suggest_models(weights.state)
     if not near:
         return "name it with --model package.module:factory"

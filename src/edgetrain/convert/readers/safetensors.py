@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ...config.stages import ConvertConfig
+from pathlib import Path
+
+from torch import Tensor
+
+from ...config.convert import ConvertConfig
 from ...errors import InputError
 from ..kinds import Identified
 from ..source import Source
@@ -16,12 +20,21 @@ def read_safetensors(found: Identified, config: ConvertConfig) -> Source:
     Raises:
         InputError: the file is damaged.
     """
+    weights = find_weights(load_safetensors(found.path), str(found.path), config.weights_key)
+    return source_of_weights(weights, config, "safetensors", found.path)
+
+
+def load_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name.
+
+    Raises:
+        InputError: it is damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        state = load_file(found.path)
+        state: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"{found.path} is no safetensors file, or a damaged one ({error})") from error
-    weights = find_weights(state, str(found.path), config.weights_key)
-    return source_of_weights(weights, config, "safetensors", str(found.path))
+        raise InputError(f"{path} is no safetensors file, or a damaged one ({error})") from error
+    return state

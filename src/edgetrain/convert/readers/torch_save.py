@@ -13,16 +13,18 @@ from torch import Tensor, nn
 
 from ...artifacts.checkpoint import FORMAT, checkpoint_from
 from ...artifacts.unpickling import StandIn, read_torch_file, stand_ins_in
-from ...config.stages import ConvertConfig
+from ...config.convert import ConvertConfig
 from ...errors import CheckFailedError, InputError, UsageError
 from ...export.capture import export_graph
 from ...factories import Trusted
+from ...models.states import tensors_of
 from ...models.transforms.observers import float_checkpoint
 from ...models.trusted import build_trusted_model
+from ..fitting import load_weights
 from ..kinds import Identified
 from ..layers_put_back import module_of_program
 from ..source import Captured, Source
-from ..weights import NoWeightsError, chosen_entry, find_weights, load_weights, modules_in
+from ..weights import NoWeightsError, chosen_entry, find_weights, modules_in
 from .named_model import source_of_weights
 
 # Batches up to this size are left open; no graph depends on the number.
@@ -45,7 +47,7 @@ def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
             raise InputError(_untrusted(payload, origin))
         module = _module_in(_unpickle(found.path), config.weights_key, origin)
         module.eval()
-        return Source("pickled module", module, module.state_dict(), _capture(module, origin))
+        return Source("pickled module", module, tensors_of(module), _capture(module, origin))
     try:
         weights = find_weights(payload, origin, config.weights_key)
     except NoWeightsError as error:
@@ -54,7 +56,7 @@ def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
         if not config.trust_pickle:
             raise InputError(_untrusted(payload, origin)) from error
         weights = find_weights(_unpickle(found.path), origin, config.weights_key)
-    return source_of_weights(weights, config, "checkpoint" if weights.entry else "state_dict", origin)
+    return source_of_weights(weights, config, "checkpoint" if weights.entry else "state_dict", found.path)
 
 
 def _holds_module(payload: Any) -> bool:
@@ -102,7 +104,7 @@ def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) 
     return Source(
         format="edgetrain checkpoint",
         reference=module,
-        state=module.state_dict(),
+        state=tensors_of(module),
         inputs=checkpoint.inputs,
         model=checkpoint.model,
         checkpoint=path,

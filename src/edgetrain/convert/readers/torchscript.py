@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ...artifacts.archive import Archive
 from ...artifacts.specs import InputSpec
-from ...config.stages import ConvertConfig
+from ...config.convert import ConvertConfig
 from ...errors import InputError
 from ...models.input_names import input_names
+from ...models.states import tensors_of
 from ..kinds import Identified
 from ..rewritten_script import rewritten_script
 from ..source import Captured, Source
@@ -40,7 +41,7 @@ def read_torchscript(found: Identified, config: ConvertConfig) -> Source:
     kind = "TorchScript (mobile)" if mobile else "TorchScript"
     _check_float(module, origin)
     if config.model is not None:
-        return source_of_weights(find_weights(module.state_dict(), origin), config, kind, origin)
+        return source_of_weights(find_weights(module.state_dict(), origin), config, kind, found.path)
 
     _check_float32(module, origin)
 
@@ -50,7 +51,7 @@ def read_torchscript(found: Identified, config: ConvertConfig) -> Source:
     return Source(
         format=kind,
         reference=module,
-        state=module.state_dict(),
+        state=tensors_of(module),
         capture=capture,
         inputs=_bundled_inputs(module),
         notes=[]

@@ -6,6 +6,7 @@ import time
 
 from ...artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ...models import build_model
+from ...models.states import fill
 from ...models.transforms import apply_transforms
 from ...runtimes.timing import median_ms
 from ..verification import check_error, compare, run_batches
@@ -36,7 +37,7 @@ def write_pth(job: Job) -> Written:
     started = time.perf_counter()
     written = load_checkpoint(path)
     module = apply_transforms(build_model(written.model), written.transforms)
-    module.load_state_dict(written.state)
+    fill(module, written.state)
     module.eval()
     load_ms = 1e3 * (time.perf_counter() - started)
     batch = rebuilt.batch or 1
