@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgetrain.artifacts.contract import Metric
-from edgetrain.artifacts.history import EpochRecord, History, save_history
+from edgetrain.artifacts.history import EpochRecord, History, load_history, save_history
 
 METRICS = [
     Metric(name="loss", top="loss_sum", bottom="count", better="lower"),
@@ -52,6 +52,66 @@ def test_json(run: Callable[..., Any], histories: list[str]) -> None:
     assert (second["accuracy_before"], second["accuracy_after"]) == (0.1, 0.9)
     assert second["steps"] == 20
     assert second["time_per_sample_s"] == pytest.approx(0.002)
+
+
+def _changed(path: str, **changes: Any) -> None:
+    save_history(Path(path), load_history(Path(path)).model_copy(update=changes))
+
+
+def _text(ran: Any) -> str:
+    return " ".join(ran.stdout.split())
+
+
+def test_the_saved_epoch_counts_not_the_last(run: Callable[..., Any], histories: list[str]) -> None:
+    history = load_history(Path(histories[0]))
+    better = history.epochs[1].with_figures("val", {"loss": 0.4, "accuracy": 0.95})
+    _changed(histories[0], epochs=[history.epochs[0], better, history.epochs[2]], best_epoch=1)
+    ran = run("compare", *histories)
+    assert "saved epoch 1 of 2 2 of 2" in _text(ran)
+    assert "accuracy 10.00 % → 95.00 % 10.00 % → 90.00 %" in _text(ran)
+    first = json.loads(run("compare", *histories, "--json").stdout)["runs"][0]
+    assert (first["saved_epoch"], first["epochs"], first["loss_after"]) == (1, 2, 0.4)
+
+
+def test_runs_of_other_data_are_not_comparable(run: Callable[..., Any], histories: list[str]) -> None:
+    source = {"training data": "1", "validation data": "2", "model": "3"}
+    config = {"data": {"name": "digits", "root": None}, "train": {"batch_size": 8, "threads": 1}}
+    _changed(histories[0], source=source, config=config)
+    _changed(histories[1], source={**source, "validation data": "9", "model": "8"}, config=config)
+    ran = run("compare", *histories)
+    assert "not comparable: b has other model, validation data than a" in _text(ran)
+    assert "training loss differs by 0 –" in _text(ran)
+    second = json.loads(run("compare", *histories, "--json").stdout)["runs"][1]
+    assert (second["comparable"], second["other_source"]) == (False, ["model", "validation data"])
+
+    _changed(histories[1], source={**source, "starting weights": "5"})
+    ran = run("compare", *histories)
+    assert "b began with other weights than a" in _text(ran)
+    assert "not comparable" not in ran.stdout
+
+    packed = {"data": {"name": "packed", "root": "x.ptd"}, "finetune": {"batch_size": 8, "threads": 2}}
+    _changed(histories[1], source=source, config=packed)
+    ran = run("compare", *histories)
+    assert "comparable" not in ran.stdout
+    assert "other" not in ran.stdout
+    assert "training loss differs by 0 0.01" in _text(ran)
+
+
+def test_other_settings_are_named(run: Callable[..., Any], histories: list[str]) -> None:
+    source = {"training data": "1", "validation data": "2"}
+    config = {"optimizer": {"lr": 0.1, "clip_norm": None}, "train": {"epochs": 2, "save_every": 1}}
+    _changed(histories[0], source=source, config=config)
+    other = {"optimizer": {"lr": 0.2, "clip_norm": 1.0}, "finetune": {"epochs": 2, "save_every": 5}}
+    _changed(histories[1], source=source, config=other)
+    ran = run("compare", *histories)
+    told = "optimizer.lr 0.2 instead of 0.1, optimizer.clip_norm 1.0 instead of nothing"
+    assert f"b has other settings than a: {told}" in _text(ran)
+    assert "not comparable" not in ran.stdout
+    assert "training loss differs by 0 –" in _text(ran)
+
+
+def test_old_histories_can_not_tell(run: Callable[..., Any], histories: list[str]) -> None:
+    assert "b or a is too old to tell whether both saw the same data" in run("compare", *histories).stdout
 
 
 def test_table(run: Callable[..., Any], histories: list[str]) -> None:

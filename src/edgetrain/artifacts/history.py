@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -80,10 +82,27 @@ class History(BaseModel):
     threads: int
     seed: int
     peak_rss_bytes: int = 0
+    best_epoch: int | None = Field(
+        None, description="whose weights were kept; null where they are those after the last step"
+    )
     metrics: list[Metric] = Field(default_factory=list, description="what the figures of the epochs are")
     config: dict[str, Any] = Field(default_factory=dict)
+    source: dict[str, str] = Field(
+        default_factory=dict, description="hashes of training and validation data, model and starting weights"
+    )
     notes: list[str] = Field(default_factory=list)
     epochs: list[EpochRecord] = Field(default_factory=list)
+
+    @property
+    def kept_epoch(self) -> EpochRecord:
+        """The epoch whose weights were kept; there has to be one."""
+        kept = (record for record in self.epochs if record.epoch == self.best_epoch)
+        return next(kept, self.epochs[-1])
+
+
+def hash_of(plain: Any) -> str:
+    """SHA-256 of a value in JSON's types."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def save_history(path: Path, history: History) -> None:

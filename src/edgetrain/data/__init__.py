@@ -5,7 +5,7 @@ To add one: write `data/NAME.py` with a function that returns a `Source` and add
 """
 
 from .base import Dataset, Split
-from .fingerprint import fingerprint
+from .fingerprint import fingerprint, fingerprints
 from .loader import Batch, BatchLoader
 from .packing import pack_dataset, pack_split
 from .registry import load_dataset
@@ -16,6 +16,7 @@ __all__ = [
     "Dataset",
     "Split",
     "fingerprint",
+    "fingerprints",
     "load_dataset",
     "pack_dataset",
     "pack_split",

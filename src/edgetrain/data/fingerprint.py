@@ -7,7 +7,7 @@ import hashlib
 import torch
 from torch import Tensor
 
-from .base import Split
+from .base import Dataset, Split
 from .prepared import chunks
 
 _LOOKED_AT = 16
@@ -25,6 +25,11 @@ def fingerprint(split: Split) -> str:
         for first, last in chunks(len(split), sample.numel() * sample.element_size()):
             digest.update(_bytes(split.targets(torch.arange(first, last))[name]))
     return digest.hexdigest()
+
+
+def fingerprints(dataset: Dataset) -> dict[str, str]:
+    """Of both splits, as histories have them."""
+    return {"training data": fingerprint(dataset.train), "validation data": fingerprint(dataset.test)}
 
 
 def _header(name: str, values: Tensor) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import torch
 
 from ..artifacts.commit import check_writable
 from ..artifacts.contract import Contract
-from ..artifacts.history import EpochRecord, History
+from ..artifacts.history import EpochRecord, History, hash_of
 from ..artifacts.program import Program, load_program
 from ..artifacts.run_state import load_run
 from ..config.stages import FinetuneCommand
-from ..data import load_dataset
+from ..data import Dataset, fingerprints, load_dataset
 from ..engine.optimizers import check_groups
 from ..engine.program_optimizer import with_own_settings
 from ..errors import UsageError
@@ -115,6 +116,7 @@ def finetune(
         state = state_path(output)
         check_runtime(load_run(state).record, runtime, state.name)
     history = _new_history(config, loaded, outside, reporter)
+    history.source.update(_source(loaded, dataset))
     run = Run(config, loaded, dataset, output, resume, trusted, history, reporter)
     if runtime == "native":
         run_natively(run)
@@ -181,6 +183,16 @@ def _new_history(
         history.notes.append(note)
         reporter.detail(note)
     return history
+
+
+def _source(program: Program, dataset: Dataset) -> dict[str, str]:
+    """What the run's figures depend on besides its settings."""
+    tensors = {
+        name: hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+        for name, tensor in program.tensors().items()
+    }
+    model = hash_of(program.manifest.model.model_dump(mode="json"))
+    return {**fingerprints(dataset), "model": model, "starting weights": hash_of(tensors)}
 
 
 def _evaluation(record: EpochRecord) -> Evaluation | None:

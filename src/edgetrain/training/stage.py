@@ -10,9 +10,9 @@ import torch
 
 from ..artifacts.checkpoint import Checkpoint
 from ..artifacts.commit import check_writable
-from ..artifacts.history import History
+from ..artifacts.history import History, hash_of
 from ..config.stages import TrainCommand
-from ..data import BatchLoader, Dataset, fingerprint, load_dataset
+from ..data import BatchLoader, Dataset, fingerprint, fingerprints, load_dataset
 from ..data.checks import check_fits
 from ..engine.interrupt import catch_interrupts
 from ..engine.optimizers import make_optimizer
@@ -269,6 +269,11 @@ def _make_store(
         seed=config.train.seed,
         metrics=task.all_metrics,
         config=plain,
+        source={
+            **fingerprints(dataset),
+            "model": hash_of(without_pretrained_weights(config.model).model_dump(mode="json")),
+            **({"starting weights": plain["start"]} if "start" in plain else {}),
+        },
     )
     return RunStore(
         output=output,
@@ -299,6 +304,7 @@ def _already_finished(store: RunStore, state: RunState, reporter: Reporter) -> T
 def _result(store: RunStore, state: RunState) -> TrainResult:
     assert state.best is not None
     store.history.epochs = list(state.records)
+    store.history.best_epoch = state.best.epoch
     return TrainResult(
         checkpoint=store.output,
         last=store.last,

@@ -112,6 +112,7 @@ class RunStore:
 
     def _save_history(self, state: RunState) -> None:
         self.history.epochs = list(state.records)
+        self.history.best_epoch = None if state.best is None else state.best.epoch
         self.history.peak_rss_bytes = peak_rss_bytes()
         if self.is_main:
             save_history(history_path(self.output), self.history)
