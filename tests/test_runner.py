@@ -24,6 +24,9 @@ def test_it_lies_in_the_installed_package(tmp_path: Path, monkeypatch: pytest.Mo
         def locate_file(self, name: str) -> Path:
             return tmp_path / name
 
+        def read_text(self, name: str) -> None:
+            return None
+
     monkeypatch.delenv(runner.OVERRIDE, raising=False)
     monkeypatch.setattr(runner.importlib.metadata, "distribution", lambda name: Installed())
     assert runner.find_runner() is None
@@ -59,3 +62,25 @@ def test_the_runtimes_libraries_are_found(monkeypatch: pytest.MonkeyPatch) -> No
     first, last = runner.runner_environment()["LD_LIBRARY_PATH"].split(":")
     assert (Path(first) / "libexecutorch.so").is_file()
     assert last == "/elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("record", "source"),
+    [
+        (None, "edgetrain"),
+        ('{"url": "https://a.b/edgetrain.whl", "archive_info": {}}', "edgetrain"),
+        ('{"url": "file:///home/me/edge%20train", "dir_info": {}}', "'/home/me/edge train'"),
+        ('{"url": "file:///src/edgetrain", "dir_info": {"editable": true}}', "--editable /src/edgetrain"),
+    ],
+    ids=["index", "address", "folder", "editable"],
+)
+def test_the_advice_names_where_it_came_from(
+    record: str | None, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Installed:
+        def read_text(self, name: str) -> str | None:
+            assert name == "direct_url.json"
+            return record
+
+    monkeypatch.setattr(runner.importlib.metadata, "distribution", lambda name: Installed())
+    assert runner.how_to_build().endswith(f"'pip install --force-reinstall --no-deps {source}'")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import os
+import shlex
 import sys
+import urllib.parse
 from pathlib import Path
 
 from .errors import EdgetrainError, UsageError
@@ -67,9 +70,7 @@ def require_runner() -> Path:
     path = find_runner()
     if path is None:
         raise EdgetrainError(
-            "the native runner is not installed: install a C++ compiler (such as g++), then run "
-            "'pip install --force-reinstall --no-deps edgetrain' from where you installed it; "
-            "or use --runtime executorch"
+            f"the native runner is not installed: {how_to_build()}; or use --runtime executorch"
         )
     return path
 
@@ -83,10 +84,22 @@ def require_sources() -> Path:
     for path in (Path(__file__).parents[2] / "native", _installed(_SOURCES)):
         if path is not None and (path / "CMakeLists.txt").is_file():
             return path
-    raise EdgetrainError(
-        "the sources of the native runner are not installed: install a C++ compiler (such as g++), then run "
-        "'pip install --force-reinstall --no-deps edgetrain' from where you installed it"
-    )
+    raise EdgetrainError(f"the sources of the native runner are not installed: {how_to_build()}")
+
+
+def how_to_build() -> str:
+    """What to do where it was installed without runner and kernels; names the folder that it came from."""
+    source = "edgetrain"
+    try:
+        record = json.loads(importlib.metadata.distribution("edgetrain").read_text("direct_url.json") or "{}")
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        record = {}
+    url = urllib.parse.urlparse(record.get("url", ""))
+    if url.scheme == "file":
+        source = shlex.quote(urllib.parse.unquote(url.path))
+        source = f"--editable {source}" if record.get("dir_info", {}).get("editable") else source
+    command = f"pip install --force-reinstall --no-deps {source}"
+    return f"install a C++ compiler (such as g++), then run '{command}'"
 
 
 def runner_environment() -> dict[str, str]:

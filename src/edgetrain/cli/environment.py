@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from .. import __version__
 from ..errors import EdgetrainError, UsageError
-from ..runner import find_kernels, require_runner, runner_environment
+from ..runner import find_kernels, how_to_build, require_runner, runner_environment
 from .dependencies import dependencies
 
 _PACKAGES = ("torch", "torchvision", "executorch")
@@ -247,8 +247,9 @@ def _kernels() -> Finding:
     except UsageError as error:
         return Finding("fast kernels", "missing", "not where the environment says", str(error))
     if path is None:
-        advice = "install edgetrain again where there is a C++ compiler"
-        return Finding("fast kernels", "optional", "none; executorch runs on its own, slower ones", advice)
+        return Finding(
+            "fast kernels", "optional", "none; executorch runs on its own, slower ones", how_to_build()
+        )
     answer = probe(_KERNELS_PROBE)
     if isinstance(answer, str):
         return Finding("fast kernels", "missing", answer, _reinstall("executorch"))

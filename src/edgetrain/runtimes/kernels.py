@@ -7,16 +7,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ..errors import EdgetrainError
-from ..runner import find_kernels
+from ..runner import find_kernels, how_to_build
 
 Kernels = Literal["fast", "stock"]
 _registered = False
-
-
-_INSTALL = (
-    "install a C++ compiler (such as g++), then run 'pip install --force-reinstall --no-deps edgetrain' from "
-    "where you installed it"
-)
 
 
 def choose_kernels(wanted: Kernels | None, own_operators: Sequence[str] = ()) -> Kernels:
@@ -30,13 +24,15 @@ def choose_kernels(wanted: Kernels | None, own_operators: Sequence[str] = ()) ->
     """
     installed = find_kernels() is not None
     if own_operators and (wanted == "stock" or not installed):
-        way_out = "leave --kernels stock out" if installed else _INSTALL
+        way_out = "leave --kernels stock out" if installed else how_to_build()
         raise EdgetrainError(
             f"the program calls {own_operators[0]}, which only edgetrain's kernels can run: {way_out}, or "
             "export it again with --recurrent unrolled"
         )
     if wanted == "fast" and not installed:
-        raise EdgetrainError(f"edgetrain's kernels are not installed: {_INSTALL}; or use --kernels stock")
+        raise EdgetrainError(
+            f"edgetrain's kernels are not installed: {how_to_build()}; or use --kernels stock"
+        )
     return wanted or ("fast" if installed else "stock")
 
 
@@ -45,7 +41,7 @@ def why_not_run(own_operators: Sequence[str]) -> str | None:
     they can. The runtime has to be imported."""
     path = find_kernels()
     if path is None:
-        return f"these are not installed: {_INSTALL}"
+        return f"these are not installed: {how_to_build()}"
     try:
         known = ctypes.CDLL(str(path)).edgetrain_has_kernel
     except (OSError, AttributeError):
@@ -53,7 +49,7 @@ def why_not_run(own_operators: Sequence[str]) -> str | None:
     else:
         known.argtypes, known.restype = [ctypes.c_char_p], ctypes.c_bool
         missing = [name for name in own_operators if not known(name.encode())]
-    return f"{path}, of another version, has none of {missing[0]}: {_INSTALL}" if missing else None
+    return f"{path}, of another version, has none of {missing[0]}: {how_to_build()}" if missing else None
 
 
 def check_unregistered() -> None:
