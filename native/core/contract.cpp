@@ -83,9 +83,12 @@ TensorRecord read_tensor(JsonFields& fields, const Json& json) {
 }
 
 Metric read_metric(JsonFields& fields, const Json& json) {
-  return {fields.text(json, "name"), one_of<Metric::Kind>(fields, fields.text(json, "kind"), kMetricKinds),
-          fields.text(json, "top"), fields.text(json, "bottom"),
-          fields.at(json, "is_share", Kind::kBool).boolean};
+  return {fields.text(json, "name"),
+          one_of<Metric::Kind>(fields, fields.text(json, "kind"), kMetricKinds),
+          fields.text(json, "top"),
+          fields.text(json, "bottom"),
+          fields.at(json, "is_share", Kind::kBool).boolean,
+          fields.text(json, "better") == "higher"};
 }
 
 ArgumentList of_role(const std::vector<Argument>& all, Role role) {

@@ -1,5 +1,6 @@
 #include "edgetrain/finetune.h"
 
+#include "best_epoch.h"
 #include "contents.h"
 #include "edgetrain/hashing.h"
 #include "edgetrain/samples.h"
@@ -75,12 +76,14 @@ Result<FinetuneResult> finetune(Program& program, Job job, Observer& observer, c
     keep_features(program, validation, settings, true);
   }
   EDGETRAIN_CHECK(check_groups(settings.rates(), program.contract().trainable()));
-  Trainer trainer(program, *training.loader, validation.loader.get(), job, choice,
+  EDGETRAIN_TAKE(BestEpoch best,
+                 BestEpoch::make(settings, program.contract().metrics, validation.loader != nullptr));
+  Trainer trainer(program, *training.loader, validation.loader.get(), job, choice, std::move(best),
                   source_of(program, *training.dataset), observer, stop);
   observer.on_progress(choice.sentence());
   if (job.resume) EDGETRAIN_CHECK(trainer.resume());
   EDGETRAIN_CHECK(trainer.run());
-  return FinetuneResult{trainer.steps(), trainer.last(), state_path(job.output)};
+  return FinetuneResult{trainer.steps(), trainer.last(), state_path(job.output), trainer.kept_epoch()};
 }
 
 }  // namespace edgetrain

@@ -12,7 +12,7 @@ namespace {
 using Kind = Json::Kind;
 
 constexpr char kRuntime[] = "native";
-constexpr char kWeights[] = "weights/";
+constexpr char kWeights[] = "weights/", kBest[] = "best/";
 
 /// The whole numbers of a record, by their names.
 template <typename Record>
@@ -51,6 +51,7 @@ std::string record_json(const RunRecord& record) {
   all["sums"] = object_json(sums);
   all["train_time_s"] = json_number(record.train_time_s);
   all["epochs"] = json_list(record.epochs);
+  all["best_epoch"] = record.best_epoch ? std::to_string(*record.best_epoch) : "null";
   return object_json(all);
 }
 
@@ -73,6 +74,10 @@ RunRecord read_record(JsonFields& fields, const Json& json, const std::string& t
   record.train_time_s = fields.real(json, "train_time_s");
   for (const Json& epoch : fields.at(json, "epochs", Kind::kArray).array)
     record.epochs.push_back(as_text(epoch));
+  if (const Json* best = fields.find(json, "best_epoch", Kind::kNumber)) {
+    record.best_epoch = static_cast<uint64_t>(fields.whole(*best));
+    if (*record.best_epoch >= record.epochs.size()) fields.wrong("its best epoch is none of its epochs");
+  }
   return record;
 }
 
@@ -84,10 +89,15 @@ Failure RunState::unusable() const {
 }
 
 Result<AtomicFile> RunState::new_file(const std::string& path, const RunRecord& record,
-                                      const Program& program, const Stepper& stepper) {
+                                      const Program& program, const Stepper& stepper,
+                                      const KeptWeights& best) {
   std::vector<NamedTensor> tensors;
   for (const auto& tensor : program.changed()) {
     tensors.push_back({kWeights + tensor.name, tensor.shape, tensor.dtype, tensor.data, tensor.bytes});
+  }
+  for (size_t i = 0; i < best.size(); ++i) {
+    const auto& tensor = program.changed()[i];
+    tensors.push_back({kBest + tensor.name, tensor.shape, tensor.dtype, best.data(i), tensor.bytes});
   }
   const auto memory = stepper.memory();
   tensors.insert(tensors.end(), memory.begin(), memory.end());
@@ -117,12 +127,22 @@ Result<RunState> RunState::open(const std::string& path) {
   return state;
 }
 
-Status RunState::restore(const Program& program, Stepper& stepper) const {
-  for (const auto& tensor : program.changed()) {
-    const TensorEntry* entry = file_.find(kWeights + tensor.name);
-    if (entry == nullptr || entry->size != tensor.bytes || entry->dtype != tensor.dtype) return unusable();
-    std::memcpy(tensor.data, file_.data(*entry), tensor.bytes);
+Status RunState::restore(const Program& program, Stepper& stepper, KeptWeights& best) const {
+  const auto& changed = program.changed();
+  const auto take = [&](const char* prefix) {
+    return std::all_of(changed.begin(), changed.end(), [&](const LiveTensor& tensor) {
+      const TensorEntry* entry = file_.find(prefix + tensor.name);
+      if (entry == nullptr || entry->size != tensor.bytes || entry->dtype != tensor.dtype) return false;
+      std::memcpy(tensor.data, file_.data(*entry), tensor.bytes);
+      return true;
+    });
+  };
+  // The best ones pass through the program's memory as well.
+  if (!changed.empty() && file_.find(kBest + changed[0].name) != nullptr) {
+    if (!take(kBest)) return unusable();
+    best.keep(program);
   }
+  if (!take(kWeights)) return unusable();
   return stepper.restore(record.optimizer_steps, file_) ? Status() : Status(unusable());
 }
 

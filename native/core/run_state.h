@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "edgetrain/program.h"
 #include "edgetrain/result.h"
 #include "edgetrain/stepper.h"
+#include "kept_weights.h"
 
 namespace edgetrain {
 
@@ -26,6 +28,7 @@ struct RunRecord {
   Meter meter;                                ///< of the epoch under way
   double train_time_s = 0;                    ///< spent on it
   std::vector<std::string> epochs;            ///< finished ones, each a JSON object
+  std::optional<uint64_t> best_epoch;         ///< the best of them, where somebody asks for it
 };
 
 /// tuned.state.ptd: what a run is resumed from, with the weights and the optimizer's memory. It is a .ptd
@@ -35,12 +38,14 @@ class RunState {
  public:
   static Result<RunState> open(const std::string& path);
   /// A new state, which waits to take its name.
+  /// @param best what is kept of the best epoch
   static Result<AtomicFile> new_file(const std::string& path, const RunRecord& record, const Program& program,
-                                     const Stepper& stepper);
+                                     const Stepper& stepper, const KeptWeights& best);
 
   RunRecord record;
-  /// Writes the weights into the program's live memory, and the optimizer's memory into the stepper.
-  Status restore(const Program& program, Stepper& stepper) const;
+  /// Writes the weights into the program's live memory, the optimizer's memory into the stepper, and what is
+  /// kept of the best epoch, if anything, into `best`.
+  Status restore(const Program& program, Stepper& stepper, KeptWeights& best) const;
 
  private:
   explicit RunState(TensorFile file) : file_(std::move(file)) {}

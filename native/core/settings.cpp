@@ -96,7 +96,7 @@ Status Settings::set(const Setting& setting, const std::string& text) {
       return add_rate(text.substr(0, equals), std::strtod(text.c_str() + equals + 1, nullptr));
     }
   } else if (setting.kind == Setting::kText) {
-    fits = is_choice(setting.choices, text);
+    fits = *setting.choices == '\0' || is_choice(setting.choices, text);
   } else if (setting.kind == Setting::kSwitch) {
     fits = text == "true" || text == "false";
   } else {

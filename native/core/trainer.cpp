@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "best_epoch.h"
 #include "edgetrain/commit.h"
 #include "edgetrain/finetune.h"
 #include "edgetrain/manifest.h"
 #include "edgetrain/stopwatch.h"
+#include "kept_weights.h"
 #include "parts.h"
 #include "preprocessing_json.h"
 #include "run_state.h"
@@ -47,8 +49,8 @@ Result<Meter> evaluate(Program& program, BatchLoader& loader, const Stop* stop) 
 }
 
 Trainer::Trainer(Program& program, BatchLoader& training, BatchLoader* validation, const Job& job,
-                 const UpdateChoice& choice, std::map<std::string, std::string> source, Observer& observer,
-                 const Stop* stop)
+                 const UpdateChoice& choice, BestEpoch best, std::map<std::string, std::string> source,
+                 Observer& observer, const Stop* stop)
     : program_(program),
       training_(training),
       validation_(validation),
@@ -61,6 +63,8 @@ Trainer::Trainer(Program& program, BatchLoader& training, BatchLoader* validatio
       accumulate_(job.settings.whole(kFinetune, "accumulate")),
       total_steps_(job.settings.whole(kFinetune, "epochs") * steps_per_epoch()),
       run_(std::make_unique<RunRecord>()),
+      best_epoch_(std::make_unique<BestEpoch>(std::move(best))),
+      best_(std::make_unique<KeptWeights>()),
       last_(new_record()) {
   if (job.settings.has(kFinetune, "max_steps")) {
     total_steps_ = std::min(total_steps_, job.settings.whole(kFinetune, "max_steps"));
@@ -72,6 +76,10 @@ Trainer::Trainer(Program& program, BatchLoader& training, BatchLoader* validatio
 Trainer::~Trainer() = default;
 
 uint64_t Trainer::steps() const { return run_->step; }
+
+std::optional<uint64_t> Trainer::kept_epoch() const {
+  return best_epoch_->keeps() ? run_->best_epoch : std::nullopt;
+}
 
 double Trainer::rate(uint64_t step) const {
   return learning_rate(schedule_, lr_, step, total_steps_, steps_per_epoch());
@@ -96,7 +104,7 @@ Status Trainer::run() {
     last_ = record;
     EDGETRAIN_CHECK(stop_if_asked(false));
   }
-  while (run.step < total_steps_) {
+  while (run.step < total_steps_ && !best_epoch_->out_of_patience(run.epochs, run.best_epoch)) {
     training_.begin_epoch(run.epoch);
     EDGETRAIN_CHECK(train_epoch());
     EpochRecord record = new_record();
@@ -124,13 +132,31 @@ Status Trainer::run() {
     // A run that ended within an epoch, and goes on there, has an older record of it.
     run.epochs.resize(std::min<size_t>(run.epochs.size(), record.epoch));
     run.epochs.push_back(epoch_json(record));
+    keep_if_best(record.epoch, finished);
+    if (is_new_best_ || !best_epoch_->keeps()) last_ = record;
     EDGETRAIN_CHECK(save());
     EDGETRAIN_CHECK(observer_.on_epoch(record));
-    last_ = record;
     const bool skipped = validation_ != nullptr && !loss;
     if (!last || skipped) EDGETRAIN_CHECK(stop_if_asked(false));
   }
+  if (run.step < total_steps_) {
+    observer_.on_progress(joined(
+        {"stopped early: no epoch was better than epoch ", std::to_string(run.best_epoch.value_or(0))}));
+  }
   return {};
+}
+
+void Trainer::keep_if_best(uint64_t epoch, bool whole) {
+  RunRecord& run = *run_;
+  const std::string& here = run.epochs[epoch];
+  // Part of an epoch is no match for a whole one: a run that is resumed goes on as if it never was.
+  const bool better = run.best_epoch ? whole && best_epoch_->better(here, run.epochs[*run.best_epoch])
+                                     : best_epoch_->counts(here);
+  if (!better) return;
+  run.best_epoch = epoch;
+  if (!best_epoch_->keeps()) return;
+  best_->keep(program_);
+  is_new_best_ = true;
 }
 
 Status Trainer::train_epoch() {
@@ -201,11 +227,17 @@ Status Trainer::stop_if_asked(bool save_first) {
 Status Trainer::save() {
   run_->total_steps = total_steps_;
   run_->optimizer_steps = stepper_->steps();
-  EDGETRAIN_TAKE(std::vector<AtomicFile> files, program_.new_files(job_.output));
-  EDGETRAIN_TAKE(AtomicFile state, RunState::new_file(state_path(job_.output), *run_, program_, *stepper_));
+  // The output keeps the best weights until there are better ones.
+  std::vector<AtomicFile> files;
+  if (is_new_best_ || best_->size() == 0) {
+    EDGETRAIN_TAKE(files, program_.new_files(job_.output));
+  }
+  EDGETRAIN_TAKE(AtomicFile state,
+                 RunState::new_file(state_path(job_.output), *run_, program_, *stepper_, *best_));
   files.push_back(std::move(state));
   EDGETRAIN_CHECK(commit_together(with_suffix(job_.output, ""), std::move(files)));
   saved_ = true;
+  is_new_best_ = false;
   return {};
 }
 
@@ -239,15 +271,22 @@ Status Trainer::check_same_run(const RunRecord& saved) const {
 Status Trainer::resume() {
   EDGETRAIN_TAKE(const RunState state, RunState::open(state_path(job_.output)));
   EDGETRAIN_CHECK(check_same_run(state.record));
-  EDGETRAIN_CHECK(state.restore(program_, *stepper_));
+  EDGETRAIN_CHECK(state.restore(program_, *stepper_, *best_));
   const uint64_t planned = state.record.total_steps;
   const auto config = run_->config;
   *run_ = state.record;
   run_->config = config;
   resumed_ = true;
+  if (run_->best_epoch && *run_->best_epoch > run_->epoch && run_->step < total_steps_) {
+    run_->best_epoch.reset();
+    best_->drop();
+  }
   // The state holds the weights, too: an output that was lost, or is older than the state, is made whole
   // again.
-  EDGETRAIN_CHECK(program_.save(job_.output));
+  best_->swap_with(program_);
+  Status made_whole = program_.save(job_.output);
+  best_->swap_with(program_);
+  EDGETRAIN_CHECK(std::move(made_whole));
   saved_ = true;
   const auto count = [](uint64_t steps) { return std::to_string(steps); };
   if (schedule_.name == "cosine" && planned != total_steps_) {
@@ -257,7 +296,7 @@ Status Trainer::resume() {
   }
   if (run_->step >= total_steps_) {
     observer_.on_progress(joined({"the run is finished already (", count(run_->step),
-                                  " steps); raise --epochs or --max-steps to go on"}));
+                                  " steps); raise --epochs, --max-steps or --patience to go on"}));
   } else {
     observer_.on_progress(joined({"resuming after step ", count(run_->step), " of ", count(total_steps_)}));
   }

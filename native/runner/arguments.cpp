@@ -234,7 +234,7 @@ std::string help_line(const Setting& setting) {
   if (setting.kind == Setting::kText) {
     std::string choices = setting.choices;
     for (size_t at = 0; (at = choices.find('|', at)) != std::string::npos;) choices.replace(at, 1, ", ");
-    help += " [" + choices + "]";
+    if (!choices.empty()) help += " [" + choices + "]";
   }
   if (setting.kind == Setting::kRates) help += "; may be repeated";
   if (*setting.default_text != '\0') help += " (" + std::string(setting.default_text) + ")";

@@ -18,8 +18,9 @@ Status run_train(Arguments& arguments, const Stop& stop) {
   Status profiled = write_profile(arguments, *program);
   if (!done.ok()) return done.failure();
   EDGETRAIN_CHECK(std::move(profiled));
-  return JsonLine("result")
-      .add("runtime", "native")
+  JsonLine result("result");
+  if (done->best_epoch) result.add("best_epoch", *done->best_epoch);
+  return result.add("runtime", "native")
       .add("output", job.output)
       .add("state", done->state)
       .add("steps", done->steps)

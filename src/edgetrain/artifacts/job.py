@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,8 +74,11 @@ class Job(_Record):
 
 
 def save_job(path: Path, job: Job) -> None:
-    """Writes a job atomically."""
-    write_text(path, job.model_dump_json(indent=2) + "\n")
+    """Writes a job atomically. Settings of `finetune` that are at their defaults are left out: the runner has
+    the same. (Those of an optimizer it takes from the program.)"""
+    document = job.model_dump(mode="json")
+    document["finetune"] = job.finetune.model_dump(mode="json", exclude_defaults=True)
+    write_text(path, json.dumps(document, indent=2) + "\n")
 
 
 def load_job(path: Path) -> Job:

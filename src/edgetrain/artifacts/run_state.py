@@ -1,14 +1,15 @@
 """tuned.state.ptd: what a fine-tuning run is resumed from, in every runtime.
 
 A .ptd like any other, digest included. Its tensors are `weights/NAME` (all that training changes),
-`optimizer.first/NAME` and `optimizer.second/NAME` (momentum, or the two moments of Adam; left out before the
-first step), and `random/cpu` (of the torch runtime). The rest is the JSON text of `RunRecord`, in the entry
+`best/NAME` (the same after the best epoch, where that is kept), `optimizer.first/NAME` and
+`optimizer.second/NAME` (momentum, or the two moments of Adam; left out before the first step), and
+`random/cpu` (of the torch runtime). The rest is the JSON text of `RunRecord`, in the entry
 `edgetrain.state`. `native/core` writes and reads the same.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     import torch
 
 SCHEMA_VERSION: Literal[1] = 1
-WEIGHTS, FIRST, SECOND, RANDOM = "weights/", "optimizer.first/", "optimizer.second/", "random/cpu"
+WEIGHTS, BEST, RANDOM = "weights/", "best/", "random/cpu"
+FIRST, SECOND = "optimizer.first/", "optimizer.second/"
 
 
 class RunRecord(BaseModel):
@@ -41,6 +43,7 @@ class RunRecord(BaseModel):
         sums: what its metrics are made of, so far.
         train_time_s: time spent on it.
         epochs: finished and validated ones.
+        best_epoch: the best of them; None before the first, and where nobody asks for it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -58,6 +61,7 @@ class RunRecord(BaseModel):
     sums: dict[str, list[float]] = Field(default_factory=dict)
     train_time_s: float = 0.0
     epochs: list[EpochRecord] = Field(default_factory=list)
+    best_epoch: int | None = None
 
 
 @dataclass
@@ -66,6 +70,7 @@ class SavedRun:
 
     Attributes:
         weights: all that training changes, by name.
+        best: the same after the best epoch, where that is kept and there is one; else empty.
         first, second: the optimizer's buffers by parameter name.
         random: PyTorch's random state, uint8 [N].
     """
@@ -75,12 +80,19 @@ class SavedRun:
     first: dict[str, torch.Tensor]
     second: dict[str, torch.Tensor]
     random: torch.Tensor | None = None
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> dict[str, torch.Tensor]:
+        """The weights that are the run's output."""
+        return self.best or self.weights
 
 
 def save_run(path: Path, run: SavedRun) -> None:
     """Writes the state atomically."""
     tensors = {
         **{WEIGHTS + name: tensor for name, tensor in run.weights.items()},
+        **{BEST + name: tensor for name, tensor in run.best.items()},
         **{FIRST + name: tensor for name, tensor in run.first.items()},
         **{SECOND + name: tensor for name, tensor in run.second.items()},
         **({} if run.random is None else {RANDOM: run.random}),
@@ -117,4 +129,4 @@ def run_of(file: TensorFile) -> SavedRun:
         return {n.removeprefix(prefix): file.tensor(n) for n in file.entries if n.startswith(prefix)}
 
     random = file.tensor(RANDOM) if RANDOM in file.entries else None
-    return SavedRun(record, named(WEIGHTS), named(FIRST), named(SECOND), random)
+    return SavedRun(record, named(WEIGHTS), named(FIRST), named(SECOND), random, named(BEST))

@@ -114,6 +114,8 @@ def _rows(result: Any) -> Iterator[tuple[str, str, str]]:
     for name in after:
         show = functools.partial(figure_text, is_share=name in shares)
         yield name.replace("_", " "), show(before.get(name)), show(after.get(name))
+    if result.history.best_epoch is not None:
+        yield "best epoch", "", str(result.history.best_epoch)
     yield "time per sample", "", _sample_time(result.history)
     yield "weights", "", file_text(result.weights)
     if result.checkpoint:

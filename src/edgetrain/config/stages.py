@@ -20,6 +20,7 @@ from .predict import PredictConfig
 # Far above any machine; more only start threads until the system refuses.
 MOST_THREADS = 1024
 MOST_STEPS = 1_000_000_000
+PATIENCE = "stop after so many validated epochs without a better one; default: only after all epochs"
 _BYTES = r"\d+(\.\d+)?(B|kB|KB|MB|GB|KiB|MiB|GiB)?"
 _UPDATE = re.compile(rf"full|head|bias|last:[1-9]\d{{0,5}}|rules:.+|budget:{_BYTES}")
 _RECOMPUTE = re.compile(rf"none|cheap|blocks|budget(:{_BYTES})?")
@@ -55,6 +56,7 @@ class TrainConfig(Section):
         ge=1,
         may_change=True,
     )
+    patience: int | None = setting(None, PATIENCE, ge=1, may_change=True)
 
 
 class ExportConfig(Section):
@@ -225,6 +227,15 @@ class FinetuneConfig(Section):
     save_every: int | None = setting(
         None, "also save every so many steps; default: after each epoch", ge=1, may_change=True
     )
+    keep: Literal["last", "best"] = setting(
+        "last", "whose weights become the output: those after the last step, or those of the best epoch"
+    )
+    best_by: str | None = setting(
+        None,
+        "metric by which one epoch is better than another, or else by the loss; default: the task's (of the "
+        "runner by itself: the loss)",
+    )
+    patience: int | None = setting(None, PATIENCE, ge=1, may_change=True)
     save: Literal["full", "trainable", "delta"] = setting(
         "full",
         "what a .ptd of tuned weights holds: full: all weights; trainable: those that training changes; "

@@ -81,7 +81,7 @@ def fold_back(run: Run, source: dict[str, Tensor], path: Path) -> None:
     """Writes the checkpoint: tuned tensors under all their names, the others as in `source`."""
     manifest = run.program.manifest
     # The state has the very weights; a delta may miss them in the last bit.
-    tuned = load_run(state_path(run.output)).weights
+    tuned = load_run(state_path(run.output)).kept
     by_name = _by_name(run.program, {**run.program.tensors(), **tuned})
     save_checkpoint(
         path,
@@ -91,7 +91,7 @@ def fold_back(run: Run, source: dict[str, Tensor], path: Path) -> None:
             inputs=manifest.inputs,
             targets=targets_of(manifest),
             task=manifest.task,
-            metrics=run.history.epochs[-1].model_dump(),
+            metrics=run.history.kept_epoch.model_dump(),
             config=run.history.config,
             transforms=lasting(manifest.transforms),
         ),

@@ -64,29 +64,32 @@ def run_in_process(run: Run) -> None:
         record = found.record
         moments = Moments(record.optimizer_steps, found.first, found.second)
         _prepare_to_go_on(found, config.schedule, total_steps, run.reporter)
+    best = {} if found is None else found.best
     stepper = make_stepper(session, config.optimizer, settings.accumulate, moments)
 
     def save() -> None:
         tensors = session.changed_tensors()
         learned = stepper.moments()
-        saved = SavedRun(record, tensors, learned.first, learned.second, torch.get_rng_state())
+        saved = SavedRun(record, tensors, learned.first, learned.second, torch.get_rng_state(), best)
         _save(run, saved)
 
     if found is not None:
         # What it names is whole then, whatever lay there: the state holds the weights, too.
         _save(run, found)
     with catch_interrupts() as interrupt:
-        Finetuner(config, session, stepper, training, validation, record, save, interrupt, run.reporter).run()
-    run.history.epochs = list(record.epochs)
+        Finetuner(
+            config, session, stepper, training, validation, record, best, save, interrupt, run.reporter
+        ).run()
+    run.take(record)
 
 
 def _save(run: Run, saved: SavedRun) -> None:
     """Writes weights, state and history together."""
-    run.history.epochs = list(saved.record.epochs)
+    run.take(saved.record)
     run.history.peak_rss_bytes = peak_rss_bytes()
     with written_together(run.output.with_suffix("")) as folder:
         output = folder / run.output.name
-        run.program.save(output, saved.weights, run.config.finetune.save)
+        run.program.save(output, saved.kept, run.config.finetune.save)
         save_run(state_path(output), saved)
         save_history(history_path(output), run.history)
 
@@ -176,9 +179,13 @@ def _prepare_to_go_on(
         torch.set_rng_state(found.random)
     if record.step >= total_steps:
         reporter.info(
-            f"the run is finished already ({record.step} steps); raise --epochs or --max-steps to go on"
+            f"the run is finished already ({record.step} steps); raise --epochs, --max-steps or --patience "
+            "to go on"
         )
     else:
         # That of an epoch which max_steps cut short comes again once the epoch is whole.
         record.epochs = [epoch for epoch in record.epochs if epoch.epoch <= record.epoch]
+        if record.best_epoch is not None and record.best_epoch > record.epoch:
+            record.best_epoch = None
+            found.best.clear()
         reporter.info(f"resuming after step {record.step} of {total_steps}")

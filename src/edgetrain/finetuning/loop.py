@@ -16,6 +16,7 @@ from ..artifacts.run_state import RunRecord
 from ..config.stages import FinetuneCommand
 from ..data import BatchLoader
 from ..data.loader import Batch
+from ..engine.best import is_best, out_of_patience
 from ..engine.interrupt import Interrupt
 from ..engine.metrics import Meter
 from ..engine.schedules import learning_rate, steps_per_epoch
@@ -31,6 +32,7 @@ class Finetuner:
 
     Args:
         record: where the run stands; changed as it goes on.
+        best: weights of the best epoch so far, where these are kept; replaced as better ones come.
         save: called after each epoch, every `save_every` steps, and when the run is interrupted, to put
             everything on disk.
     """
@@ -43,6 +45,7 @@ class Finetuner:
         training: BatchLoader,
         validation: BatchLoader,
         record: RunRecord,
+        best: dict[str, Tensor],
         save: Callable[[], None],
         interrupt: Interrupt,
         reporter: Reporter,
@@ -53,6 +56,7 @@ class Finetuner:
         self.training = training
         self.validation = validation
         self.run_record = record
+        self.best = best
         self.save = save
         self.interrupt = interrupt
         self.reporter = reporter
@@ -72,7 +76,7 @@ class Finetuner:
             run.epochs.append(self._validated(self._blank(0), "before"))
             # The weights are the program's own: an interruption leaves nothing to save yet.
             self._stop_if_asked(save=False)
-        while run.step < run.total_steps:
+        while run.step < run.total_steps and not self._stops_early():
             record = self._train_epoch()
             last = run.step >= run.total_steps
             every = self.config.finetune.eval_every
@@ -80,6 +84,7 @@ class Finetuner:
                 record = self._validated(record, f"epoch {record.epoch}")
             self.reporter.info(describe_epoch(record, self._metrics, self.config.finetune.epochs))
             self._check_tuned(record)
+            self._keep_if_best(record)
             run.epochs.append(record)
             if run.batch >= len(self.training):
                 self._finish_epoch()
@@ -127,6 +132,25 @@ class Finetuner:
         run.samples = self._meter.samples
         run.batch, run.step = run.batch + len(batches), run.step + 1
         run.optimizer_steps += 1
+
+    def _keep_if_best(self, record: EpochRecord) -> None:
+        run, settings = self.run_record, self.config.finetune
+        if settings.best_by is None:
+            return
+        known = next((r for r in run.epochs if r.epoch == run.best_epoch), None)
+        whole = run.batch >= len(self.training)
+        if is_best(record, known, self._metrics, settings.best_by, whole=whole):
+            run.best_epoch = record.epoch
+            if settings.keep == "best":
+                self.best.clear()
+                self.best.update(self.session.changed_tensors())
+
+    def _stops_early(self) -> bool:
+        run = self.run_record
+        early = out_of_patience(run.epochs, run.best_epoch, self.config.finetune.patience)
+        if early:
+            self.reporter.info(f"stopped early: no epoch was better than epoch {run.best_epoch}")
+        return early
 
     def _finish_epoch(self) -> None:
         run = self.run_record

@@ -10,6 +10,7 @@ from ..artifacts.job import AugmentationRecord, Job, save_job
 from ..artifacts.run_state import load_run
 from ..artifacts.temporary import scratch_folder
 from ..data.packing import pack_split
+from ..engine.best import is_best
 from ..engine.schedules import count_steps, steps_per_epoch
 from ..runtimes.native import NativeProcess
 from .outputs import state_path
@@ -29,7 +30,7 @@ def run_natively(run: Run) -> None:
     """
     if run.resume:
         # The runner reports only what is new.
-        run.history.epochs = load_run(state_path(run.output)).record.epochs
+        run.take(load_run(state_path(run.output)).record)
     with scratch_folder() as folder:
         training, validation = folder / "train.ptd", folder / "test.ptd"
         pack_split(run.dataset.train, training, run.reporter)
@@ -83,17 +84,28 @@ def _follow(process: NativeProcess, run: Run) -> None:
                 done = event["step"]
             elif event["event"] == "epoch":
                 losses, counted = 0.0, 0.0
-                _add_epoch(run, EpochRecord.model_validate({k: v for k, v in event.items() if k != "event"}))
+                record = EpochRecord.model_validate({k: v for k, v in event.items() if k != "event"})
+                _add_epoch(run, record, per_epoch)
             elif event["event"] == "result":
                 run.history.threads = event["threads"]
                 run.history.peak_rss_bytes = event["peak_rss_bytes"]
+                run.history.best_epoch = event.get("best_epoch")
+    if run.history.epochs and run.history.epochs[-1].steps < total:
+        run.reporter.info(f"stopped early: patience for a better epoch ended after {done} steps")
     run.save_history()
 
 
-def _add_epoch(run: Run, record: EpochRecord) -> None:
+def _add_epoch(run: Run, record: EpochRecord, per_epoch: int) -> None:
+    history, settings = run.history, run.config.finetune
     # An epoch that --max-steps cut short is reported again once it is whole.
-    run.history.epochs = [r for r in run.history.epochs if r.epoch != record.epoch] + [record]
+    history.epochs = [r for r in history.epochs if r.epoch != record.epoch]
+    known = next((r for r in history.epochs if r.epoch == history.best_epoch), None)
+    history.epochs.append(record)
     if record.epoch > 0:
         metrics = run.program.manifest.contract.metrics
+        # The runner decides by the same rule.
+        whole = record.steps == record.epoch * per_epoch
+        if settings.keep == "best" and is_best(record, known, metrics, str(settings.best_by), whole=whole):
+            history.best_epoch = record.epoch
         run.reporter.info(describe_epoch(record, metrics, run.config.finetune.epochs))
         run.save_history()

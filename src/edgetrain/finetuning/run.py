@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..artifacts.history import History, save_history
 from ..artifacts.program import Program
+from ..artifacts.run_state import RunRecord
 from ..config.stages import FinetuneCommand
 from ..data import Dataset
 from ..factories import Trusted
@@ -40,6 +41,11 @@ class Run:
         """Samples per batch."""
         assert self.config.finetune.batch_size is not None
         return self.config.finetune.batch_size
+
+    def take(self, record: RunRecord) -> None:
+        """Has the history tell what a run's record knows."""
+        self.history.epochs = list(record.epochs)
+        self.history.best_epoch = record.best_epoch if self.config.finetune.keep == "best" else None
 
     def save_history(self) -> None:
         """Writes the history beside the output."""

@@ -11,9 +11,10 @@ import torch
 from ..artifacts.commit import check_writable
 from ..artifacts.contract import Contract
 from ..artifacts.history import EpochRecord, History, hash_of
+from ..artifacts.manifest import Manifest
 from ..artifacts.program import Program, load_program
 from ..artifacts.run_state import load_run
-from ..config.stages import FinetuneCommand
+from ..config.stages import FinetuneCommand, FinetuneConfig
 from ..data import Dataset, fingerprints, load_dataset
 from ..engine.optimizers import check_groups
 from ..engine.program_optimizer import with_own_settings
@@ -22,6 +23,7 @@ from ..factories import NOTHING, Trusted
 from ..reporting import SILENT, Reporter
 from ..runtimes.fitting import check_data
 from ..runtimes.updates import check_updates
+from ..tasks.registry import find_task
 from .folding import find_source, fold_back
 from .in_process import run_in_process
 from .native import run_natively
@@ -58,7 +60,7 @@ class FinetuneResult:
         weights: the tuned .ptd (or .pte, where weights are inline).
         state_path: what `--resume` goes on from.
         checkpoint: the .pth the tuned weights were folded into, if asked for.
-        before, after: validation with the first and the last weights of the run.
+        before, after: validation with the first weights of the run and with those that were kept.
     """
 
     weights: Path
@@ -132,7 +134,7 @@ def finetune(
         state_path=state_path(output),
         checkpoint=to_pth,
         before=_evaluation(records[0]),
-        after=_evaluation(records[-1]) or Evaluation({}),
+        after=_evaluation(run.history.kept_epoch) or Evaluation({}),
     )
 
 
@@ -147,8 +149,19 @@ def _resolve(config: FinetuneCommand, program: Program, output: Path) -> Finetun
     program.check_savable(settings.save)
     optimizer = with_own_settings(config.optimizer, contract)
     check_groups(optimizer, contract.trainable)
-    chosen = settings.model_copy(update={"batch_size": size})
+    chosen = settings.model_copy(update={"batch_size": size, "best_by": _best_by(settings, program.manifest)})
     return config.model_copy(update={"finetune": chosen, "optimizer": optimizer})
+
+
+def _best_by(settings: FinetuneConfig, manifest: Manifest) -> str | None:
+    """The metric that decides which epoch is best; None where nothing depends on that."""
+    if settings.best_by is None and settings.keep == "last" and settings.patience is None:
+        return None
+    names = [metric.name for metric in manifest.contract.metrics]
+    wanted = settings.best_by or find_task(manifest.task.name).best[0]
+    if wanted not in names:
+        raise UsageError(f"the program has no metric {wanted}; --best-by takes {', '.join(names)}")
+    return wanted
 
 
 def _batch_size(wanted: int | None, contract: Contract) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ..artifacts.history import EpochRecord
 from ..config.stages import TrainCommand
 from ..data import Batch, BatchLoader
+from ..engine.best import out_of_patience
 from ..engine.interrupt import Interrupt
 from ..engine.metrics import Meter, score
 from ..engine.schedules import count_steps, learning_rate
@@ -71,9 +72,11 @@ class Loop:
             CheckFailedError: loss or gradients are not finite; nothing on disk was overwritten.
             InterruptedRun: a stop was requested; the state was saved.
         """
-        while not is_finished(self._state, self.total_steps):
+        while not is_finished(self._state, self.total_steps, self._config.train.patience, self._hook):
             self._train_epoch()
             self._close_epoch()
+        if self._state.step < self.total_steps and self._state.best is not None:
+            self._reporter.info(f"stopped early: no epoch was better than epoch {self._state.best.epoch}")
 
     def _train_epoch(self) -> None:
         """Trains until the epoch or the run ends."""
@@ -204,9 +207,21 @@ class Loop:
         )
 
 
-def is_finished(state: RunState, total_steps: int) -> bool:
-    """Whether all steps are done and the last weights are validated."""
-    return state.step >= total_steps and bool(state.records) and state.records[-1].steps == state.step
+def is_finished(
+    state: RunState, total_steps: int, patience: int | None = None, hook: StepHook | None = None
+) -> bool:
+    """Whether all steps are done and the last weights are validated, or no better epoch is waited for.
+
+    Args:
+        hook: as long as it changes the model, there is patience.
+    """
+    if not state.records:
+        return False
+    best = state.best
+    settled = best is not None and (hook is None or hook.settled(best.steps, total_steps))
+    if settled and best is not None and out_of_patience(state.records, best.epoch, patience):
+        return True
+    return state.step >= total_steps and state.records[-1].steps == state.step
 
 
 def _counted(loader: BatchLoader, bar: Progress) -> Iterator[Batch]:

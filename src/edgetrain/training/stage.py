@@ -193,7 +193,7 @@ def _train(
     total_steps = count_steps(config.train.epochs, len(loader), config.train.max_steps)
     if found is not None:
         store.check_best(state, found.checkpoint)
-    if is_finished(state, total_steps):
+    if is_finished(state, total_steps, config.train.patience, origin.hook):
         return _already_finished(store, state, reporter)
     if found is not None:
         prepare_to_go_on(found, config.schedule, total_steps, output, reporter)
@@ -297,7 +297,10 @@ def _already_finished(store: RunStore, state: RunState, reporter: Reporter) -> T
     if not store.output.is_file():
         raise InputError(f"the run is finished, but {store.output} is gone; train again without --resume")
     store.complete_history(state)
-    reporter.info(f"the run is finished already ({state.step} steps); raise --epochs or --max-steps to go on")
+    reporter.info(
+        f"the run is finished already ({state.step} steps); raise --epochs, --max-steps or --patience to "
+        "go on"
+    )
     return _result(store, state)
 
 

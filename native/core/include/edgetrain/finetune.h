@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "edgetrain/job.h"
@@ -17,8 +18,9 @@ namespace edgetrain {
 /// How a run ended.
 struct FinetuneResult {
   uint64_t steps = 0;
-  EpochRecord last;   ///< of the last validation
-  std::string state;  ///< the file a run can go on from
+  EpochRecord last;                    ///< of the last validation, or the one whose weights were kept
+  std::string state;                   ///< the file a run can go on from
+  std::optional<uint64_t> best_epoch;  ///< whose weights were kept; none: those after the last step
 };
 
 /// The program of a job, with the weights it starts from, loaded for what the job takes: what comes later,

@@ -17,6 +17,7 @@ struct Metric {
   Kind kind = Kind::kMean;
   std::string top, bottom;
   bool is_share = false;  ///< shown in percent
+  bool higher_is_better = false;
 };
 
 /// By name; one number, or one per class.

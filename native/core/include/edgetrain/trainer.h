@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "edgetrain/batch_loader.h"
@@ -18,6 +19,8 @@
 namespace edgetrain {
 
 struct RunRecord;
+class BestEpoch;
+class KeptWeights;
 
 /// The sums of a data set in evaluation mode.
 /// @param stop may be null
@@ -28,10 +31,11 @@ class Trainer {
  public:
   /// @param validation, stop may be null
   /// @param choice as choose_update makes it
+  /// @param best tells which epoch is best
   /// @param source SHA-256 of all that the run starts from, by what it is
   Trainer(Program& program, BatchLoader& training, BatchLoader* validation, const Job& job,
-          const UpdateChoice& choice, std::map<std::string, std::string> source, Observer& observer,
-          const Stop* stop = nullptr);
+          const UpdateChoice& choice, BestEpoch best, std::map<std::string, std::string> source,
+          Observer& observer, const Stop* stop = nullptr);
   ~Trainer();
 
   /// Goes on from a saved run: weights, optimizer, position.
@@ -39,13 +43,17 @@ class Trainer {
   /// Trains to the end of the run and writes weights and state after every epoch, and when interrupted.
   Status run();
   uint64_t steps() const;
-  /// Of the last validation; its times are not part of what a resumed run knows.
+  /// The epoch whose weights are the output, where that is not always the last.
+  std::optional<uint64_t> kept_epoch() const;
+  /// Of the last validation, or that of the best epoch if its weights are kept; what was before a run was
+  /// resumed isn't known.
   const EpochRecord& last() const { return last_; }
 
  private:
   Status train_epoch();
   Status train_step();
   Status validate(EpochRecord& record);
+  void keep_if_best(uint64_t epoch, bool whole);
   Status save();
   Status stop_if_asked(bool save_first);
   Failure not_finite(const std::string& what, const std::string& sample = {}) const;
@@ -65,7 +73,10 @@ class Trainer {
   std::unique_ptr<Stepper> stepper_;
   uint64_t accumulate_, total_steps_;
   std::unique_ptr<RunRecord> run_;
+  std::unique_ptr<BestEpoch> best_epoch_;
+  std::unique_ptr<KeptWeights> best_;
   bool resumed_ = false, saved_ = false;
+  bool is_new_best_ = false;  // and not written yet
   EpochRecord last_;
 };
 
