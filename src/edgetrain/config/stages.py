@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -349,10 +349,6 @@ class CheckCommand(Section):
     loss: LossConfig = Field(default_factory=LossConfig)
 
 
-class OptimizeCommand(Section):
-    """What `edgetrain optimize` reads; `train` says how it trains in between, but for the epochs."""
-
-    data: DataConfig = Field(default_factory=DataConfig)
 class PredictCommand(Section):
     """What `edgetrain predict` reads."""
 
@@ -360,6 +356,10 @@ class PredictCommand(Section):
     predict: PredictConfig = Field(default_factory=PredictConfig)
 
 
+class OptimizeCommand(Section):
+    """What `edgetrain optimize` reads; `train` says how it trains in between, but for the epochs."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
@@ -375,11 +375,11 @@ COMMANDS: dict[str, type[Section]] = {
     "convert": ConvertCommand,
     "optimize": OptimizeCommand,
     "check": CheckCommand,
+    "predict": PredictCommand,
 }
 
 SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
-    "predict": PredictCommand,
     for command in COMMANDS.values()
     for name, field in command.model_fields.items()
     if isinstance(field.annotation, type)
