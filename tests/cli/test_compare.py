@@ -144,3 +144,27 @@ def test_a_file_that_is_no_history(run: Callable[..., Any], folder: Path) -> Non
     ran = run("compare", "x.json")
     assert (ran.code, ran.stdout) == (3, "")
     assert "x.json is no history" in ran.stderr
+
+
+def test_what_real_runs_record(digits_program: Any, tmp_path: Path) -> None:
+    from edgetrain.artifacts.run_differences import differences
+    from edgetrain.config.stages import FinetuneCommand
+    from edgetrain.finetuning import finetune
+
+    def tune(name: str, **data: Any) -> History:
+        given = {"name": "digits", "images_per_class": 4, **data}
+        settings = {"runtime": "torch", "max_steps": 1}
+        config = FinetuneCommand.model_validate({"data": given, "finetune": settings})
+        finetune(config, digits_program.program, tmp_path / name)
+        return load_history(tmp_path / name.replace(".ptd", ".history.json"))
+
+    first = tune("a.ptd")
+    assert differences(tune("b.ptd"), first).same_steps
+    shifted = differences(tune("c.ptd", shift=["invert"]), first)
+    assert shifted.source == ["training data", "validation data"]
+    assert not shifted.comparable
+    trained = load_history(digits_program.checkpoint.with_suffix(".history.json"))
+    assert trained.best_epoch is not None
+    found = differences(first, trained)
+    assert found.source == ["starting weights", "training data", "validation data"]
+    assert not found.comparable
