@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config.optimizer import OptimizerConfig, ScheduleConfig
-from ..config.stages import FinetuneConfig
+from ..config.stages import SHOWN_ONLY, FinetuneConfig
 from ..errors import InputError
 from .atomic import write_text
 from .specs import Preprocessing
@@ -77,7 +77,9 @@ def save_job(path: Path, job: Job) -> None:
     """Writes a job atomically. Settings of `finetune` that are at their defaults are left out: the runner has
     the same. (Those of an optimizer it takes from the program.)"""
     document = job.model_dump(mode="json")
-    document["finetune"] = job.finetune.model_dump(mode="json", exclude_defaults=True)
+    document["finetune"] = job.finetune.model_dump(
+        mode="json", exclude_defaults=True, exclude=set(SHOWN_ONLY)
+    )
     write_text(path, json.dumps(document, indent=2) + "\n")
 
 

@@ -14,6 +14,7 @@ from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .console import Table, figure_text, file_text
 from .inputs import check_input
 from .outputs import ends_in
+from .pictures import picture_of, run_drawn
 
 
 def finetune(
@@ -66,35 +67,40 @@ def finetune(
     config = finetuning.with_runtime(run.config, tuned if resume else None)
     source = from_pth or (finetuning.source_beside(program) if to_pth else None)
     inputs = [program, weights, program.with_suffix(".ptd"), program.with_suffix(".json"), source]
+    history = finetuning.history_path(tuned)
+    picture = picture_of(history, config.finetune.picture)
     run.claim(
-        finetuning.output_files(tuned),
+        [*finetuning.output_files(tuned), *([picture] if picture else [])],
         named=[to_pth] if to_pth else [],
         inputs=inputs,
         explicit=output is not None,
         replace=resume,
         kinds=["program" if tuned.suffix == ".pte" else "file of weights"],
     )
-    result = finetuning.finetune(
-        config,
-        program,
-        tuned,
-        weights=weights,
-        resume=resume,
-        to_pth=to_pth,
-        from_pth=from_pth,
-        trusted=Trusted(model, loss),
-        reporter=run.reporter,
-    )
+    title = f"{program} on {config.data.name} ({_runtime(config.finetune)}): {tuned}"
+    with run_drawn(run, history, picture, title):
+        result = finetuning.finetune(
+            config,
+            program,
+            tuned,
+            weights=weights,
+            resume=resume,
+            to_pth=to_pth,
+            from_pth=from_pth,
+            trusted=Trusted(model, loss),
+            reporter=run.reporter,
+        )
     run.output.result(
         Table(
             f"fine-tuned {program} ({_runtime(config.finetune)})",
-            list(_rows(result)),
+            list(_rows(result, picture)),
             ("", "before", "after"),
         ),
         {
             "command": "finetune",
             "weights": result.weights,
             "history_path": result.history_path,
+            "picture": picture,
             "state_path": result.state_path,
             "checkpoint": result.checkpoint,
             "before": _evaluation(result.before),
@@ -108,7 +114,7 @@ def _runtime(settings: Any) -> str:
     return f"executorch, {settings.kernels} kernels" if settings.runtime == "executorch" else settings.runtime
 
 
-def _rows(result: Any) -> Iterator[tuple[str, str, str]]:
+def _rows(result: Any, picture: Path | None) -> Iterator[tuple[str, str, str]]:
     before, after = _evaluation(result.before), _evaluation(result.after)
     shares = {metric.name for metric in result.history.metrics if metric.is_share}
     for name in after:
@@ -121,6 +127,8 @@ def _rows(result: Any) -> Iterator[tuple[str, str, str]]:
     if result.checkpoint:
         yield "checkpoint", "", file_text(result.checkpoint)
     yield "history", "", file_text(result.history_path)
+    if picture is not None:
+        yield "picture", "", file_text(picture)
     yield "to resume from", "", file_text(result.state_path)
 
 

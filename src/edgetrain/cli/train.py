@@ -14,6 +14,7 @@ from .command import Invocation
 from .console import Table, figure_text, file_text, number_text
 from .inputs import check_input
 from .outputs import default_output, ends_in, program_files
+from .pictures import picture_of, run_drawn
 from .torchrun import follows
 
 
@@ -64,9 +65,11 @@ def train(
     if run.config.train.qat and start is None:
         raise UsageError("--qat goes on from a trained model; name its checkpoint with --start")
     stem = default_output(checkpoint)
+    history = training.history_path(checkpoint)
+    picture = picture_of(history, run.config.train.picture)
     files = [*training.output_files(checkpoint), *(program_files(stem, exporting) if exporting else [])]
     run.claim(
-        files,
+        [*files, *([picture] if picture else [])],
         inputs=[start],
         explicit=output is not None,
         replace=resume,
@@ -78,26 +81,28 @@ def train(
         from ..optimize import QatSchedule, start_with_rounding
 
         origin, hook = start_with_rounding(run.config, origin, start, run.reporter), QatSchedule()
-    result = training.train(
-        run.config,
-        checkpoint,
-        resume=resume,
-        start=origin,
-        hook=hook,
-        reporter=run.reporter,
-    )
     name = run.config.model.name if origin is None else origin.model.name
+    with run_drawn(run, history, picture, f"{name} on {run.config.data.name}: {checkpoint}"):
+        result = training.train(
+            run.config,
+            checkpoint,
+            resume=resume,
+            start=origin,
+            hook=hook,
+            reporter=run.reporter,
+        )
     exported = None if exporting is None or follows() else _export(run, exporting, checkpoint, stem)
     run.output.result(
         Table(
             f"trained {name} on {run.config.data.name}",
-            [*_rows(result), *(_export_rows(exported) if exported else [])],
+            [*_rows(result, picture), *(_export_rows(exported) if exported else [])],
         ),
         {
             "command": "train",
             "checkpoint": result.checkpoint,
             "last": result.last,
             "history_path": result.history_path,
+            "picture": picture,
             "best_epoch": result.best_epoch,
             **{f"val_{name}": value for name, value in result.figures.items()},
             "history": result.history,
@@ -122,7 +127,7 @@ def _export_rows(result: Any) -> Iterator[tuple[str, str]]:
     yield "largest gradient error", number_text(result.verification.gradients, 2)
 
 
-def _rows(result: Any) -> Iterator[tuple[str, Any]]:
+def _rows(result: Any, picture: Path | None) -> Iterator[tuple[str, Any]]:
     yield "best epoch", result.best_epoch
     for metric in result.history.metrics:
         shown = figure_text(result.figures[metric.name], is_share=metric.is_share)
@@ -130,3 +135,5 @@ def _rows(result: Any) -> Iterator[tuple[str, Any]]:
     yield "checkpoint", file_text(result.checkpoint)
     yield "to resume from", file_text(result.last)
     yield "history", file_text(result.history_path)
+    if picture is not None:
+        yield "picture", file_text(picture)

@@ -18,12 +18,12 @@ from .base import Section
 from .data import DataConfig
 from .optimizer import OptimizerConfig, ScheduleConfig
 from .options import Flag, alternatives, section_flags
-from .stages import FinetuneConfig
+from .stages import SHOWN_ONLY, FinetuneConfig
 
 TABLE = Path(__file__).parents[3] / "native" / "core" / "settings_table.inc"
 
 # What only Python has a choice of.
-_PYTHON_ONLY = {"finetune.runtime", "finetune.kernels"}
+_PYTHON_ONLY = {"finetune.runtime", "finetune.kernels", *(f"finetune.{key}" for key in SHOWN_ONLY)}
 # Of the data, the runner chooses only what is done to images on the way.
 _SECTIONS: dict[str, tuple[type[Section], set[str] | None]] = {
     "finetune": (FinetuneConfig, None),

@@ -21,6 +21,10 @@ from .predict import PredictConfig
 MOST_THREADS = 1024
 MOST_STEPS = 1_000_000_000
 PATIENCE = "stop after so many validated epochs without a better one; default: only after all epochs"
+PICTURE = "format of the picture of loss, metrics and learning rate that is drawn beside the history"
+PictureForm = Literal["none", "png", "svg"]
+# Of `finetune`: what nobody but the command line looks at.
+SHOWN_ONLY = frozenset({"picture"})
 _BYTES = r"\d+(\.\d+)?(B|kB|KB|MB|GB|KiB|MiB|GiB)?"
 _UPDATE = re.compile(rf"full|head|bias|last:[1-9]\d{{0,5}}|rules:.+|budget:{_BYTES}")
 _RECOMPUTE = re.compile(rf"none|cheap|blocks|budget(:{_BYTES})?")
@@ -57,6 +61,7 @@ class TrainConfig(Section):
         may_change=True,
     )
     patience: int | None = setting(None, PATIENCE, ge=1, may_change=True)
+    picture: PictureForm = setting("png", PICTURE, may_change=True)
 
 
 class ExportConfig(Section):
@@ -236,6 +241,7 @@ class FinetuneConfig(Section):
         "runner by itself: the loss)",
     )
     patience: int | None = setting(None, PATIENCE, ge=1, may_change=True)
+    picture: PictureForm = setting("png", PICTURE, may_change=True)
     save: Literal["full", "trainable", "delta"] = setting(
         "full",
         "what a .ptd of tuned weights holds: full: all weights; trainable: those that training changes; "

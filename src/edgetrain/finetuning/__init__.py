@@ -1,7 +1,7 @@
 """Training an exported program further, in any runtime, and saving what it learned."""
 
 from .folding import source_beside
-from .outputs import default_output, output_files, with_runtime
+from .outputs import default_output, history_path, output_files, with_runtime
 from .stage import Evaluation, FinetuneResult, finetune
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "FinetuneResult",
     "default_output",
     "finetune",
+    "history_path",
     "output_files",
     "source_beside",
     "with_runtime",

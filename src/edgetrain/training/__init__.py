@@ -1,6 +1,6 @@
 """Training on the server: the loop in eager PyTorch, exact resumption, torchrun."""
 
 from .stage import TrainResult, train
-from .store import last_path, output_files
+from .store import history_path, last_path, output_files
 
-__all__ = ["TrainResult", "last_path", "output_files", "train"]
+__all__ = ["TrainResult", "history_path", "last_path", "output_files", "train"]
