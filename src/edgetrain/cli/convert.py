@@ -55,7 +55,12 @@ def convert(
     if len(sources) == 1 and result.failures:
         raise result.failures[0].error
     run.output.result(
-        Table(f"converted {len(result.reports)} of {len(sources)}", list(_rows(result.reports)), _COLUMNS),
+        Table(
+            f"converted {len(result.reports)} of {len(sources)}",
+            list(_rows(result.reports)),
+            _COLUMNS,
+            below=[f"  {done.source}: {note}" for done in result.reports for note in done.notes],
+        ),
         {
             "command": "convert",
             "results": [_plain_report(done) for done in result.reports],

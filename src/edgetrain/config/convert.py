@@ -74,4 +74,6 @@ class ConvertConfig(Section):
             raise ValueError(
                 "inputs without a batch need input_shape, and are for programs of one sample (pte)"
             )
+        if not self.batched and self.precision == "int8":
+            raise ValueError("int8 is for inputs with a batch")
         return self

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..artifacts.specs import parse_spec
+from ..config.convert import ConvertConfig
 from ..config.stages import ConvertCommand
 from ..errors import InputError
 from ..runtimes.timing import median_ms
+from .calling import Called, Manner, flat_outputs, is_plain
 from .kinds import Identified
+from .module_graphs import graph_capture
 from .readers import read_source
 from .report import FileReport
 from .samples import random_samples, read_samples
 from .shapes import find_inputs, shape_text
+from .source import Source
+from .specs import ModelInput, parse_input
 from .targets import TARGETS, Job
 from .verification import run_batches
 
@@ -35,27 +40,28 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
     started = time.perf_counter()
     source = read_source(found, settings)
     load_ms = 1e3 * (time.perf_counter() - started)
-    given = [parse_spec(text) for text in settings.input_shape]
-    inputs = find_inputs(source, given, origin)
+    inputs = _called_with(source, settings, origin)
     if settings.inputs is not None:
         samples = read_samples(settings.inputs, inputs)
     else:
         samples = random_samples(list(inputs.values()), source.state, settings.seed)
     batch = source.batch or 1
-    _check_repeatable(source.reference, samples, batch, origin)
+    _check_repeatable(source.run, samples, batch, origin)
     job = Job(config, source, origin, inputs, samples, stem)
     timed = job.example(batch)
     with torch.no_grad():
-        latency_ms = median_ms(lambda: source.reference(*timed))
+        latency_ms = median_ms(lambda: source.run(*timed))
     written = TARGETS[settings.to](job)
     shapes = [shape_text(spec) for spec in inputs.values()]
-    detected = not given and source.inputs is None
+    detected = not settings.input_shape and source.inputs is None
+    returned = list(flat_outputs(source.run(*timed)))
     return FileReport(
         source=found.path,
         format=source.format,
         target=written.target,
         outputs=written.outputs,
         inputs=shapes,
+        returned=returned,
         batch=written.batch,
         fixed_batch=written.fixed_batch,
         bytes_before=found.bytes,
@@ -69,9 +75,41 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
         notes=[
             *source.notes,
             *([f"its input shape was found out: {', '.join(shapes)}"] if detected else []),
+            *([f"it returns {', '.join(returned)}"] if len(returned) > 1 else []),
             *written.notes,
         ],
     )
+
+
+def _called_with(source: Source, settings: ConvertConfig, origin: str) -> dict[str, ModelInput]:
+    """Finds out what the model takes, and settles how it is called."""
+    given = [parse_input(text) for text in settings.input_shape]
+    manner = Manner(
+        tuple(name for name, _ in given if name is not None),
+        settings.input_value,
+        settings.output_name,
+        settings.batched,
+    )
+    if manner != Manner():
+        source.called = Called(source.reference, manner)
+        source.batch = source.batch if manner.batched else 1
+        if source.called.changes_arguments:
+            source.config = {**source.config, "convert": _recorded(settings)}
+        if source.called.changes_arguments and source.capture is None:
+            # Its code alone doesn't say how it is called.
+            source.capture, source.model, source.transforms = graph_capture(origin), None, ()
+    inputs = find_inputs(source, [spec for _, spec in given], origin)
+    if source.called is None:
+        batch = [torch.zeros(source.batch or 2, *s.shape, dtype=s.torch_dtype) for s in inputs.values()]
+        with torch.no_grad():
+            plain = is_plain(source.reference(*batch))
+        if not plain:
+            source.called = Called(source.reference, manner)
+    return inputs
+
+
+def _recorded(settings: ConvertConfig) -> dict[str, Any]:
+    return settings.model_dump(mode="json", include={"input_shape", "input_value", "output_name", "batched"})
 
 
 def _check_repeatable(reference: object, samples: list[torch.Tensor], batch: int, origin: str) -> None:

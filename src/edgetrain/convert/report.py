@@ -18,6 +18,7 @@ class FileReport:
         target: what was made of it, as in "pte (xnnpack, int8)".
         outputs: files written, the main one first.
         inputs: what the model takes, as `--input-shape` says it.
+        returned: names of what it returns.
         batch: largest batch of the result, its only one where `fixed_batch`.
         bytes_before, bytes_after: sizes of the source and of everything written.
         load_ms_before, load_ms_after: from file to a model that can run.
@@ -31,6 +32,7 @@ class FileReport:
     target: str
     outputs: list[Path]
     inputs: list[str]
+    returned: list[str]
     batch: int
     fixed_batch: bool
     bytes_before: int

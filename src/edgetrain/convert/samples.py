@@ -10,29 +10,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..artifacts.specs import TensorSpec
 from ..errors import InputError
+from .specs import ModelInput
 
 RANDOM_SAMPLES = 16
 MOST_SAMPLES = 256
+_RANGES = {"uint8": (0, 256), "int8": (-128, 128), "bool": (0, 2)}
 
 
 def random_samples(
-    specs: Sequence[TensorSpec], state: Mapping[str, Tensor], seed: int, count: int = RANDOM_SAMPLES
+    specs: Sequence[ModelInput], state: Mapping[str, Tensor], seed: int, count: int = RANDOM_SAMPLES
 ) -> list[Tensor]:
-    """Normally distributed numbers, or token ids that every embedding of the model has; [count, ...] each."""
+    """Normally distributed numbers, token ids that every embedding of the model has, bytes, or 0 and 1;
+    [count, ...] each."""
     generator = torch.Generator().manual_seed(seed)
     # Which of the matrices are embeddings isn't known here, so that ids stay below the smallest.
     vocabulary = min((t.shape[0] for t in state.values() if t.dim() == 2), default=2)
     return [
-        torch.randint(0, vocabulary, (count, *spec.shape), generator=generator)
-        if spec.dtype == "int64"
-        else torch.randn(count, *spec.shape, generator=generator)
+        torch.randint(
+            *_RANGES.get(spec.dtype, (0, vocabulary)), (count, *spec.shape), generator=generator
+        ).to(spec.torch_dtype)
+        if not spec.torch_dtype.is_floating_point
+        else torch.randn(count, *spec.shape, generator=generator, dtype=spec.torch_dtype)
         for spec in specs
     ]
 
 
-def read_samples(path: Path, inputs: Mapping[str, TensorSpec]) -> list[Tensor]:
+def read_samples(path: Path, inputs: Mapping[str, ModelInput]) -> list[Tensor]:
     """Arrays of a .npz, one for each input, samples along dimension 0; the first `MOST_SAMPLES` of them. They
     belong to inputs of their names, or else by their order in the file.
 
@@ -62,6 +66,6 @@ def read_samples(path: Path, inputs: Mapping[str, TensorSpec]) -> list[Tensor]:
     if len(counts) != 1:
         raise InputError(f"{path}: its arrays have different numbers of samples")
     return [
-        torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, spec.dtype))
+        torch.from_numpy(np.ascontiguousarray(array)).to(spec.torch_dtype)
         for array, spec in zip(arrays.values(), inputs.values(), strict=True)
     ]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ..artifacts.specs import InputSpec, TensorSpec
 from ..errors import InputError, UsageError
 from ..models.input_names import input_names
-from ..upstream import leaves
+from .calling import Called, Manner, flat_outputs, takes_mapping
 from .source import Runnable, Source
+from .specs import ModelInput
 
 _BATCH = 2
 # Sizes that models are captured with.
@@ -22,13 +23,16 @@ _LARGEST_LENGTH = 16384
 _SEQUENCES = (4, 8, 12, 16, 24, 32, 48, 64, 100, 128, 196, 256, 512)
 _MISFIT = re.compile(r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)")
 _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
+_LACKING = re.compile(r"missing (?:value for|\d+ required positional) arguments?:? '(\w+)'")
 _FLAG = "--input-shape"
+# What models raise on inputs that aren't theirs; RuntimeError is also NotImplementedError.
+_FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AssertionError, torch.jit.Error)
 
 # Size → below 0 where it is too small, above where it is too large, 0 where it fits, None if unclear.
 Trial = Callable[[int], int | None]
 
 
-def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> dict[str, InputSpec]:
+def find_inputs(source: Source, given: Sequence[ModelInput], origin: str) -> dict[str, ModelInput]:
     """What a model takes, without batch, by name.
 
     Args:
@@ -45,10 +49,10 @@ def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> dic
             how = f"{_FLAG} says" if given else "it says"
             shapes = ", ".join(shape_text(spec) for spec in known.values())
             raise (UsageError if given else InputError)(
-                f"{origin} fails on the inputs {how}, {shapes}: {problem}"
+                f"{origin} fails on the inputs {how}, {shapes}: {problem}{_way_out(source, known, problem)}"
             )
         return known
-    for candidates in _candidates(source.reference, source.state):
+    for candidates in _candidates(source.run, source.state):
         if len(candidates) == 1:
             return _named(source, candidates)
         if candidates:
@@ -61,44 +65,62 @@ def find_inputs(source: Source, given: Sequence[TensorSpec], origin: str) -> dic
     raise UsageError(f"what {origin} takes can't be told from its weights; say so, as in {_FLAG} 3,32,32")
 
 
-def _named(source: Source, specs: Sequence[TensorSpec]) -> dict[str, InputSpec]:
+def _way_out(source: Source, inputs: Mapping[str, ModelInput], problem: str) -> str:
+    """What to do about a model that is called in another way than with batches of tensors, in their order."""
+    manner = source.called.manner if source.called is not None else Manner()
+    first = shape_text(next(iter(inputs.values())))
+    if not manner.names and takes_mapping(source.reference):
+        return f"; it takes its inputs by name: {_FLAG} NAME={first}"
+    lacking = _LACKING.search(problem)
+    if lacking:
+        return (
+            f"; fix an argument with --input-value {lacking[1]}=VALUE, or add its {_FLAG} if it is an input"
+        )
+    alone = Called(source.reference, replace(manner, batched=False))
+    if manner.batched and run_once(alone, list(inputs.values()), 1) is None:
+        return "; without a batch it takes them: add --no-batched"
+    return ""
+
+
+def _named(source: Source, specs: Sequence[ModelInput]) -> dict[str, ModelInput]:
     """Specs with names and preparation, which are the source's own where it says so for as many inputs."""
     known = source.inputs or {}
-    if len(known) != len(specs):
-        names = input_names(source.reference, len(specs))
+    manner = source.called.manner if source.called is not None else Manner()
+    if len(known) != len(specs) or manner.names:
+        names = manner.names or input_names(source.reference, len(specs), without=manner.values)
         return {
-            name: InputSpec(shape=spec.shape, dtype=spec.dtype)
+            name: ModelInput(shape=spec.shape, dtype=spec.dtype)
             for name, spec in zip(names, specs, strict=True)
         }
     return {
-        name: InputSpec(shape=spec.shape, dtype=spec.dtype, preprocessing=own.preprocessing)
+        name: ModelInput(shape=spec.shape, dtype=spec.dtype, preprocessing=own.preprocessing)
         for (name, own), spec in zip(known.items(), specs, strict=True)
     }
 
 
-def _find_batch(source: Source, specs: Sequence[TensorSpec]) -> str | None:
+def _find_batch(source: Source, specs: Sequence[ModelInput]) -> str | None:
     """Runs the source; where it takes one batch size only, notes which. Returns what went wrong, or None."""
-    problem = run_once(source.reference, specs, source.batch)
+    problem = run_once(source.run, specs, source.batch)
     if problem is None or source.batch is not None:
         return problem
-    source.batch = next((n for n in _FIXED_BATCHES if run_once(source.reference, specs, n) is None), None)
+    source.batch = next((n for n in _FIXED_BATCHES if run_once(source.run, specs, n) is None), None)
     return problem if source.batch is None else None
 
 
-def shape_text(spec: TensorSpec) -> str:
+def shape_text(spec: ModelInput) -> str:
     """The shape as `--input-shape` takes it."""
     text = ",".join(map(str, spec.shape))
     return text if spec.dtype == "float32" else f"{text}:{spec.dtype}"
 
 
-def run_once(model: Runnable, specs: Sequence[TensorSpec], batch: int | None = None) -> str | None:
+def run_once(model: Runnable, specs: Sequence[ModelInput], batch: int | None = None) -> str | None:
     """Runs a model on zeros; returns what went wrong, or None."""
     size = batch or _BATCH
-    inputs = [torch.zeros(size, *spec.shape, dtype=getattr(torch, spec.dtype)) for spec in specs]
+    inputs = [torch.zeros(size, *spec.shape, dtype=spec.torch_dtype) for spec in specs]
     try:
         with torch.no_grad():
-            outputs = [value for value in leaves(model(*inputs)) if isinstance(value, Tensor)]
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, NotImplementedError) as error:
+            outputs = list(flat_outputs(model(*inputs)).values())
+    except _FAILURES as error:
         if "can't allocate memory" in str(error):
             raise
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -110,7 +132,7 @@ def run_once(model: Runnable, specs: Sequence[TensorSpec], batch: int | None = N
     return None
 
 
-def _candidates(model: Runnable, state: Mapping[str, Tensor]) -> Iterator[list[TensorSpec]]:
+def _candidates(model: Runnable, state: Mapping[str, Tensor]) -> Iterator[list[ModelInput]]:
     """Shapes that run, the likeliest kind of input first; an empty list where none of a kind does."""
     first = next(((name, t) for name, t in state.items() if t.dim() >= 2), None)
     if first is None:
@@ -122,22 +144,22 @@ def _candidates(model: Runnable, state: Mapping[str, Tensor]) -> Iterator[list[T
     elif weight.dim() == 3 and not name.endswith(("in_proj_weight", "pos_embedding", "pos_embed")):
         yield _sized(model, lambda size: (features, size), _LARGEST_LENGTH)
     elif "weight_ih_l0" in name:
-        yield _listed(model, [TensorSpec(shape=(length, features)) for length in _SEQUENCES])
+        yield _listed(model, [ModelInput(shape=(length, features)) for length in _SEQUENCES])
     elif weight.dim() == 2:
-        yield _listed(model, [TensorSpec(shape=(features,))])
-        yield _listed(model, [TensorSpec(shape=(length,), dtype="int64") for length in _SEQUENCES])
-        yield _listed(model, [TensorSpec(shape=(length, features)) for length in _SEQUENCES])
+        yield _listed(model, [ModelInput(shape=(features,))])
+        yield _listed(model, [ModelInput(shape=(length,), dtype="int64") for length in _SEQUENCES])
+        yield _listed(model, [ModelInput(shape=(length, features)) for length in _SEQUENCES])
 
 
-def _listed(model: Runnable, specs: list[TensorSpec]) -> list[TensorSpec]:
+def _listed(model: Runnable, specs: list[ModelInput]) -> list[ModelInput]:
     return [spec for spec in specs if run_once(model, [spec]) is None]
 
 
-def _sized(model: Runnable, shape: Callable[[int], tuple[int, ...]], largest: int) -> list[TensorSpec]:
+def _sized(model: Runnable, shape: Callable[[int], tuple[int, ...]], largest: int) -> list[ModelInput]:
     """All sizes that fit, by bisection: what a linear layer gets grows with the size."""
 
     def trial(size: int) -> int | None:
-        problem = run_once(model, [TensorSpec(shape=shape(size))])
+        problem = run_once(model, [ModelInput(shape=shape(size))])
         return _verdict(problem)
 
     fits = _first_fit(trial, largest)
@@ -145,7 +167,7 @@ def _sized(model: Runnable, shape: Callable[[int], tuple[int, ...]], largest: in
         return []
     low = _edge(trial, fits, 1)
     high = _edge(trial, fits, largest)
-    return [TensorSpec(shape=shape(size)) for size in range(low, high + 1)]
+    return [ModelInput(shape=shape(size)) for size in range(low, high + 1)]
 
 
 def _first_fit(trial: Trial, largest: int) -> int | None:

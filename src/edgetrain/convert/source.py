@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from ..artifacts.specs import InputSpec, TaskSpec, TensorSpec
+from ..artifacts.specs import TaskSpec, TensorSpec
 from ..artifacts.transforms import Transform
 from ..config.model import ModelConfig
+from .calling import Called
+from .specs import ModelInput
 
 Runnable = Callable[..., Any]
 
@@ -35,13 +37,14 @@ class Source:
     Attributes:
         format: for people, as in "TorchScript (mobile)".
         reference: the model as the file has it, in evaluation mode: what the result is compared with.
-        capture: example batch → the same as a module to export; None where `reference` is one. A graph where
-            `model` is None.
+        capture: example batch and a function of it, the model or what calls it → the same as a module to
+            export; None where `reference` is one. A graph where `model` is None.
         state: its parameters and buffers by name.
         inputs: what it takes, by name, where that is known.
         batch: the only batch size it takes; None where any will do, or it isn't known.
         model: how to build it again; None where only the file knows (`targets/rebuilding.py`).
         transforms: what was done to the model since.
+        called: how `reference` has to be called, where it isn't as it is found.
         checkpoint: its file, where that is a checkpoint of edgetrain.
         task, targets, metrics, config: as in such a checkpoint.
         notes: what the user should know about the file.
@@ -50,10 +53,11 @@ class Source:
     format: str
     reference: Runnable
     state: dict[str, Tensor]
-    capture: Callable[[Sequence[Tensor]], Captured] | None = None
-    inputs: dict[str, InputSpec] | None = None
+    capture: Callable[[Sequence[Tensor], Runnable], Captured] | None = None
+    inputs: dict[str, ModelInput] | None = None
     batch: int | None = None
     model: ModelConfig | None = None
+    called: Called | None = None
     checkpoint: Path | None = None
     task: TaskSpec | None = None
     targets: dict[str, TensorSpec] | None = None
@@ -62,9 +66,27 @@ class Source:
     notes: list[str] = field(default_factory=list)
     transforms: tuple[Transform, ...] = ()
 
+    @property
+    def run(self) -> Runnable:
+        """The model as a function of one tensor for each input."""
+        return self.reference if self.called is None else self.called
+
     def captured(self, example: Sequence[Tensor]) -> Captured:
-        """The module to export."""
+        """The module to export, which a training program calls by itself."""
         if self.capture is not None:
-            return self.capture(example)
+            return self.capture(example, self.run)
         assert isinstance(self.reference, nn.Module)
         return Captured(self.reference, self.batch)
+
+    def captured_for_inference(self, example: Sequence[Tensor]) -> Captured:
+        """The same as a function of one tensor for each input, without a batch where the model takes none."""
+        run = self.run
+        if isinstance(run, Called) and not run.manner.batched:
+            run = Called(run.model, replace(run.manner, batched=True), fixed=True)
+            example = [tensor[0] for tensor in example]
+            captured = Captured(run) if self.capture is None else self.capture(example, run)
+            return replace(captured, batch=1)
+        if self.capture is not None:
+            return self.capture(example, run)
+        assert isinstance(run, nn.Module)
+        return Captured(run, self.batch)

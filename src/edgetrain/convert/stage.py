@@ -36,8 +36,6 @@ def convert(
             try:
                 report = _convert_one(workers, source, stem)
                 reports.append(report)
-                for note in report.notes:
-                    reporter.info(f"{source}: {note}")
             except EdgetrainError as error:
                 failures.append(Failure(source, error))
             progress.advance(now=source.name)

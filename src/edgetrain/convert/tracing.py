@@ -14,8 +14,9 @@ from torch.fx import GraphModule, Node
 
 from ..errors import InputError
 from ..upstream import flattened, is_mutable, leaves, record_operators
+from .calling import Called
 from .layers_put_back import put_layers_back
-from .source import Captured
+from .source import Captured, Runnable
 
 aten = torch.ops.aten
 # Two sizes whose ratio no other dimension is likely to have.
@@ -24,7 +25,9 @@ _SIZES = (5, 7)
 _BARE_TYPE = re.compile(r"\s*[\w.]*(?:Error|Exception):?\s*$")
 
 
-def trace_script(module: torch.jit.ScriptModule, example: Sequence[Tensor], origin: str) -> Captured:
+def trace_script(
+    module: torch.jit.ScriptModule, example: Sequence[Tensor], origin: str, run: Runnable | None = None
+) -> Captured:
     """Records what a ScriptModule computes on batches like the example.
 
     The interpreter's operators are recorded below TorchScript, so that branches and loops that depend on
@@ -33,12 +36,16 @@ def trace_script(module: torch.jit.ScriptModule, example: Sequence[Tensor], orig
     Args:
         example: inputs [B, ...].
         origin: the file, for messages.
+        run: what calls the module; default: the module itself.
     Raises:
         InputError: the module takes other branches depending on values, or was captured in training mode.
     """
-    batch = len(example[0])
+    batch = len(example[0]) if example[0].dim() else 1
+    run = module if run is None else run
     try:
-        graphs = [_record(module, _resized(example, size)) for size in _SIZES]
+        if isinstance(run, Called) and run.fixed:
+            raise _FixedBatchError
+        graphs = [_record(run, _resized(example, size)) for size in _SIZES]
         traced = _with_open_batch(*graphs)
     except (RuntimeError, _FixedBatchError):
         # The batch is written into the code of many a trace.
@@ -46,7 +53,7 @@ def trace_script(module: torch.jit.ScriptModule, example: Sequence[Tensor], orig
     fixed = traced is None
     if traced is None:
         try:
-            traced = _record(module, example)
+            traced = _record(run, example)
         except RuntimeError as error:
             raise InputError(_reason(error, origin)) from error
     _name_parameters(traced, module)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckFailedError, InputError
-from ..upstream import leaves
+from .calling import flat_outputs
 from .source import Runnable
 
 
@@ -40,8 +40,8 @@ def run_batches(model: Runnable, samples: Sequence[Tensor], batch: int) -> list[
     for start in range(0, count, batch):
         chosen = [i % count for i in range(start, start + batch)]
         with torch.no_grad():
-            outputs = leaves(model(*(tensor[chosen] for tensor in samples)))
-        tensors = [value.detach().clone() for value in outputs if isinstance(value, Tensor)]
+            outputs = flat_outputs(model(*(tensor[chosen] for tensor in samples)))
+        tensors = [value.detach().clone() for value in outputs.values()]
         # Outputs without a batch, such as hidden states [layers, B, ...], are compared as they are.
         collected.append([t[: count - start] if t.dim() and len(t) == batch else t for t in tensors])
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from .passes.contiguous_layouts import contiguous_layouts
 from .passes.copied_inputs import copied_inputs
 from .passes.cropped_paddings import cropped_paddings
 from .passes.functional_calls import functional_calls
+from .passes.linears_of_rows import linears_of_rows
 from .passes.placeholders import drop_unused_tensors
 from .pipeline import Captured, Signature, Subject
 
@@ -179,6 +181,7 @@ def export_graph(
     functional_calls(program)
     contiguous_layouts(program)
     cropped_paddings(program)
+    linears_of_rows(program)
     return program
 
 
@@ -265,7 +268,8 @@ def _dynamic(module: nn.Module, example: Sequence[Tensor], batch: Dim | None) ->
     if batch is None:
         return None
     shapes = tuple({0: batch} for _ in example)
-    return (shapes,) if isinstance(module, (LossStep, Predict)) else shapes
+    parameters = inspect.signature(module.forward).parameters.values()
+    return (shapes,) if any(p.kind is p.VAR_POSITIONAL for p in parameters) else shapes
 
 
 def _signature(

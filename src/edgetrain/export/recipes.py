@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import partial
 from typing import Any, Literal
 
 from ..artifacts.contract import BACKBONE
@@ -25,15 +27,31 @@ def training_recipe(command: ExportCommand) -> Recipe:
     )
 
 
-def inference_recipe(backend: Backend) -> Recipe:
-    """A program with one method, `forward`, and its weights inside."""
-    return Recipe(steps=Steps(captured=(weights_themselves, composed)), partitioners=_PARTITIONERS[backend])
+def inference_recipe(backend: Backend, portable: Collection[str] = ()) -> Recipe:
+    """A program with one method, `forward`, and its weights inside.
+
+    Args:
+        portable: operators that the backend doesn't get, as in `prelu.default`.
+    """
+    partitioners = _PARTITIONERS[backend]
+    if partitioners is not None and portable:
+        partitioners = partial(partitioners, portable)
+    return Recipe(steps=Steps(captured=(weights_themselves, composed)), partitioners=partitioners)
 
 
-def _xnnpack() -> list[Any]:
+def xnnpack_operators() -> list[str]:
+    """What XNNPACK may get, as in `prelu.default`."""
+    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
+
+    return [config.target_name for config in ALL_PARTITIONER_CONFIGS if isinstance(config.target_name, str)]
+
+
+def _xnnpack(portable: Collection[str] = ()) -> list[Any]:
+    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
-    return [XnnpackPartitioner()]
+    configs = [config for config in ALL_PARTITIONER_CONFIGS if config.target_name not in portable]
+    return [XnnpackPartitioner(configs)]
 
 
 _PARTITIONERS: dict[Backend, Any] = {"portable": None, "xnnpack": _xnnpack}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -13,12 +13,16 @@ from ..artifacts.specs import INPUTS
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def input_names(model: Callable[..., Any], count: int) -> list[str]:
+def input_names(model: Callable[..., Any], count: int, *, without: Collection[str] = ()) -> list[str]:
     """Names for `count` inputs: a single one has the usual name, several have those of the model's code, or
-    numbers where that names none."""
+    numbers where that names none.
+
+    Args:
+        without: arguments that are no inputs.
+    """
     if count == 1:
         return [INPUTS]
-    names = _parameters(model)[:count]
+    names = [name for name in _parameters(model) if name not in without][:count]
     return names if len(names) == count else [f"input{i}" for i in range(count)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,9 @@ def named_outputs(returned: Any, dtype: torch.dtype = torch.float32) -> dict[str
     """The tensors a model returned, by name.
 
     A tensor is `output`; a mapping (torchvision's segmentation models, transformers' outputs) keeps its
-    names; of a tuple the tensors are `output`, `output1`, ... Floating-point ones are given as float32, as
-    losses and programs want them, whatever the model computed in.
+    names, as do named tuples and dataclasses; of another tuple the tensors are `output`, `output1`, ...
+    Floating-point ones are given as float32, as losses and programs want them, whatever the model
+    computed in.
 
     Args:
         dtype: for a reference that is finer than float32.
@@ -31,6 +33,10 @@ def named_outputs(returned: Any, dtype: torch.dtype = torch.float32) -> dict[str
         found = {OUTPUT: returned}
     elif isinstance(returned, Mapping):
         found = {str(name): value for name, value in returned.items() if isinstance(value, Tensor)}
+    elif dataclasses.is_dataclass(returned) or hasattr(returned, "_fields"):
+        names = getattr(returned, "_fields", None) or [f.name for f in dataclasses.fields(returned)]
+        values = {str(name): getattr(returned, name) for name in names}
+        found = {name: value for name, value in values.items() if isinstance(value, Tensor)}
     elif isinstance(returned, (tuple, list)):
         tensors = [value for value in returned if isinstance(value, Tensor)]
         found = {f"{OUTPUT}{i or ''}": value for i, value in enumerate(tensors)}

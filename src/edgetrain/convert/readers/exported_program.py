@@ -6,20 +6,20 @@ import contextlib
 import io
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from ...artifacts.specs import INPUTS, InputSpec
+from ...artifacts.specs import INPUTS
 from ...config.convert import ConvertConfig
-from ...errors import InputError
+from ...errors import InputError, UsageError
 from ...upstream import exported_schema_version
 from ..kinds import Identified
 from ..layers_put_back import module_of_program
 from ..rewritten_program import rewritten_program
-from ..source import Captured, Source
+from ..source import Captured, Runnable, Source
+from ..specs import ModelInput
 from ..weights import find_weights
 from .named_model import source_of_weights
 
@@ -36,9 +36,14 @@ def read_exported_program(found: Identified, config: ConvertConfig) -> Source:
         return source_of_weights(
             find_weights(program.state_dict, origin), config, "exported program", found.path
         )
+    if config.input_value or config.output_name is not None or not config.batched:
+        raise UsageError(
+            f"{origin} has been captured as it is called: export it again with the arguments and outputs "
+            "that are wanted, or name its model with --model"
+        )
     inputs, batch = _inputs(program, origin)
 
-    def capture(_: Sequence[Tensor]) -> Captured:
+    def capture(_: Sequence[Tensor], __: Runnable) -> Captured:
         return Captured(module_of_program(program, origin), batch)
 
     return Source(
@@ -80,7 +85,7 @@ def _newer(found: Identified) -> InputError:
     )
 
 
-def _inputs(program: ExportedProgram, origin: str) -> tuple[dict[str, InputSpec], int | None]:
+def _inputs(program: ExportedProgram, origin: str) -> tuple[dict[str, ModelInput], int | None]:
     """Shapes without batch by name, and the batch where it is fixed."""
     placeholders = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
     values = {
@@ -99,16 +104,11 @@ def _inputs(program: ExportedProgram, origin: str) -> tuple[dict[str, InputSpec]
                 f"{origin} has other dynamic dimensions than the batch; export it with fixed ones"
             )
         shape = tuple(int(n) for n in value.shape[1:])
-        specs[name if len(values) > 1 else INPUTS] = InputSpec(shape=shape, dtype=_dtype(value, origin))
+        specs[name if len(values) > 1 else INPUTS] = ModelInput(
+            shape, str(value.dtype).removeprefix("torch.")
+        )
     first = next(iter(values.values())).shape[0]
     return specs, None if isinstance(first, torch.SymInt) else int(first)
-
-
-def _dtype(value: Tensor, origin: str) -> Any:
-    name = str(value.dtype).removeprefix("torch.")
-    if name not in ("float32", "int64"):
-        raise InputError(f"{origin} takes {name} inputs; only float32 and int64 are supported")
-    return name
 
 
 def _schema(found: Identified) -> int:

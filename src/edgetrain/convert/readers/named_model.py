@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ...artifacts.specs import INPUTS, InputSpec
+from ...artifacts.specs import INPUTS
 from ...config.convert import ConvertConfig
 from ...config.model import ModelConfig
 from ...errors import UsageError
@@ -17,6 +17,7 @@ from ...models.states import tensors_of
 from ...models.transformers_models import SETTINGS, architecture_in, with_folder_config
 from ..fitting import load_weights
 from ..source import Source
+from ..specs import ModelInput
 from ..suggestions import suggest_models
 from ..weights import Weights
 
@@ -47,10 +48,10 @@ def source_of_weights(weights: Weights, config: ConvertConfig, format: str, path
     )
 
 
-def known_inputs(model: ModelConfig, module: nn.Module) -> dict[str, InputSpec] | None:
+def known_inputs(model: ModelConfig, module: nn.Module) -> dict[str, ModelInput] | None:
     """What a model of edgetrain takes, by its arguments; None for other models."""
     shape = _known_shape(model, module)
-    return None if shape is None else {INPUTS: InputSpec(shape=shape)}
+    return None if shape is None else {INPUTS: ModelInput(shape)}
 
 
 def _known_shape(model: ModelConfig, module: nn.Module) -> tuple[int, ...] | None:

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...artifacts.checkpoint import FORMAT, checkpoint_from
 from ...artifacts.unpickling import StandIn, read_torch_file, stand_ins_in
 from ...config.convert import ConvertConfig
-from ...errors import CheckFailedError, InputError, UsageError
-from ...export.capture import export_graph
+from ...errors import InputError, UsageError
 from ...factories import Trusted
 from ...models.states import tensors_of
 from ...models.transforms.observers import float_checkpoint
 from ...models.trusted import build_trusted_model
 from ..fitting import load_weights
 from ..kinds import Identified
-from ..layers_put_back import module_of_program
-from ..source import Captured, Source
+from ..module_graphs import graph_capture
+from ..source import Source
+from ..specs import model_inputs
 from ..weights import NoWeightsError, chosen_entry, find_weights, modules_in
 from .named_model import source_of_weights
 
-# Batches up to this size are left open; no graph depends on the number.
-_LARGEST_BATCH = 2**20
 _DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError, TypeError)
 
 
@@ -47,7 +44,7 @@ def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
             raise InputError(_untrusted(payload, origin))
         module = _module_in(_unpickle(found.path), config.weights_key, origin)
         module.eval()
-        return Source("pickled module", module, tensors_of(module), _capture(module, origin))
+        return Source("pickled module", module, tensors_of(module), graph_capture(origin))
     try:
         weights = find_weights(payload, origin, config.weights_key)
     except NoWeightsError as error:
@@ -77,21 +74,6 @@ def _module_in(payload: Any, entry: str | None, origin: str) -> nn.Module:
     return found[chosen_entry(found, entry, origin)]
 
 
-def _capture(module: nn.Module, origin: str) -> Callable[[Sequence[Tensor]], Captured]:
-    """Captures a module whose code nobody else has."""
-
-    def capture(example: Sequence[Tensor]) -> Captured:
-        try:
-            program = export_graph(module, example, _LARGEST_BATCH, strict=False)
-        except CheckFailedError:
-            # It may take one batch size only, or depend on it in another way.
-            program = export_graph(module, example, 1, strict=False)
-            return Captured(module_of_program(program, origin), len(example[0]))
-        return Captured(module_of_program(program, origin))
-
-    return capture
-
-
 def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) -> Source:
     checkpoint = float_checkpoint(checkpoint_from(path, payload))
     if config.model not in (None, checkpoint.model.name):
@@ -105,7 +87,7 @@ def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) 
         format="edgetrain checkpoint",
         reference=module,
         state=tensors_of(module),
-        inputs=checkpoint.inputs,
+        inputs=model_inputs(checkpoint.inputs),
         model=checkpoint.model,
         checkpoint=path,
         task=checkpoint.task,

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from ...artifacts.archive import Archive
-from ...artifacts.specs import InputSpec
 from ...config.convert import ConvertConfig
 from ...errors import InputError
 from ...models.input_names import input_names
 from ...models.states import tensors_of
 from ..kinds import Identified
 from ..rewritten_script import rewritten_script
-from ..source import Captured, Source
+from ..source import Captured, Runnable, Source
+from ..specs import ModelInput
 from ..tracing import trace_script
 from ..weights import find_weights
 from .named_model import source_of_weights
@@ -45,8 +45,8 @@ def read_torchscript(found: Identified, config: ConvertConfig) -> Source:
 
     _check_float32(module, origin)
 
-    def capture(example: Sequence[Tensor]) -> Captured:
-        return trace_script(module, example, origin)
+    def capture(example: Sequence[Tensor], run: Runnable) -> Captured:
+        return trace_script(module, example, origin, run)
 
     return Source(
         format=kind,
@@ -124,7 +124,7 @@ def _check_float32(module: torch.jit.ScriptModule, origin: str) -> None:
         )
 
 
-def _bundled_inputs(module: torch.jit.ScriptModule) -> dict[str, InputSpec] | None:
+def _bundled_inputs(module: torch.jit.ScriptModule) -> dict[str, ModelInput] | None:
     """What `bundle_inputs` has put into the file as an example."""
     if not hasattr(module, "get_all_bundled_inputs"):
         return None
@@ -135,6 +135,6 @@ def _bundled_inputs(module: torch.jit.ScriptModule) -> dict[str, InputSpec] | No
     if not examples or not all(isinstance(t, Tensor) and t.dim() for t in examples[0]):
         return None
     return {
-        name: InputSpec(shape=tuple(t.shape[1:]), dtype="int64" if t.dtype == torch.int64 else "float32")
+        name: ModelInput(tuple(t.shape[1:]), str(t.dtype).removeprefix("torch."))
         for name, t in zip(input_names(module, len(examples[0])), examples[0], strict=True)
     }

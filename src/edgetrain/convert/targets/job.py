@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...artifacts.specs import InputSpec
 from ...config.stages import ConvertCommand
 from ..source import Source
+from ..specs import ModelInput
 from ..verification import Comparison
 
 
@@ -27,7 +27,7 @@ class Job:
     config: ConvertCommand
     source: Source
     origin: str
-    inputs: dict[str, InputSpec]
+    inputs: dict[str, ModelInput]
     samples: list[Tensor]
     stem: Path
 

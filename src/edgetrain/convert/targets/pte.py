@@ -7,13 +7,12 @@ import time
 from torch import Tensor
 
 from ...export.capture import export_graph
-from ...export.pipeline import Captured
-from ...export.planning import lower_captured
 from ...export.quantization import quantize
-from ...export.recipes import inference_recipe
 from ...runtimes.inference import InferenceProgram
 from ...runtimes.timing import median_ms
+from ..source import Runnable
 from ..verification import Comparison, check_error, check_sqnr, compare, run_batches
+from .delegation import lower_for_inference
 from .job import Job, Written
 
 
@@ -24,24 +23,27 @@ def write_pte(job: Job) -> Written:
         CheckFailedError: it can't be captured, has no kernel in the runtime, or computes something else.
     """
     config = job.config.convert
-    captured = job.source.captured(job.example(job.source.batch or 2))
+    captured = job.source.captured_for_inference(job.example(job.source.batch or 2))
     fixed = captured.batch is not None
     batch = captured.batch or config.max_batch_size
     captured.module.eval()
     # A batch of one is no example of several: tracing takes it for a constant.
     example = job.example(batch if fixed or batch == 1 else max(2, batch))
+    if not config.batched:
+        example = [tensor[0] for tensor in example]
     largest = 1 if fixed else batch
     program = export_graph(captured.module, example, largest, strict=False)
     if config.precision == "int8":
         quantized = quantize(program, job.samples, len(example[0]))
         program = export_graph(quantized, example, largest, strict=False)
-    graphs = Captured({"forward": program}, {})
     path = job.output(".pte")
-    path.write_bytes(lower_captured(graphs, inference_recipe(config.backend), job.origin).program)
+    content, notes = lower_for_inference(program, config.backend, job.origin)
+    path.write_bytes(content)
     started = time.perf_counter()
     loaded = InferenceProgram(path, threads=1)
     load_ms = 1e3 * (time.perf_counter() - started)
-    comparison = _compare(job, loaded, batch if fixed else 1, batch)
+    run = loaded.run if config.batched else _with_batch(loaded)
+    comparison = _compare(job, run, batch if fixed else 1, batch)
     if config.precision == "int8":
         check_sqnr(comparison, config.min_sqnr)
     else:
@@ -53,17 +55,23 @@ def write_pte(job: Job) -> Written:
         batch=batch,
         fixed_batch=fixed or batch == 1,
         load_ms=load_ms,
-        latency_ms=median_ms(lambda: loaded.run(*timed)),
+        latency_ms=median_ms(lambda: run(*timed)),
         comparison=comparison,
+        notes=notes,
     )
 
 
-def _compare(job: Job, loaded: InferenceProgram, small: int, large: int) -> Comparison:
+def _with_batch(loaded: InferenceProgram) -> Runnable:
+    """A program whose tensors have no batch, for batches of one."""
+    return lambda *tensors: [output[None] for output in loaded.run(*(tensor[0] for tensor in tensors))]
+
+
+def _compare(job: Job, run: Runnable, small: int, large: int) -> Comparison:
     """On single samples, and on the largest batch as well."""
 
     def both(batch: int) -> tuple[list[Tensor], list[Tensor]]:
-        found = run_batches(loaded.run, job.samples, batch)
-        return found, run_batches(job.source.reference, job.samples, batch)
+        found = run_batches(run, job.samples, batch)
+        return found, run_batches(job.source.run, job.samples, batch)
 
     found, expected = both(small)
     if large != small:

@@ -9,6 +9,7 @@ from ...models import build_model
 from ...models.states import fill
 from ...models.transforms import apply_transforms
 from ...runtimes.timing import median_ms
+from ..specs import trained_inputs
 from ..verification import check_error, compare, run_batches
 from .job import Job, Written
 from .rebuilding import rebuild
@@ -26,7 +27,7 @@ def write_pth(job: Job) -> Written:
     checkpoint = Checkpoint(
         model=rebuilt.model,
         state=rebuilt.state,
-        inputs=job.inputs,
+        inputs=trained_inputs(job.inputs, job.origin),
         targets=source.targets,
         task=task_of(job).spec,
         metrics=source.metrics,
@@ -41,9 +42,7 @@ def write_pth(job: Job) -> Written:
     module.eval()
     load_ms = 1e3 * (time.perf_counter() - started)
     batch = rebuilt.batch or 1
-    comparison = compare(
-        run_batches(module, job.samples, batch), run_batches(source.reference, job.samples, batch)
-    )
+    comparison = compare(run_batches(module, job.samples, batch), run_batches(source.run, job.samples, batch))
     check_error(comparison, job.config.convert.tolerance)
     timed = job.example(batch)
     return Written(

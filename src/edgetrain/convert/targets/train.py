@@ -15,6 +15,7 @@ from ...export.pipeline import Subject
 from ...runtimes import Session, open_session
 from ...runtimes.timing import median_ms
 from ...tasks.outputs import named_outputs
+from ..specs import trained_inputs
 from ..verification import Comparison, check_error, compare, run_batches
 from .job import Job, Written
 from .rebuilding import rebuild
@@ -46,7 +47,7 @@ def write_train(job: Job) -> Written:
     checkpoint = Checkpoint(
         model=rebuilt.model,
         state={},
-        inputs=job.inputs,
+        inputs=trained_inputs(job.inputs, job.origin),
         targets=source.targets,
         task=task.spec,
         metrics=source.metrics,
@@ -88,8 +89,10 @@ def write_train(job: Job) -> Written:
 
 def _compare(job: Job, session: Session) -> Comparison:
     """Outputs by name, on single samples."""
-    expected = run_batches(lambda *tensors: named_outputs(job.source.reference(*tensors)), job.samples, 1)
-    names = list(named_outputs(job.source.reference(*job.example(1))))
+    source = job.source
+    run = source.reference if source.capture is None else source.run
+    expected = run_batches(lambda *tensors: named_outputs(run(*tensors)), job.samples, 1)
+    names = list(named_outputs(run(*job.example(1))))
 
     def predict(*tensors: Tensor) -> list[Tensor]:
         outputs = session.predict(dict(zip(job.inputs, tensors, strict=True)))
