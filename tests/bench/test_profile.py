@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from edgetrain.artifacts.checkpoint import load_checkpoint, save_checkpoint
 from edgetrain.artifacts.etdump import read_runs
 from edgetrain.artifacts.program import load_program
 from edgetrain.artifacts.specs import INPUTS, TARGETS
@@ -18,11 +20,12 @@ from edgetrain.bench.native_worker import NativeWorker
 from edgetrain.bench.profile import Profile, TimedCall, profile_of_etdump, sum_up
 from edgetrain.bench.worker import Worker
 from edgetrain.bench.workload import Batches, Workload, save_batches
+from edgetrain.config.model import ModelConfig
 from edgetrain.config.optimizer import OptimizerConfig
 from edgetrain.config.stages import BenchCommand, ExportCommand
 from edgetrain.errors import CheckFailedError, InputError
 from edgetrain.export import export
-from edgetrain.factories import NOTHING
+from edgetrain.factories import NOTHING, Trusted
 from edgetrain.runner import find_kernels, find_runner
 from edgetrain.runtimes.executorch_py import ExecutorchSession
 
@@ -90,6 +93,31 @@ def test_a_backbone_in_parts(digits_program: Any, tmp_path: Path) -> None:
     assert _calls(profile, "linear") == {"forward": 4}
     assert _calls(profile, "convolution_backward") == {}
     assert _calls(profile, "sub")["update"] == 4
+
+
+@pytest.mark.thorough
+def test_with_random_numbers_fixed(
+    digits_program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a program runs other operators than its file has."""
+    code = """
+        from torch import nn
+
+        def make(num_classes=10):
+            return nn.Sequential(nn.Dropout2d(0.5), nn.Flatten(), nn.Linear(64, num_classes))
+    """
+    (tmp_path / "edgetrain_test_drops.py").write_text(textwrap.dedent(code))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    trusted = Trusted(model="edgetrain_test_drops:make")
+    checkpoint = load_checkpoint(digits_program.checkpoint)
+    checkpoint.model = ModelConfig(name="edgetrain_test_drops:make", args={"num_classes": 10})
+    checkpoint.state = {"2.weight": torch.randn(10, 64), "2.bias": torch.zeros(10)}
+    save_checkpoint(tmp_path / "model.pth", checkpoint)
+    program = export(ExportCommand(), tmp_path / "model.pth", tmp_path / "model", trusted=trusted).program
+    for runtime in ("executorch", *(["native"] if find_runner() else [])):
+        profile = _profile(runtime, program, tmp_path)
+        assert _calls(profile, "slice_copy") == {"forward": 1}
+        assert _calls(profile, "rand") == {}
 
 
 def test_an_update_outside_is_no_operator(digits_program: Any, tmp_path: Path) -> None:

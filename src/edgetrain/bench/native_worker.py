@@ -68,6 +68,7 @@ class NativeWorker:
     def __init__(self, workload: Workload, *, profiled: int = 0) -> None:
         with contextlib.ExitStack() as stack:
             self._folder = stack.enter_context(scratch_folder())
+            self._workload = workload
             self._program = load_program(workload.program, workload.weights)
             arguments = [*self._files(workload), *optimizer_flags(workload.optimizer)]
             if profiled:
@@ -112,8 +113,8 @@ class NativeWorker:
         """The first steps by operator, of a worker that was made to profile one more than these."""
         seconds = self.run(1 + count).seconds
         self._steps.finish()
-        program = self._program
-        return profile_of_etdump(self._dump, program.path.read_bytes(), program.manifest.contract, seconds)
+        contract, data = self._program.manifest.contract, self._workload.program_run(self._program)
+        return profile_of_etdump(self._dump, data, contract, seconds)
 
     def memory(self) -> Memory:
         return self._steps.memory()

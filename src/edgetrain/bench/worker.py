@@ -82,7 +82,7 @@ class Worker:
             kernels=kernels,
             profiled=profiled,
         )
-        self._program = program
+        self._program, self._workload = program, workload
         self._stepper = make_stepper(self._session, workload.optimizer)
         self.load_seconds = time.perf_counter() - started
 
@@ -130,11 +130,11 @@ class Worker:
             self.run(1)
             return profile_in_torch(lambda: self.run(1).seconds[0], count)
         seconds = self.run(1 + count).seconds
-        program = self._program
+        contract, data = self._program.manifest.contract, self._workload.program_run(self._program)
         with scratch_folder() as folder:
             dump = folder / "steps.etdp"
             self._session.save_profile(dump)
-            return profile_of_etdump(dump, program.path.read_bytes(), program.manifest.contract, seconds)
+            return profile_of_etdump(dump, data, contract, seconds)
 
     def memory(self) -> Memory:
         """Resident set before loading and at its peak, and the time loading took."""

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..artifacts.program import Program, without_dropout
 from ..config.optimizer import OptimizerConfig
 from ..factories import Trusted
 
@@ -29,6 +30,11 @@ class Workload:
     dropout: bool
     threads: int
     trusted: Trusted
+
+    def program_run(self, program: Program) -> bytes:
+        """The .pte that runs: without dropout, unless that is left on."""
+        data = program.path.read_bytes()
+        return without_dropout(data) if program.manifest.dropout and not self.dropout else data
 
 
 @dataclass(frozen=True)
