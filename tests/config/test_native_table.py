@@ -31,6 +31,7 @@ def test_every_setting_of_fine_tuning_is_there() -> None:
         "finetune.runtime": None,
         "finetune.kernels": None,
         "finetune.picture": None,
+        "finetune.log": None,
     }
     images = {flag.key.replace("data.", "augmentation."): flag.names[0] for flag in flags_of("finetune")}
     for key, (flag, _, _) in rows().items():

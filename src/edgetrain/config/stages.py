@@ -22,9 +22,10 @@ MOST_THREADS = 1024
 MOST_STEPS = 1_000_000_000
 PATIENCE = "stop after so many validated epochs without a better one; default: only after all epochs"
 PICTURE = "format of the picture of loss, metrics and learning rate that is drawn beside the history"
+LOG = "also log the figures of each epoch for TensorBoard, as in tensorboard:DIR"
 PictureForm = Literal["none", "png", "svg"]
-# Of `finetune`: what nobody but the command line looks at.
-SHOWN_ONLY = frozenset({"picture"})
+# Of `finetune`: what is shown to people, which is nothing to the runner.
+SHOWN_ONLY = frozenset({"picture", "log"})
 _BYTES = r"\d+(\.\d+)?(B|kB|KB|MB|GB|KiB|MiB|GiB)?"
 _UPDATE = re.compile(rf"full|head|bias|last:[1-9]\d{{0,5}}|rules:.+|budget:{_BYTES}")
 _RECOMPUTE = re.compile(rf"none|cheap|blocks|budget(:{_BYTES})?")
@@ -36,6 +37,14 @@ def parse_bytes(text: str) -> int:
     """A size such as `512`, `1.5MB` or `300KiB` [bytes]."""
     number = text.rstrip("kKMGiB")
     return int(float(number) * _UNITS[text[len(number) :]])
+
+
+def check_log(value: str | None) -> str | None:
+    """Refuses what is no `tensorboard:DIR`."""
+    kind, _, folder = (value or "").partition(":")
+    if value is not None and (kind != "tensorboard" or not folder):
+        raise ValueError(f"must be tensorboard:DIR (got {value!r})")
+    return value
 
 
 class TrainConfig(Section):
@@ -62,6 +71,12 @@ class TrainConfig(Section):
     )
     patience: int | None = setting(None, PATIENCE, ge=1, may_change=True)
     picture: PictureForm = setting("png", PICTURE, may_change=True)
+    log: str | None = setting(None, LOG, may_change=True)
+
+    @field_validator("log")
+    @classmethod
+    def _known_log(cls, value: str | None) -> str | None:
+        return check_log(value)
 
 
 class ExportConfig(Section):
@@ -242,6 +257,7 @@ class FinetuneConfig(Section):
     )
     patience: int | None = setting(None, PATIENCE, ge=1, may_change=True)
     picture: PictureForm = setting("png", PICTURE, may_change=True)
+    log: str | None = setting(None, LOG, may_change=True)
     save: Literal["full", "trainable", "delta"] = setting(
         "full",
         "what a .ptd of tuned weights holds: full: all weights; trainable: those that training changes; "
@@ -257,6 +273,11 @@ class FinetuneConfig(Section):
     threads: int | None = setting(
         None, "CPU threads; default: the runtime's choice", ge=1, le=MOST_THREADS, may_change=True
     )
+
+    @field_validator("log")
+    @classmethod
+    def _known_log(cls, value: str | None) -> str | None:
+        return check_log(value)
 
 
 class BenchConfig(Section):

@@ -78,7 +78,17 @@ def run_in_process(run: Run) -> None:
         _save(run, found)
     with catch_interrupts() as interrupt:
         Finetuner(
-            config, session, stepper, training, validation, record, best, save, interrupt, run.reporter
+            config,
+            session,
+            stepper,
+            training,
+            validation,
+            record,
+            best,
+            save,
+            interrupt,
+            run.log,
+            run.reporter,
         ).run()
     run.take(record)
 

@@ -17,6 +17,7 @@ from ..config.stages import FinetuneCommand
 from ..data import BatchLoader
 from ..data.loader import Batch
 from ..engine.best import is_best, out_of_patience
+from ..engine.epoch_log import EpochLog
 from ..engine.interrupt import Interrupt
 from ..engine.metrics import Meter
 from ..engine.schedules import learning_rate, steps_per_epoch
@@ -35,6 +36,7 @@ class Finetuner:
         best: weights of the best epoch so far, where these are kept; replaced as better ones come.
         save: called after each epoch, every `save_every` steps, and when the run is interrupted, to put
             everything on disk.
+        log: is told of each epoch.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Finetuner:
         best: dict[str, Tensor],
         save: Callable[[], None],
         interrupt: Interrupt,
+        log: EpochLog,
         reporter: Reporter,
     ) -> None:
         self.config = config
@@ -59,6 +62,7 @@ class Finetuner:
         self.best = best
         self.save = save
         self.interrupt = interrupt
+        self.log = log
         self.reporter = reporter
         self._metrics = session.contract.metrics
         self._meter = Meter(record.sums, record.samples)
@@ -74,6 +78,7 @@ class Finetuner:
         run = self.run_record
         if not run.epochs:
             run.epochs.append(self._validated(self._blank(0), "before"))
+            self.log.write(run.epochs[0])
             # The weights are the program's own: an interruption leaves nothing to save yet.
             self._stop_if_asked(save=False)
         while run.step < run.total_steps and not self._stops_early():
@@ -89,6 +94,7 @@ class Finetuner:
             if run.batch >= len(self.training):
                 self._finish_epoch()
             self._save()
+            self.log.write(record)
             if run.step < run.total_steps:
                 self._stop_if_asked(save=False)
 

@@ -101,6 +101,7 @@ def _add_epoch(run: Run, record: EpochRecord, per_epoch: int) -> None:
     history.epochs = [r for r in history.epochs if r.epoch != record.epoch]
     known = next((r for r in history.epochs if r.epoch == history.best_epoch), None)
     history.epochs.append(record)
+    run.log.write(record)
     if record.epoch > 0:
         metrics = run.program.manifest.contract.metrics
         # The runner decides by the same rule.

@@ -10,6 +10,7 @@ from ..artifacts.program import Program
 from ..artifacts.run_state import RunRecord
 from ..config.stages import FinetuneCommand
 from ..data import Dataset
+from ..engine.epoch_log import EpochLog
 from ..factories import Trusted
 from ..reporting import Reporter
 from .outputs import history_path
@@ -25,6 +26,7 @@ class Run:
         resume: go on from the state saved beside `output`.
         trusted: whose code the caller lets torch run.
         history: of the run; filled, and saved, as it goes on.
+        log: is told of each epoch.
     """
 
     config: FinetuneCommand
@@ -34,6 +36,7 @@ class Run:
     resume: bool
     trusted: Trusted
     history: History
+    log: EpochLog
     reporter: Reporter
 
     @property

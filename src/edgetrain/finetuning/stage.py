@@ -16,6 +16,7 @@ from ..artifacts.program import Program, load_program
 from ..artifacts.run_state import load_run
 from ..config.stages import FinetuneCommand, FinetuneConfig
 from ..data import Dataset, fingerprints, load_dataset
+from ..engine.epoch_log import open_log
 from ..engine.optimizers import check_groups
 from ..engine.program_optimizer import with_own_settings
 from ..errors import UsageError
@@ -119,11 +120,12 @@ def finetune(
         check_runtime(load_run(state).record, runtime, state.name)
     history = _new_history(config, loaded, outside, reporter)
     history.source.update(_source(loaded, dataset))
-    run = Run(config, loaded, dataset, output, resume, trusted, history, reporter)
-    if runtime == "native":
-        run_natively(run)
-    else:
-        run_in_process(run)
+    with open_log(config.finetune.log) as log:
+        run = Run(config, loaded, dataset, output, resume, trusted, history, log, reporter)
+        if runtime == "native":
+            run_natively(run)
+        else:
+            run_in_process(run)
     records = run.history.epochs
     if to_pth is not None and source is not None:
         fold_back(run, source, to_pth)

@@ -10,6 +10,7 @@ from ..artifacts.history import EpochRecord
 from ..config.stages import TrainCommand
 from ..data import Batch, BatchLoader
 from ..engine.best import out_of_patience
+from ..engine.epoch_log import EpochLog
 from ..engine.interrupt import Interrupt
 from ..engine.metrics import Meter, score
 from ..engine.schedules import count_steps, learning_rate
@@ -35,6 +36,7 @@ class Loop:
         store: writes the run's files.
         hook: changes weights after each step.
         saved: whether the store's files are this run's already (it was resumed).
+        log: is told of each epoch.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Loop:
         *,
         hook: StepHook | None = None,
         saved: bool = False,
+        log: EpochLog | None = None,
     ) -> None:
         self._learner = learner
         self._loader = loader
@@ -62,6 +65,7 @@ class Loop:
         self._reporter = reporter
         self._config = config
         self._hook = hook
+        self._log = log or EpochLog()
         self._saved_step = state.step if saved else None
         self.total_steps = count_steps(config.train.epochs, len(loader), config.train.max_steps)
 
@@ -142,6 +146,7 @@ class Loop:
         self._save()
         if is_best:
             self._store.save_best(self._learner.model, record)
+        self._log.write(record)
         self._reporter.info(describe(record, self._task.all_metrics, self._config.train.epochs, is_best))
         if state.step < self.total_steps and self._learner.world.any([self._interrupt.requested])[0]:
             self._stop(saved=True)

@@ -14,6 +14,7 @@ from ..artifacts.history import History, hash_of
 from ..config.stages import TrainCommand
 from ..data import BatchLoader, Dataset, fingerprint, fingerprints, load_dataset
 from ..data.checks import check_fits
+from ..engine.epoch_log import open_log
 from ..engine.interrupt import catch_interrupts
 from ..engine.optimizers import make_optimizer
 from ..engine.schedules import count_steps
@@ -197,7 +198,7 @@ def _train(
         return _already_finished(store, state, reporter)
     if found is not None:
         prepare_to_go_on(found, config.schedule, total_steps, output, reporter)
-    with catch_interrupts() as interrupt:
+    with open_log(config.train.log if world.is_main else None) as log, catch_interrupts() as interrupt:
         Loop(
             config,
             learner,
@@ -210,6 +211,7 @@ def _train(
             reporter,
             hook=origin.hook,
             saved=found is not None,
+            log=log,
         ).run()
     return _result(store, state)
 
