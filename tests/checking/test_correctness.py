@@ -13,6 +13,7 @@ from torch import nn
 from edgetrain.artifacts.specs import INPUTS, TARGETS, TaskSpec
 from edgetrain.checking.correctness import Case, Judge, cases_of, group_of
 from edgetrain.config.optimizer import OptimizerConfig
+from edgetrain.errors import CheckFailedError
 from edgetrain.export.batches import Batch
 from edgetrain.runtimes.eager_steps import EagerSteps
 from edgetrain.runtimes.steps import Steps
@@ -108,6 +109,20 @@ def test_a_kink_is_looked_at_again() -> None:
 
     assert compare(flip, nn.Sequential(first, nn.ReLU(), nn.Linear(4, 3))).right
     assert drawn == [0, 1]
+
+
+def test_a_model_without_numbers_is_not_called_wrong() -> None:
+    with pytest.raises(
+        CheckFailedError, match=r"loss of step 1 is not finite in PyTorch either.*--learning-rate"
+    ):
+        compare(lambda found: None, nn.Sequential(nn.Linear(6, 3), Overflow()))
+
+
+class Overflow(nn.Module):
+    """What it returns is too large for float32."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 3e38 * 10
 
 
 def test_sizes() -> None:

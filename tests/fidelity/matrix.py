@@ -37,8 +37,8 @@ class Entry:
         return self.family.replace(" ", "-")
 
 
-def _vision(family: str, size: int = 64, name: str | None = None) -> Entry:
-    return Entry(family, f"torchvision:{name or family}", f"3,{size},{size}", about=name or "")
+def _vision(family: str, size: int = 64, name: str | None = None, **args: Any) -> Entry:
+    return Entry(family, f"torchvision:{name or family}", f"3,{size},{size}", args, about=name or "")
 
 
 def _small(family: str, size: int, factory: str | None = None, *, classes: int = 10, **args: Any) -> Entry:
@@ -73,7 +73,8 @@ MATRIX = [
     _small("efficientnet", 32),
     _small("efficientnet_v2", 32),
     _vision("googlenet"),
-    _vision("inception_v3", 75),
+    # Its own initial weights are for batch norm that trains: without, losses overflow.
+    _vision("inception_v3", 75, init_weights=False),
     _small("maxvit", 32),
     _vision("mnasnet", 32, "mnasnet0_5"),
     _vision("mobilenet_v2", 32),

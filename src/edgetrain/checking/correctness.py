@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -115,6 +116,7 @@ class Judge:
         for draw in range(_DRAWS):
             batch = self.make_batch(draw, case.size)
             reference = self.eager.run(batch.inputs, batch.targets, case.steps)
+            _require_finite(reference)
             found = [
                 (runtime, kernels, run(batch.inputs, batch.targets, case.steps, self.eager.optimizer))
                 for runtime, kernels, run in places
@@ -159,6 +161,16 @@ class Judge:
                 right=error <= allowed,
             )
         return groups
+
+
+def _require_finite(reference: Steps) -> None:
+    """Raises CheckFailedError where PyTorch itself has no numbers to compare with."""
+    for name, value in reference.quantities.items():
+        if kind_of(name) == "loss" and not math.isfinite(value.item()):
+            raise CheckFailedError(
+                f"the {name} is not finite in PyTorch either, so there is nothing to compare; take trained "
+                "weights, or a smaller --learning-rate"
+            )
 
 
 def group_of(quantity: str) -> Group:
