@@ -28,7 +28,7 @@ def retrain(work: Work, epochs: int, output: Path, *, resume: bool, hook: StepHo
         as `training.train`.
     """
     train(
-        _command(work, epochs),
+        _command(work, epochs, output.stem),
         output,
         resume=resume and last_path(output).is_file(),
         start=work.checkpoint,
@@ -57,8 +57,10 @@ def start_with_rounding(
     return with_observers(open_work(command, checkpoint, source, trusted, reporter)).checkpoint
 
 
-def _command(work: Work, epochs: int) -> TrainCommand:
+def _command(work: Work, epochs: int, name: str) -> TrainCommand:
+    """How a step of this name trains: with a log of its own, where there is one."""
     config, spec = work.config, work.checkpoint.task
+    log = config.train.log
     known = spec.loss in LOSSES or is_factory(spec.loss)
     loss = LossConfig(
         name=spec.loss if known else LOSSES[0],
@@ -72,5 +74,7 @@ def _command(work: Work, epochs: int) -> TrainCommand:
         loss=loss,
         optimizer=config.optimizer,
         schedule=config.schedule,
-        train=config.train.model_copy(update={"epochs": epochs, "max_steps": None}),
+        train=config.train.model_copy(
+            update={"epochs": epochs, "max_steps": None, "log": log and f"{log}/{name}"}
+        ),
     )
