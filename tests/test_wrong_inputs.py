@@ -56,6 +56,13 @@ def test_configuration(digits: Any, refused: Refused, tmp_path: Path) -> None:
     )
 
 
+def test_pipes(refused: Refused, tmp_path: Path) -> None:
+    """Nobody writes into them."""
+    os.mkfifo(tmp_path / "pipe.pte")
+    for arguments in (["inspect", "pipe.pte"], ["finetune", "pipe.pte"], ["pack", "-o", "pipe.pte"]):
+        assert "pipe.pte" in refused(3, *arguments)
+
+
 def test_data_that_does_not_fit(digits: Any, refused: Refused, tmp_path: Path) -> None:
     run = ("finetune", "model.pte", "--data", "arrays", "--data-dir", "d.npz")
     np.savez(tmp_path / "d.npz", inputs=np.zeros((40, 1, 9, 9), "f4"), targets=np.arange(40) % 10)

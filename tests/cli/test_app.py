@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 
 import edgetrain
 from edgetrain.cli import app as program
+from edgetrain.cli import errors
 from edgetrain.cli.app import app, main
+from edgetrain.config.options import flags_of
+from edgetrain.config.stages import COMMANDS as STAGES
 
 COMMANDS = tuple(command.name for command in program.COMMANDS)
 
@@ -98,6 +101,10 @@ def test_help_loads_only_what_it_shows(command):
             "No such option: --epoch (Possible options: --epochs, --export, --step-epochs); "
             "see edgetrain train --help",
         ),
+        (
+            ["train", "--learning-rate", "1"],
+            "no option --learning-rate; did you mean --lr? See edgetrain train --help",
+        ),
         (["trai"], "No such command 'trai'. Did you mean 'train'? See edgetrain --help"),
         (["export"], "Missing argument 'CHECKPOINT'; see edgetrain export --help"),
         (["train", "--epochs"], "Option '--epochs' requires an argument; see edgetrain --help"),
@@ -124,6 +131,16 @@ def test_completion_knows_commands_flags_and_choices(spawn, words, expected):
     position = str(len(words.split(" ")) - 1)
     settings = {"_EDGETRAIN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": position}
     assert set(spawn(env=settings).stdout.split()) == expected
+
+
+@pytest.mark.parametrize("command", [[], ["inspect"]])
+def test_help_has_a_short_name(run, command):
+    assert run(*command, "-h").stdout == run(*command, "--help").stdout != ""
+
+
+def test_usual_names_are_of_options_that_exist():
+    flags = {name for command in STAGES for flag in flags_of(command) for name in flag.names}
+    assert set(errors._USUAL_NAMES.values()) <= flags
 
 
 def test_completion_can_be_installed(run):

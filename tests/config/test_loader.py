@@ -89,6 +89,15 @@ def test_exponents_are_numbers(write, text):
     assert load_config("train", overrides=[f"model.args.x={text}"]).model.args == {"x": 0.001}
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1:30:00", "1:30:00"), ("1:30.5", "1:30.5"), ("010", 10), ("-010", -10), ("0x10", 16), ("1_000", 1000)],
+)
+def test_numbers_are_those_of_yaml_1_2(write, text, value):
+    assert parse_value(text) == value
+    assert type(parse_value(text)) is type(value)
+
+
 def test_quoted_exponents_stay_text():
     assert parse_value("'1e-3'") == "1e-3"
     # What PyYAML alone reads as text is still a number to the model.
@@ -157,6 +166,7 @@ def test_other_commands_sections_are_checked_and_left_out(write):
         ("optimizer: {momentum: 1}", "optimizer.momentum: must be less than 1 (got 1) [c.yaml]"),
         ("optimizer: {dampening: 2}", "optimizer.dampening: must be at most 1 (got 2) [c.yaml]"),
         ("optimizer: {nesterov: maybe}", "optimizer.nesterov: must be true or false (got 'maybe') [c.yaml]"),
+        ("optimizer: {name: SGD}", "one of sgd, adam, adamw (got 'SGD'); did you mean 'sgd'? [c.yaml]"),
         (
             "optimizer: {name: sdg}",
             "must be one of sgd, adam, adamw (got 'sdg'); did you mean 'sgd'? [c.yaml]",
@@ -306,3 +316,22 @@ def test_threads_have_an_upper_bound(command):
     assert problems(command, flags=given("1025")) == [
         f"{command}.threads: must be at most 1024 (got 1025) [--threads]"
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "root"),
+    [
+        ("d.npz", "arrays", "d.npz"),
+        ("a/b.PTD", "arrays", "a/b.PTD"),
+        ("t.txt", "text", "t.txt"),
+        (".", "image-folder", "."),
+    ],
+)
+def test_a_path_is_the_data_set_in_it(given, name, root):
+    data = load_config("train", flags={"data.name": given}).data
+    assert (data.name, str(data.root)) == (name, root)
+
+
+def test_a_path_and_a_place_contradict_each_other(tmp_path):
+    with pytest.raises(ConfigError, match="must be one of digits"):
+        load_config("train", flags={"data.name": "d.npz", "data.root": str(tmp_path)})

@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from .errors import FAILED, report
-from .late import Subcommand, group_of
+from .late import HELP_NAMES, Subcommand, group_of
 from .typed import remember
 
 # Each is a file of its own beside this one, loaded when the command is called.
@@ -68,7 +68,7 @@ app = typer.Typer(
     name="edgetrain",
     cls=group_of(COMMANDS),
     pretty_exceptions_enable=False,
-    context_settings={"default_map": _NOT_GIVEN},
+    context_settings={"default_map": _NOT_GIVEN, **HELP_NAMES},
 )
 
 

@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..reporting import Reporter
 from .console import Output
 from .errors import report
+from .inputs import refuse_pipes
 from .outputs import claim_outputs
 from .quiet import quiet_libraries
 from .torchrun import follows
@@ -122,6 +123,8 @@ def make_command(
         debug = bool(arguments["debug"])
         quiet_libraries(debug=debug)
         try:
+            for value in arguments.values():
+                refuse_pipes(value)
             invocation = _invocation(name if configured else None, arguments)
             code = body(invocation, **{parameter.name: arguments[parameter.name] for parameter in own})
             sys.stdout.flush()

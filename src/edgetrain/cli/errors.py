@@ -83,11 +83,31 @@ def _config_message(error: BaseException) -> str:
     return f"the configuration has {len(error.problems)} problems:\n{lines}"
 
 
+# Options by the names that other tools have for them.
+_USUAL_NAMES = {
+    "--learning-rate": "--lr",
+    "--batch": "--batch-size",
+    "--bs": "--batch-size",
+    "--num-epochs": "--epochs",
+    "--optim": "--optimizer",
+    "--wd": "--weight-decay",
+    "--num-threads": "--threads",
+    "--dataset": "--data",
+    "--data-root": "--data-dir",
+    "--root": "--data-dir",
+    "--arch": "--model",
+    "--img-size": "--image-size",
+}
+
+
 def _usage_message(error: BaseException) -> str:
     assert isinstance(error, TyperException)
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", "edgetrain")
     message = error.format_message().rstrip(".")
+    option = _USUAL_NAMES.get(getattr(error, "option_name", ""))
+    if context is not None and any(option in known.opts for known in context.command.params):
+        return f"no option {error.option_name}; did you mean {option}? See {command} --help"  # type: ignore[attr-defined]
     return f"{message} See {command} --help" if message.endswith("?") else f"{message}; see {command} --help"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 
@@ -16,6 +16,19 @@ _MADE_BY: dict[Kind, str] = {
     "file of weights": "(.ptd) from 'edgetrain export' or 'edgetrain finetune'",
     "history": "(.history.json) from 'edgetrain train' or 'edgetrain finetune'",
 }
+# How `convert` makes one of a model from elsewhere.
+_FROM_ELSEWHERE: dict[Kind, str] = {"checkpoint": " --to pth", "program": " --to train"}
+
+
+def refuse_pipes(argument: Any) -> None:
+    """Files are read more than once, and written beside their places; a pipe would wait for ever.
+
+    Raises:
+        InputError: an argument, or one of several, is the path of a named pipe or a socket.
+    """
+    for path in argument if isinstance(argument, (list, tuple)) else [argument]:
+        if isinstance(path, Path) and (path.is_fifo() or path.is_socket()):
+            raise InputError(f"{path} is a pipe or a socket; name a file")
 
 
 def check_input(command: str, path: Path | None, wanted: Kind) -> None:
@@ -37,9 +50,14 @@ def check_input(command: str, path: Path | None, wanted: Kind) -> None:
     if found is None:
         from ..artifacts.foreign import describe_foreign
 
-        known = describe_foreign(path, needed=needed)
+        known = describe_foreign(path, needed=needed, to=_FROM_ELSEWHERE.get(wanted, ""))
         if known is not None:
             raise InputError(f"{path} {known}")
         raise InputError(f"{path} is no {wanted}, or a damaged one; {needed}")
+    if found == "checkpoint" and wanted == "program":
+        needed += (
+            f"; make one with 'edgetrain export {path}', or of what edgetrain did not train with "
+            f"'edgetrain convert {path}{_FROM_ELSEWHERE[wanted]}'"
+        )
     if found != wanted:
         raise InputError(f"{path} is a {found}; {needed}")

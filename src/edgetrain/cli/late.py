@@ -15,6 +15,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+HELP_NAMES: dict[str, Any] = {"help_option_names": ["--help", "-h"]}
+
 
 @dataclass(frozen=True)
 class Subcommand:
@@ -49,7 +51,7 @@ class LateCommand(TyperCommand):
         function = known.name.replace("-", "_")
         body = getattr(importlib.import_module(f"{__package__}.{function}"), function)
         callback = make_command(known.name, body, configured=known.configured, writes=known.writes)
-        program = typer.Typer(add_completion=False)
+        program = typer.Typer(add_completion=False, context_settings=HELP_NAMES)
         program.command(known.name, help=known.help)(callback)
         return typer.main.get_command(program)
 

@@ -11,13 +11,24 @@ from .base import Section, setting
 from .names import DATA_SETS
 from .shift import parse_shift
 
+# The data set that a file is read as, by its suffix.
+_SUFFIXES = {".npz": "arrays", ".safetensors": "arrays", ".ptd": "arrays", ".txt": "text"}
+
+
+def _kind_of_place(place: Path) -> str | None:
+    """The data set that a path means; None of what is no path."""
+    if place.suffix.lower() in _SUFFIXES:
+        return _SUFFIXES[place.suffix.lower()]
+    return "image-folder" if place.is_dir() else None
+
 
 class DataConfig(Section):
     """A data set, how its inputs are prepared, and the part of it that is used."""
 
     name: Literal[tuple(DATA_SETS)] = setting(  # type: ignore[valid-type]
         "digits",
-        "data set; optimize, finetune, predict and bench take that of the training where none is named",
+        "data set, or the path of an image folder, a .npz, .safetensors, .ptd or text file; optimize, "
+        "finetune, predict and bench take that of the training where none is named",
         flag="--data",
     )
     root: Path | None = setting(
@@ -89,6 +100,19 @@ class DataConfig(Section):
     args: dict[str, Any] = setting(
         {}, "arguments of the data set; synthetic takes shape, classes, samples and task", flag="--data-arg"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_place_for_a_name(cls, values: Any) -> Any:
+        """`name: ./photos` is the image-folder in it, and `name: x.npz` the arrays."""
+        if not isinstance(values, dict) or values.get("root") is not None:
+            return values
+        name = values.get("name")
+        if isinstance(name, str | Path) and name not in DATA_SETS:
+            kind = _kind_of_place(Path(name))
+            if kind is not None:
+                return {**values, "name": kind, "root": name}
+        return values
 
     @field_validator("shift", mode="before", json_schema_input_type=list[str] | str | dict[str, Any])
     @classmethod

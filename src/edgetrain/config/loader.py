@@ -246,7 +246,7 @@ def _message(model: type[Section], detail: dict[str, Any], path: KeyPath) -> str
 def _choice_message(model: type[Section], path: KeyPath, value: Any) -> str:
     annotation = next((kind for leaf, kind in _leaves(model) if leaf == path[:2]), None)
     choices = [str(choice) for choice in choices_of(annotation)]
-    near = difflib.get_close_matches(str(value), choices, n=1)
+    near = difflib.get_close_matches(str(value).lower(), choices, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return f"must be one of {', '.join(choices)} (got {short(value)}){hint}"
 

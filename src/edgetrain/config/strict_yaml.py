@@ -12,7 +12,8 @@ from ..errors import ConfigError
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, refusing repeated keys and reading 1e-3 as a number as YAML 1.2 does."""
+    """PyYAML's safe loader, refusing repeated keys and reading numbers as YAML 1.2 does: 1e-3 is one, 1:30 is
+    none (but 90 in YAML 1.1), and 010 is ten."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[str, int] = {}
@@ -28,10 +29,24 @@ class _StrictLoader(yaml.SafeLoader):
             seen[str(key.value)] = line
         return super().construct_mapping(node, deep)
 
+    def construct_number(self, node: yaml.ScalarNode) -> Any:
+        """An int or a float, or the text of what is none."""
+        text = self.construct_scalar(node)
+        if ":" in text:
+            return text
+        if node.tag.endswith(":float"):
+            return self.construct_yaml_float(node)
+        if re.fullmatch(r"[-+]?0[0-9_]+", text):
+            return int(text.replace("_", ""))
+        return self.construct_yaml_int(node)
+
 
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
+
+for _kind in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _StrictLoader.construct_number)
 
 
 def parse_value(text: str) -> Any:
