@@ -1,4 +1,4 @@
-"""What README and quickstart show is run, in their order, and prints what they say, but for the numbers."""
+"""What README and quickstart show is run, in their order, and prints what they say, times and sizes aside."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ def _shown(page: Path) -> list[tuple[str, list[str]]]:
     return [(command, output) for command, output in found if command.startswith("edgetrain")]
 
 
+# Rows whose numbers are those of the same run anywhere, but for rounding in training.
+_SAME = ("steps", "saved epoch", "accuracy", "validation accuracy", "parameters", "samples", "loss")
+
+
+def _numbers(line: str) -> list[float]:
+    return [float(number.replace(",", "")) for number in re.findall(r"[0-9][0-9,]*(?:\.[0-9]+)?", line)]
+
+
 def _without_numbers(line: str) -> str:
     return re.sub(r"[\s─]+", " ", _NUMBER.sub(" N", line)).strip()
 
@@ -57,11 +65,14 @@ def _run(command: str, folder: Path) -> str:
 
 
 def _compare(command: str, shown: list[str], printed: str) -> None:
-    lines = {_without_numbers(line) for line in printed.splitlines()}
+    lines = {_without_numbers(line): line for line in printed.splitlines()}
     for line in shown:
         wanted = _without_numbers(line)
-        if wanted and wanted != "...":
-            assert wanted in lines, f"{command} did not print {line!r}, but:\n{printed}"
+        if not wanted or wanted == "...":
+            continue
+        assert wanted in lines, f"{command} did not print {line!r}, but:\n{printed}"
+        if line.startswith(tuple(f"  {name}  " for name in _SAME)):
+            assert _numbers(lines[wanted]) == pytest.approx(_numbers(line), rel=0.1), lines[wanted]
 
 
 @pytest.fixture
