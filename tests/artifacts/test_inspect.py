@@ -11,6 +11,7 @@ import torch
 from edgetrain.artifacts.history import EpochRecord, History, load_history, save_history
 from edgetrain.artifacts.inspect import describe
 from edgetrain.artifacts.job import Job, save_job
+from edgetrain.artifacts.manifest import load_manifest
 from edgetrain.artifacts.program import load_program
 from edgetrain.artifacts.tensors import write_tensors
 from edgetrain.config.data import DataConfig
@@ -59,7 +60,15 @@ def test_every_kind(digits_program: Any, inline_program: Any, tmp_path: Path) ->
     assert (history["kind"], history["runtime"]) == ("edgetrain history", "torch")
     assert describe(inline_program.program)["weights"] is None
     shutil.copy(digits_program.program, tmp_path / "alone.pte")
-    assert describe(tmp_path / "alone.pte")["manifest"] == "none beside it"
+    alone = describe(tmp_path / "alone.pte")
+    assert alone["manifest"] == "none beside it"
+    methods = load_manifest(digits_program.program.with_suffix(".json")).contract.methods
+    assert set(alone["methods"]) >= set(methods)
+    evaluate = alone["methods"]["evaluate"]
+    batch = evaluate["inputs"][0].removeprefix("float32 [").partition(",")[0]
+    assert evaluate["inputs"] == [f"float32 [{batch}, 1, 8, 8]", f"int64 [{batch}]"]
+    assert evaluate["operators"]["aten::convolution.out"] == 2
+    assert evaluate["delegates"] is None
 
 
 def test_packed_data(tmp_path: Path) -> None:

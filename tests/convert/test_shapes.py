@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from convert_models import make
 from torch import Tensor, nn
 
-from edgetrain.artifacts.specs import INPUTS, InputSpec, Preprocessing, TensorSpec
+from edgetrain.artifacts.specs import INPUTS, Preprocessing, TensorSpec
 from edgetrain.convert.shapes import find_inputs, shape_text
 from edgetrain.convert.source import Source
+from edgetrain.convert.specs import ModelInput
 from edgetrain.errors import UsageError
 
 
@@ -88,10 +91,10 @@ def test_several_inputs_have_the_names_of_the_code() -> None:
 
 
 def test_given_shapes_keep_names_and_preparation() -> None:
-    own = {"image": InputSpec(shape=(3, 9, 9), preprocessing=Preprocessing(scale=1 / 255))}
+    own = {"image": ModelInput((3, 9, 9), preprocessing=Preprocessing(scale=1 / 255))}
     source = Source("test", make("Images").eval(), {}, inputs=own)
     found = find_inputs(source, [TensorSpec(shape=(3, 12, 12))], "net.pt")
-    assert found == {"image": own["image"].model_copy(update={"shape": (3, 12, 12)})}
+    assert found == {"image": replace(own["image"], shape=(3, 12, 12))}
 
 
 def test_given_shapes_are_tried() -> None:

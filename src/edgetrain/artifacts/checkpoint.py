@@ -113,7 +113,7 @@ def checkpoint_from(path: Path, payload: Any) -> Checkpoint:
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise InputError(
             f"{path} is no edgetrain checkpoint, though PyTorch wrote it; bring it over first: "
-            f"edgetrain convert {path} --to pth --model NAME --input-shape C,H,W"
+            f"edgetrain convert {path} --to pth --model NAME --input-shape C,H,W (export takes both as well)"
         )
     if payload.get("version") not in _READ:
         raise InputError(

@@ -110,16 +110,17 @@ def foreign_format(path: Path) -> Format | None:
     return None
 
 
-def describe_foreign(path: Path, *, needed: str = "") -> str | None:
+def describe_foreign(path: Path, *, needed: str = "", to: str = "") -> str | None:
     """As "is a GGUF model ...; take ...", for a sentence that begins with the path; or None.
 
     Args:
         needed: what a file is needed for, said between the two.
+        to: how `convert` makes such a file, as in " --to pth".
     """
     format = foreign_format(path)
     if format is None:
         return None
-    way_out = f"bring it over first: edgetrain convert {path}" if format.is_readable else format.way_out
+    way_out = f"bring it over first: edgetrain convert {path}{to}" if format.is_readable else format.way_out
     return "; ".join(part for part in (f"is {format.what}", needed, way_out) if part)
 
 

@@ -18,11 +18,12 @@ from .checkpoint import load_checkpoint
 from .contract import Argument, Contract, Method, Role, TensorRecord
 from .history import load_history
 from .inspect_foreign import describe_foreign_content
+from .inspect_program import describe_program
 from .job import load_job
 from .kinds import Kind, kind_of
 from .manifest import Manifest, load_manifest, manifest_path
 from .packed import PackedDataset, description_path, load_description, load_description_of
-from .program import check_bounds, load_program
+from .program import load_program
 from .run_state import load_run
 from .specs import INPUTS, TARGETS
 from .tensors import TensorFile, read_tensors
@@ -59,8 +60,12 @@ def _is_ours(path: Path) -> bool:
 
 def _program(path: Path) -> dict[str, Any]:
     if not manifest_path(path).is_file():
-        check_bounds(path)
-        return {"kind": "ExecuTorch program", "bytes": path.stat().st_size, "manifest": "none beside it"}
+        return {
+            "kind": "ExecuTorch program",
+            "bytes": path.stat().st_size,
+            "manifest": "none beside it",
+            **describe_program(path),
+        }
     program = load_program(path)
     return {**_manifest_fields(program.manifest), "kind": "edgetrain program", "manifest": "matches"}
 

@@ -56,7 +56,7 @@ def _saved(path: Path) -> Description:
     from .unpickling.stand_ins import Global, StandIn
 
     content = read_torch_file(path)
-    tensors = [_row(name, tensor) for name, tensor in _tensors(content, "")]
+    tensors = [_row(name, tensor) for name, tensor in nested_tensors(content, "")]
     objects = Counter(found.name for found in stand_ins_in(content))
     holds = "something else"
     if isinstance(content, StandIn):
@@ -85,8 +85,12 @@ def _saved(path: Path) -> Description:
     }
 
 
-def _script(path: Path) -> Description:
-    from .unpickling import stand_ins_in
+def script_content(path: Path) -> Any:
+    """What the module of a TorchScript file holds, as stand-ins and tensors.
+
+    Raises:
+        InputError: it is damaged.
+    """
     from .unpickling.constructors import Constructors
     from .unpickling.machine import DamagedPickleError
     from .unpickling.torch_files import read_archived_pickle
@@ -94,10 +98,16 @@ def _script(path: Path) -> Description:
     archive = open_archive(path)
     size = sum(info.file_size for info in archive.records.values())
     try:
-        content = read_archived_pickle(archive, "data.pkl", "data", Constructors(size).make)
+        return read_archived_pickle(archive, "data.pkl", "data", Constructors(size).make)
     except DamagedPickleError as error:
         raise InputError(f"{path} is damaged: {error}") from error
-    tensors = [_row(name, tensor) for name, tensor in _tensors(content, "")]
+
+
+def _script(path: Path) -> Description:
+    from .unpickling import stand_ins_in
+
+    archive, content = open_archive(path), script_content(path)
+    tensors = [_row(name, tensor) for name, tensor in nested_tensors(content, "")]
     name = getattr(content, "name", "")
     code = f"code/{name.replace('.', '/').rpartition('/')[0]}.py"
     methods = _METHOD.findall(_text(archive, code)) if code in archive else []
@@ -193,7 +203,7 @@ _READERS: dict[Format, Callable[[Path], Description]] = {
 }
 
 
-def _tensors(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+def nested_tensors(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     """All tensors of nested data, each once, with where they are."""
     from .unpickling.stand_ins import StandIn
 

@@ -16,6 +16,7 @@ from .build_runner import document, rows
 from .command import Invocation, LossOption, ModelOption
 from .compare_updates import compare_updates
 from .console import Table, file_text, number_text, plain
+from .export_weights import export_weights
 from .inputs import check_input
 from .outputs import default_output, ends_in, program_files
 
@@ -58,9 +59,21 @@ def export(
             "--update; with --calibration, also how well a short fine-tuning does",
         ),
     ] = False,
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHAPE",
+            help="of weights that are no checkpoint of edgetrain, with --model: shape of an input without "
+            "batch, as in 3,32,32 or 16:int64; repeat it for more inputs",
+        ),
+    ] = None,
     model: ModelOption = None,
     loss: LossOption = None,
 ) -> None:
+    if input_shape:
+        stem = _stem(output) if output else default_output(checkpoint)
+        export_weights(run, checkpoint, stem, model=model, shapes=input_shape, explicit=output is not None)
+        return
     check_input("export", checkpoint, "checkpoint")
     trusted = Trusted(model, loss)
     if comparing:

@@ -13,6 +13,7 @@ import typer
 from ..errors import InputError
 from .command import Invocation
 from .console import Table, plain
+from .inspect_two import inspect_two
 
 # A terminal has these columns at least.
 _WIDTH = 80
@@ -28,9 +29,17 @@ def inspect(
             metavar="FILE", help="any file edgetrain writes or reads, and models and weights of others"
         ),
     ],
+    other: Annotated[
+        Path | None,
+        typer.Argument(metavar="OTHER", help="a second file of tensors, to compare the first one with"),
+    ] = None,
 ) -> None:
-    if not file.exists():
-        raise InputError(f"{file} does not exist")
+    for path in [file, *([] if other is None else [other])]:
+        if not path.exists():
+            raise InputError(f"{path} does not exist")
+    if other is not None:
+        inspect_two(run, file, other)
+        return
     from ..artifacts.inspect import describe
 
     description = plain(describe(file))
