@@ -166,7 +166,7 @@ def test_every_page_is_linked() -> None:
         ("train --json --epochs", "Option '--epochs' requires an argument"),
         ("train --epochs=many", "train.epochs: must be a whole number"),
         ("train --optimizer sdg", "optimizer.name: must be one of sgd, adam, adamw"),
-        ("inspect a.pth b.pth", "Got unexpected extra argument"),
+        ("doctor a.pth", "Got unexpected extra argument"),
         ("trian", "there is no command 'trian'"),
     ],
 )
