@@ -160,7 +160,7 @@ def _others() -> Iterator[Finding]:
             yield Finding(name, "missing", "not installed", f'pip install "{name}{dependency.versions}"')
             continue
         verdict = dependency.judge(version)
-        right += verdict == 0
+        right += verdict == 0 and dependency.tested is not None
         if verdict < 0:
             advice = f'pip install "{name}{dependency.versions}"'
             yield Finding(name, "missing", f"{version}; older than {dependency.oldest}", advice)

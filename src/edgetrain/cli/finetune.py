@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..factories import Trusted
+from ..runner import find_runner, how_to_build
 from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .console import Table, figure_text, file_text
 from .inputs import check_input
@@ -65,6 +66,8 @@ def finetune(
 
     tuned = output or finetuning.default_output(program)
     config = finetuning.with_runtime(run.config, tuned if resume else None)
+    if not resume and run.config.finetune.runtime == "auto" == run.config.finetune.kernels:
+        _tell_of_fallback(run)
     source = from_pth or (finetuning.source_beside(program) if to_pth else None)
     inputs = [program, weights, program.with_suffix(".ptd"), program.with_suffix(".json"), source]
     history = finetuning.history_path(tuned)
@@ -143,3 +146,9 @@ def _sample_time(history: Any) -> str:
         epoch.train_time_per_sample_s for epoch in history.epochs if epoch.train_time_per_sample_s is not None
     ]
     return f"{1000 * sum(times) / len(times):.3g} ms" if times else "–"
+
+
+def _tell_of_fallback(run: Invocation) -> None:
+    """Nobody who expects the runner's speed and memory should have to find out why they are others."""
+    if find_runner() is None:
+        run.reporter.warn(f"the native runner is not installed, so executorch trains; {how_to_build()}")
