@@ -84,7 +84,7 @@ def test_images(digits_program, truth, tmp_path):
     assert found.figures["accuracy"] == pytest.approx((probabilities.argmax(1) == labels).mean(), abs=1e-9)
     assert found.listed == 100
     picture = tmp_path / "c.svg"
-    predict(command(), digits_program.program, [tmp_path / "sorted"], is_program=True, picture=picture)
+    predict(command(), digits_program.checkpoint, [tmp_path / "sorted"], is_program=False, picture=picture)
     assert picture.read_text().rstrip().endswith("</svg>")
 
     save_images(tmp_path / "flat", images[:4].repeat(1, 3, 4, 4)[:, :1], ["a.png", "b.png", "c.jpg", "d.png"])
@@ -108,7 +108,7 @@ def test_arrays(digits_program, regression_program, regression_data, truth, tmp_
     assert [p["class"] for p in found.predictions] == [str(i) for i in probabilities.argmax(1)]
     assert found.figures is None
     np.savez(tmp_path / "known.npz", inputs=images.numpy(), targets=labels)
-    found = predict(command(), digits_program.program, [tmp_path / "known.npz"], is_program=True)
+    found = predict(command(), digits_program.checkpoint, [tmp_path / "known.npz"], is_program=False)
     assert found.figures["accuracy"] == pytest.approx((probabilities.argmax(1) == labels).mean(), abs=1e-9)
 
     found = predict(command(), regression_program.program, [regression_data], is_program=True)
@@ -131,11 +131,11 @@ def test_mistakes(digits_program, regression_program, truth, tmp_path):
     (tmp_path / "cut.png").write_bytes((tmp_path / "3" / "a.png").read_bytes()[:50])
     np.savez(tmp_path / "other.npz", inputs=np.zeros((2, 1, 9, 9), "uint8"))
     np.savez(tmp_path / "range.npz", inputs=np.zeros((2, 1, 8, 8), "uint8"), targets=[1, 10])
-    program = digits_program.program
+    model = digits_program.checkpoint
 
     def refused(error, text, *places, **more):
         with pytest.raises(error, match=text):
-            predict(command(), program, [tmp_path / place for place in places], is_program=True, **more)
+            predict(command(), model, [tmp_path / place for place in places], is_program=False, **more)
 
     refused(InputError, "the folder nine is not", ".")
     refused(InputError, "no images found", "empty")

@@ -88,6 +88,7 @@ def predict(
             rows,
             ("sample", *report.columns) if rows else (),
             list(_below(report)),
+            numbers=("score", "right"),
         ),
         {
             "command": "predict",

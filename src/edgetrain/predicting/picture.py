@@ -36,4 +36,4 @@ def draw_confusion(path: Path, counts: Sequence[Sequence[int]], names: Sequence[
         axes.set_xlabel("predicted")
         axes.set_ylabel("label")
         axes.set_title(title, loc="left", fontsize=9)
-        figure.colorbar(image, ax=axes, shrink=0.8, label="share of the label's samples")
+        figure.colorbar(image, ax=axes, shrink=0.8, label="share of those with the label")

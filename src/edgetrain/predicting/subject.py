@@ -20,7 +20,7 @@ from ..factories import Trusted
 from ..models.calling import call_model
 from ..models.trusted import load_trusted_model
 from ..runtimes.base import RuntimeName
-from ..runtimes.child import Child
+from ..runtimes.child import Child, Started
 from ..runtimes.fitting import targets_of
 from ..runtimes.sessions import open_session
 from ..tasks.outputs import named_outputs
@@ -67,7 +67,9 @@ def opened(
     Raises:
         InputError: a file is missing or damaged, or names code that the caller did not.
         UsageError: the settings don't fit the model.
-        CheckFailedError: a program crashed while it was loaded; calls of `compute` raise the same.
+    Calls of `compute` raise:
+        InputError: the runtime refuses the program.
+        CheckFailedError: the program crashed.
     """
     if not is_program:
         if weights is not None:
@@ -79,10 +81,7 @@ def opened(
     size = settings.batch_size or contract.max_batch_size
     if size > contract.max_batch_size:
         raise UsageError(f"the program takes batches of up to {contract.max_batch_size}, not {size}")
-    # A program may come from anywhere, and what ExecuTorch doesn't check of it ends a process.
-    with Child(
-        _Predictor, model, weights, settings.runtime, settings.threads, trusted, what=f"running {model}"
-    ) as child:
+    with _Elsewhere(settings, model, weights, trusted) as compute:
         yield Subject(
             model,
             program.weights_path,
@@ -95,8 +94,42 @@ def opened(
                 if a.least is not None and a.most is not None
             },
             size,
-            lambda inputs: child.call("predict", dict(inputs)),
+            compute,
         )
+
+
+class _Elsewhere:
+    """A program in a process of its own: it may come from anywhere, and what ExecuTorch doesn't check of it
+    ends a process. That imports the runtime while samples are read here, and loads the program for the first
+    batch."""
+
+    def __init__(
+        self, settings: PredictConfig, program: Path, weights: Path | None, trusted: Trusted
+    ) -> None:
+        self._given = (program, weights, settings.runtime, settings.threads, trusted)
+        self._started = Started(_prepare if settings.runtime == "executorch" else None)
+        self._child: Child | None = None
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if self._child is None:
+            what = f"running {self._given[0]}"
+            self._child = Child(_Predictor, *self._given, what=what, started=self._started)
+        found: dict[str, Tensor] = self._child.call("predict", dict(inputs))
+        return found
+
+    def __enter__(self) -> _Elsewhere:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._child is not None:
+            self._child.close()
+        self._started.__exit__()
+
+
+def _prepare() -> None:
+    from ..runtimes.executorch_py import runtime_operators
+
+    runtime_operators()
 
 
 class _Predictor:
