@@ -40,6 +40,7 @@ def _report(source: Path, stem: Path) -> FileReport:
         target="pte (portable, float32)",
         outputs=[stem.with_name(stem.name + ".pte")],
         inputs=["3,32,32"],
+        returned=["output"],
         batch=1,
         fixed_batch=True,
         bytes_before=2048,

@@ -14,14 +14,12 @@ from ..errors import InputError
 from ..runtimes.timing import median_ms
 from .calling import Called, Manner, flat_outputs, is_plain
 from .kinds import Identified
-from .module_graphs import graph_capture
 from .readers import read_source
 from .report import FileReport
 from .samples import random_samples, read_samples
 from .shapes import find_inputs, shape_text
 from .source import Source
 from .specs import ModelInput, parse_input
-from .targets import TARGETS, Job
 from .verification import run_batches
 
 
@@ -47,6 +45,9 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
         samples = random_samples(list(inputs.values()), source.state, settings.seed)
     batch = source.batch or 1
     _check_repeatable(source.run, samples, batch, origin)
+    # What exports takes seconds to load: by now it is known to be needed.
+    from .targets import TARGETS, Job
+
     job = Job(config, source, origin, inputs, samples, stem)
     timed = job.example(batch)
     with torch.no_grad():
@@ -96,6 +97,8 @@ def _called_with(source: Source, settings: ConvertConfig, origin: str) -> dict[s
         if source.called.changes_arguments:
             source.config = {**source.config, "convert": _recorded(settings)}
         if source.called.changes_arguments and source.capture is None:
+            from .module_graphs import graph_capture
+
             # Its code alone doesn't say how it is called.
             source.capture, source.model, source.transforms = graph_capture(origin), None, ()
     inputs = find_inputs(source, [spec for _, spec in given], origin)

@@ -6,7 +6,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import EdgetrainError
-from .verification import Comparison
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far results are from the source's.
+
+    Attributes:
+        samples: how many were compared.
+        max_error: largest difference of a number.
+        relative_error: the same in units of the source's largest number.
+        sqnr_db: signal to quantization noise; infinite where both are equal.
+        top1: share of samples with the same class, where the model gives one score per class.
+    """
+
+    samples: int
+    max_error: float
+    relative_error: float
+    sqnr_db: float
+    top1: float | None
 
 
 @dataclass(frozen=True)

@@ -4,33 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import CheckFailedError, InputError
 from .calling import flat_outputs
+from .report import Comparison
 from .source import Runnable
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How far results are from the source's.
-
-    Attributes:
-        samples: how many were compared.
-        max_error: largest difference of a number.
-        relative_error: the same in units of the source's largest number.
-        sqnr_db: signal to quantization noise; infinite where both are equal.
-        top1: share of samples with the same class, where the model gives one score per class.
-    """
-
-    samples: int
-    max_error: float
-    relative_error: float
-    sqnr_db: float
-    top1: float | None
 
 
 def run_batches(model: Runnable, samples: Sequence[Tensor], batch: int) -> list[Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..artifacts.unpickling import StandIn
 from ..errors import InputError, UsageError
+from .errors import NoWeightsError
 
 # Under these names training programs keep weights, the likeliest first.
 _USUAL = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
@@ -22,10 +23,6 @@ _SHOWN = 3
 # More than any model has; files may say anything.
 _MOST_LAYERS = 100_000
 _LONGEST_NAME = 1000
-
-
-class NoWeightsError(InputError):
-    """A file that holds none, or none that can be seen without running code of it."""
 
 
 @dataclass(frozen=True)

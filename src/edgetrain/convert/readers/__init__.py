@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 from ...config.convert import ConvertConfig
 from ..kinds import Identified, Kind
 from ..source import Source
-from .exported_program import read_exported_program
-from .safetensors import read_safetensors
-from .sharded import read_sharded
-from .torch_save import read_torch_save
-from .torchscript import read_torchscript
 
-READERS: dict[Kind, Callable[[Identified, ConvertConfig], Source]] = {
-    "saved by torch.save": read_torch_save,
-    "TorchScript": read_torchscript,
-    "exported program": read_exported_program,
-    "safetensors": read_safetensors,
-    "sharded checkpoint": read_sharded,
+# Module and function. Only one of them is needed for a file, and some load much that weights never need.
+_READERS: dict[Kind, tuple[str, str]] = {
+    "saved by torch.save": ("torch_save", "read_torch_save"),
+    "TorchScript": ("torchscript", "read_torchscript"),
+    "exported program": ("exported_program", "read_exported_program"),
+    "safetensors": ("safetensors", "read_safetensors"),
+    "sharded checkpoint": ("sharded", "read_sharded"),
 }
 
 
@@ -29,4 +26,8 @@ def read_source(found: Identified, config: ConvertConfig) -> Source:
         InputError: it is damaged, untrusted, of a newer format, or does not fit its model.
         UsageError: it takes a flag to be read, which the message names.
     """
-    return READERS[found.kind](found, config)
+    module, name = _READERS[found.kind]
+    read: Callable[[Identified, ConvertConfig], Source] = getattr(
+        importlib.import_module(f".{module}", __package__), name
+    )
+    return read(found, config)

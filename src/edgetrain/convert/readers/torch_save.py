@@ -18,12 +18,12 @@ from ...factories import Trusted
 from ...models.states import tensors_of
 from ...models.transforms.observers import float_checkpoint
 from ...models.trusted import build_trusted_model
+from ..errors import NoWeightsError
 from ..fitting import load_weights
 from ..kinds import Identified
-from ..module_graphs import graph_capture
 from ..source import Source
 from ..specs import model_inputs
-from ..weights import NoWeightsError, chosen_entry, find_weights, modules_in
+from ..weights import chosen_entry, find_weights, modules_in
 from .named_model import source_of_weights
 
 _DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError, TypeError)
@@ -44,6 +44,9 @@ def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
             raise InputError(_untrusted(payload, origin))
         module = _module_in(_unpickle(found.path), config.weights_key, origin)
         module.eval()
+        # Only a module needs what captures it, which loads for seconds.
+        from ..module_graphs import graph_capture
+
         return Source("pickled module", module, tensors_of(module), graph_capture(origin))
     try:
         weights = find_weights(payload, origin, config.weights_key)
