@@ -70,15 +70,14 @@ Result<std::unique_ptr<Program>> Program::load(ProgramFiles files, unsigned uses
 
 Status Program::open_module(std::unique_ptr<Profiler> profiler) {
   profiler_ = profiler.get();
-  const bool ours = files_.manifest.has_value();
   auto loader = std::make_unique<RecordingLoader>(files_.program, places_);
   std::unique_ptr<RecordingLoader> weights;
   if (files_.weights) weights = std::make_unique<RecordingLoader>(files_.weights->file(), places_);
   module_ =
       std::make_unique<Module>(std::move(loader), nullptr, nullptr, std::move(profiler), std::move(weights));
   using Verification = executorch::runtime::Program::Verification;
-  // What a manifest vouches for by its hash need not be verified again.
-  const auto error = module_->load(ours ? Verification::Minimal : Verification::InternalConsistency);
+  // A manifest's hash tells whose program it is, not that it is a good one.
+  const auto error = module_->load(Verification::InternalConsistency);
   if (error != Error::Ok)
     return runtime_failure(Exit::kBadInput, "ExecuTorch refuses " + files_.program.path(), error);
   return {};

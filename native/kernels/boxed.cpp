@@ -1,5 +1,6 @@
 #include "boxed.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -14,6 +15,9 @@ void Call::begin() {
 
 namespace {
 
+/// More than any operator has.
+constexpr size_t kMostArguments = 24;
+
 bool run_ours(KernelRuntimeContext& context, Stack stack, const char* name, bool (*run)(Stack, Call&)) {
   Call call(context, name);
   return run(stack, call);
@@ -21,7 +25,13 @@ bool run_ours(KernelRuntimeContext& context, Stack stack, const char* name, bool
 
 }  // namespace
 
-void run_call(KernelRuntimeContext& context, Stack stack, const char* name, bool (*run)(Stack, Call&)) {
+void run_call(KernelRuntimeContext& context, Stack given, const char* name, bool (*run)(Stack, Call&)) {
+  // A program may give fewer arguments than the operator has. The others are none, then.
+  EValue none;
+  EValue* arguments[kMostArguments];
+  require(given.size() <= kMostArguments, "too many arguments");
+  std::fill(std::copy(given.begin(), given.end(), arguments), arguments + kMostArguments, &none);
+  const Stack stack(arguments, kMostArguments);
 #ifdef __cpp_exceptions
   try {
     if (run_ours(context, stack, name, run)) return;
@@ -55,6 +65,14 @@ bool resize(const Tensor& out, const std::vector<int64_t>& sizes) {
 }
 
 std::vector<int64_t> sizes_of(const Tensor& tensor) { return {tensor.sizes().begin(), tensor.sizes().end()}; }
+
+void require(bool good, const char* what) { ET_CHECK_MSG(good, "%s", what); }
+
+void require_apart(const Tensor& indices, const Tensor& out) {
+  const auto* read = static_cast<const char*>(indices.const_data_ptr());
+  const auto* written = static_cast<const char*>(out.const_data_ptr());
+  require(read + indices.nbytes() <= written || written + out.nbytes() <= read, "indices under the result");
+}
 
 double scalar(const EValue& value) {
   return value.isInt()      ? static_cast<double>(value.toInt())

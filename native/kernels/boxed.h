@@ -95,4 +95,10 @@ std::vector<int64_t> sizes_of(const Tensor& tensor);
 
 double scalar(const EValue& value);
 
+/// What every program has that an exporter made; the process ends without it. A stock kernel would go on.
+void require(bool good, const char* what);
+
+/// Indices that were looked at are still the same while the result is written.
+void require_apart(const Tensor& indices, const Tensor& out);
+
 }  // namespace edgetrain::kernels

@@ -44,10 +44,11 @@ std::optional<Convolution> describe(const std::vector<int64_t>& input, const Ten
   c.padding_y = padding->y, c.padding_x = padding->x;
   c.dilation_y = dilation->y, c.dilation_x = dilation->x;
   c.groups = groups;
-  const bool valid = c.stride_y > 0 && c.stride_x > 0 && c.dilation_y > 0 && c.dilation_x > 0 &&
-                     c.padding_y >= 0 && c.padding_x >= 0 && c.kernel_height > 0 && c.kernel_width > 0 &&
-                     c.channels > 0 && c.out_channels > 0 && c.channels % groups == 0 &&
-                     c.out_channels % groups == 0 && weight.size(1) * groups == c.channels;
+  require(c.stride_y > 0 && c.stride_x > 0, "a convolution's stride");
+  const bool valid = c.dilation_y > 0 && c.dilation_x > 0 && c.padding_y >= 0 && c.padding_x >= 0 &&
+                     c.kernel_height > 0 && c.kernel_width > 0 && c.channels > 0 && c.out_channels > 0 &&
+                     c.channels % groups == 0 && c.out_channels % groups == 0 &&
+                     weight.size(1) * groups == c.channels;
   if (!valid) return {};
   const int64_t space_y = c.height + 2 * c.padding_y - c.dilation_y * (c.kernel_height - 1) - 1;
   const int64_t space_x = c.width + 2 * c.padding_x - c.dilation_x * (c.kernel_width - 1) - 1;

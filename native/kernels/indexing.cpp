@@ -65,6 +65,7 @@ struct Gather {
     if (!is_visited(type) || !is_dense(self, type) || !is_dense(out, type)) return {};
     auto places = find_places(self, stack[1]->toInt(), index);
     if (!places || !resize(out, sizes_of(index))) return {};
+    require_apart(index, out);
     return Plan{std::move(*places), type, self.const_data_ptr(), out.mutable_data_ptr()};
   }
   static void run(const Plan& plan) {
@@ -100,6 +101,7 @@ std::optional<ScatterPlan> plan_scatter(Stack stack) {
   }
   auto places = find_places(self, stack[1]->toInt(), index);
   if (!places || !resize(out, sizes_of(self))) return {};
+  require_apart(index, out);
   plan.places = std::move(*places);
   plan.to = out.mutable_data_ptr();
   plan.rows = from_front(stack[1]->toInt(), self.dim()) == self.dim() - 1;
@@ -146,7 +148,10 @@ struct Scatter {
 /// (self, dim, index, src) → out
 struct ScatterAdd {
   static constexpr char kName[] = "aten::scatter_add.out";
-  static std::optional<ScatterPlan> plan(Stack stack) { return plan_scatter(stack); }
+  static std::optional<ScatterPlan> plan(Stack stack) {
+    if (!stack[3]->isTensor()) return {};
+    return plan_scatter(stack);
+  }
   static void run(const ScatterPlan& plan) {
     if (plan.type == ScalarType::Float && plan.rows && plan.self->numel() > 0) {
       begin_scatter(plan);
@@ -173,6 +178,7 @@ std::optional<RowsPlan> plan_rows(const Tensor& self, int64_t dim, const Tensor&
                                   const std::vector<int64_t>& sizes) {
   if (!are_dense_of_any_type(self, out) || self.scalar_type() != out.scalar_type()) return {};
   if (!is_dense(index, ScalarType::Long) || !resize(out, sizes)) return {};
+  require_apart(index, out);
   RowsPlan plan = {1,
                    self.size(dim),
                    index.numel(),

@@ -35,6 +35,7 @@ std::optional<Pool> plan_pool(Stack stack, bool ceil, int64_t dilation_y, int64_
                      p.stride_x > 0 && p.dilation_y > 0 && p.dilation_x > 0 && p.padding_y >= 0 &&
                      p.padding_x >= 0 && 2 * p.padding_y <= p.kernel_y && 2 * p.padding_x <= p.kernel_x &&
                      p.height * p.width <= INT32_MAX;
+  require(p.stride_y > 0 && p.stride_x > 0, "a pool's stride");
   // Elements of a window that lie further apart than an image is high may all miss it.
   const bool meets =
       (p.dilation_y == 1 || p.dilation_y <= p.height) && (p.dilation_x == 1 || p.dilation_x <= p.width);
