@@ -56,6 +56,8 @@ def check(entry: Entry, *, site: Path | None, limit: float, flags: list[str]) ->
     command += ["--num-classes", str(entry.classes), "--task", entry.task, *flags]
     for name, value in entry.args.items():
         command += ["--model-arg", f"{name}={json.dumps(value) if not isinstance(value, str) else value}"]
+    if entry.learning_rate is not None:
+        command += ["--learning-rate", str(entry.learning_rate)]
     path = [str(FOLDER), *([str(site)] if site else []), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
     try:

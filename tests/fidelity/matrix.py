@@ -19,6 +19,7 @@ class Entry:
         about: what of the family it is, where the name doesn't say.
         fast: small enough for the tests of every day.
         needs: the package that has it, where that is not a dependency of edgetrain.
+        learning_rate: of the steps; None: the usual one.
     """
 
     family: str
@@ -30,6 +31,7 @@ class Entry:
     about: str = ""
     fast: bool = False
     needs: Literal["timm", "transformers"] | None = None
+    learning_rate: float | None = None
 
     @property
     def name(self) -> str:
@@ -46,7 +48,7 @@ def _small(family: str, size: int, factory: str | None = None, *, classes: int =
     return Entry(family, model, f"3,{size},{size}", args, classes, about=about)
 
 
-def _timm(name: str, size: int = 64, **args: Any) -> Entry:
+def _timm(name: str, size: int = 64, learning_rate: float | None = None, **args: Any) -> Entry:
     return Entry(
         f"timm {name}",
         EXTRA + "timm_model",
@@ -54,6 +56,7 @@ def _timm(name: str, size: int = 64, **args: Any) -> Entry:
         {"name": name, **args},
         about="smaller" if args else "",
         needs="timm",
+        learning_rate=learning_rate,
     )
 
 
@@ -107,7 +110,8 @@ MATRIX = [
     Entry("DS-CNN", OWN + "ds_cnn", "1,49,10", classes=12, about="keyword spotting", fast=True),
     Entry("conv autoencoder", OWN + "autoencoder", "1,16,16", classes=256, task="regression", fast=True),
     # only where their packages are installed
-    _timm("mobilenetv4_conv_small"),
+    # With more, PyTorch's own loss overflows.
+    _timm("mobilenetv4_conv_small", learning_rate=1e-5),
     _timm("ghostnet_050"),
     _timm("efficientformer_l1", 224, depths=[1, 1, 1, 2], embed_dims=[16, 24, 32, 48]),
     _timm("edgenext_xx_small", depths=[1, 2, 2, 2], dims=[16, 24, 32, 48]),

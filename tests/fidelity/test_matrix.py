@@ -19,6 +19,8 @@ from edgetrain.runner import find_kernels, find_runner
 
 
 def command(entry: Entry, **settings: Any) -> CheckCommand:
+    if entry.learning_rate is not None:
+        settings["learning_rate"] = entry.learning_rate
     return CheckCommand.model_validate(
         {
             "check": {
