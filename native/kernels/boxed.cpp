@@ -45,7 +45,7 @@ void run_call(KernelRuntimeContext& context, Stack given, const char* name, bool
   if (is_own(name)) return context.fail(Error::InvalidArgument);
   const auto stock = stock_kernel(name);
   if (stock == nullptr) return context.fail(Error::NotSupported);
-  stock(context, stack);
+  stock(context, given);  // which counts them
 }
 
 bool is_own(std::string_view name) { return name.rfind("edgetrain::", 0) == 0; }
