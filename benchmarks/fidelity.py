@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def row(entry: Entry, found: dict[str, Any]) -> list[Any]:
     name = entry.family + (f" ({entry.about})" if entry.about else "")
     if "failed" in found or not found["exports"]:
         return [name, f"no: {found.get('failed') or found['reason']}", *[""] * (len(_COLUMNS) - 2)]
-    report = CheckReport.model_validate({key: found[key] for key in CheckReport.model_fields})
+    report = _report(found)
     wrong = [
         f"{run.runtime} ({run.kernels}), batch {run.batch_size}: {name}"
         for run in report.runs
@@ -100,8 +101,25 @@ def row(entry: Entry, found: dict[str, Any]) -> list[Any]:
     ]
 
 
+def _report(found: dict[str, Any]) -> CheckReport:
+    """A report from its JSON, in which an error that is no number is null."""
+    report = {key: found[key] for key in CheckReport.model_fields}
+    report["runs"] = [
+        {**run, "groups": {group: _numbers(compared) for group, compared in run["groups"].items()}}
+        for run in found["runs"]
+    ]
+    return CheckReport.model_validate(report)
+
+
+def _numbers(compared: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {key: math.nan if value is None else value for key, value in quantity.items()}
+        for name, quantity in compared.items()
+    }
+
+
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.0e}".replace("e-0", "e-")
+    return "" if value is None or math.isnan(value) else f"{value:.0e}".replace("e-0", "e-")
 
 
 def write_table(results: dict[str, Any], docs: Path, flags: list[str]) -> None:

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.fidelity import BY_NAME, row, write_table
 
 from benchmarks import fidelity
+from edgetrain.checking import CheckReport
 
 
 def compared(error: float | None, allowed: float = 1e-4) -> dict[str, Any]:
@@ -29,15 +30,19 @@ def found(gradient: float | None) -> dict[str, Any]:
     }
     run = {"runtime": "native", "kernels": "fast", "batch_size": 3, "steps": 1, "groups": groups}
     right = gradient is not None and gradient < 1e-4
-    return {
-        "exports": True,
-        "right": right,
-        "reason": None,
-        "runs": [run],
-        "ratio": 0.456,
-        "export_seconds": {"captured": 10.4, "written": 0.2},
-        "stock_operators": ["aten::flip.out"],
-    }
+    report = CheckReport(
+        model="net",
+        inputs={},
+        task="classification",
+        loss="cross_entropy",
+        parameters=2,
+        batch_norm="frozen",
+        exports=True,
+        export_seconds={"captured": 10.4, "written": 0.2},
+        stock_operators=["aten::flip.out"],
+        step_ms={"torch": 1000.0, "native": 456.0},
+    )
+    return {**report.model_dump(), "runs": [run], "right": right, "ratio": report.ratio}
 
 
 def test_rows() -> None:
