@@ -50,6 +50,7 @@ def _report(source: Path, stem: Path) -> FileReport:
         latency_ms_before=2.0,
         latency_ms_after=None,
         comparison=Comparison(16, 1e-7, 2e-7, float("inf"), 1.0),
+        delegated=(31, 34),
     )
 
 
@@ -65,7 +66,7 @@ def test_one_file(run, calls):
     )
     for text in (
         "converted 1 of 1",
-        "b.pte: pte (portable, float32)",
+        "b.pte: pte (portable, float32), 31 of 34 operators delegated",
         "2.0 KiB → 1.0 KiB",
         "2 → –",
         "1e-07",

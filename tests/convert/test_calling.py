@@ -214,3 +214,42 @@ def test_the_report_is_plain_data(convert: Convert, tmp_path: Path) -> None:
     report = convert(path, model="test_calling:Shaped", input_shape=["4"])
     assert json.loads(json.dumps(report.returned)) == ["scores", "boxes"]
     assert "it returns scores, boxes" in report.notes
+
+
+class Counting(nn.Module):
+    """Returns what it was given so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = torch.zeros(1, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.total = self.total + x
+        return self.total
+
+
+def test_a_model_with_a_memory(convert: Convert, tmp_path: Path) -> None:
+    path = tmp_path / "counting.pt"
+    torch.jit.script(Counting()).save(str(path))
+    with pytest.raises(InputError, match="keeps state from one call to the next, which a program can't"):
+        convert(path, input_shape=["4"])
+
+
+class Joining(nn.Module):
+    """Batch and positions are one dimension of its output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.permute(0, 2, 1)).view(-1)
+
+
+def test_outputs_that_join_the_batch(convert: Convert, tmp_path: Path) -> None:
+    path = _saved(Joining(), tmp_path / "joining.pt")
+    settings: dict[str, Any] = {"model": "test_calling:Joining"}
+    flags = "--no-batched --input-shape 1,3,5"
+    with pytest.raises(UsageError, match=rf"has 10 rows for a batch of 2; for single .*: {flags}"):
+        convert(path, input_shape=["3,5"], **settings)
+    assert convert(path, input_shape=["1,3,5"], batched=False, **settings).comparison.relative_error < 1e-6

@@ -14,7 +14,7 @@ from convert_models import Two, example, make
 from edgetrain.artifacts.checkpoint import load_checkpoint
 from edgetrain.artifacts.program import load_program
 from edgetrain.artifacts.specs import INPUTS, TARGETS, TaskSpec
-from edgetrain.convert.verification import check_error, check_sqnr, compare
+from edgetrain.convert.verification import check_error, check_sqnr, compare, in_double
 from edgetrain.errors import CheckFailedError, ConfigError, InputError
 from edgetrain.runtimes import open_session
 from edgetrain.runtimes.inference import InferenceProgram
@@ -41,6 +41,9 @@ def test_int8(convert_model: Convert, tmp_path: Path) -> None:
     assert report.comparison.sqnr_db >= 25
     assert report.comparison.samples == 32
     assert report.comparison.relative_error > 1e-4
+    assert report.delegated is not None
+    assert report.delegated[0] > 0
+    assert not [note for note in report.notes if "random numbers" in note]
 
 
 @pytest.mark.slow
@@ -125,22 +128,58 @@ def test_samples_that_do_not_fit(convert_model: Convert, tmp_path: Path, arrays:
 
 def test_results_that_differ_are_refused() -> None:
     expected = torch.tensor([[1.0, 3.0], [0.0, -4.0]])
-    found = compare([expected + torch.tensor([[0.0, 0.0], [0.0, 0.4]])], [expected])
+    near = expected + torch.tensor([[0.0, 0.0], [0.0, 0.4]])
+    found = compare([near], [expected])
     assert (found.max_error, found.relative_error) == pytest.approx((0.4, 0.1))
     assert found.sqnr_db == pytest.approx(20 * np.log10(26**0.5 / 0.4), rel=1e-4)
     assert (found.samples, found.top1) == (2, 1.0)
-    check_error(found, 0.11)
-    with pytest.raises(CheckFailedError, match=r"differs from its source by 1\.0e-01 of the largest output"):
-        check_error(found, 0.09)
+    check_error([near], [expected], 0.08)
+    with pytest.raises(
+        CheckFailedError, match=r"by 7\.8e-02 of an output's size, more than --tolerance 0\.07;"
+    ):
+        check_error([near], [expected], 0.07)
     with pytest.raises(CheckFailedError, match=r"an SQNR of 22\.1 dB, less than --min-sqnr 25; calibrate"):
         check_sqnr(found, 25)
-    broken = compare([expected * float("nan")], [expected])
+    broken = expected * float("nan")
     with pytest.raises(CheckFailedError):
-        check_error(broken, 1.0)
+        check_error([broken], [expected], 1.0)
     with pytest.raises(CheckFailedError):
-        check_sqnr(broken, -100)
+        check_sqnr(compare([broken], [expected]), -100)
     with pytest.raises(CheckFailedError, match="returns"):
         compare([expected[:1]], [expected])
+
+
+def test_float64_is_the_judge() -> None:
+    """Three times the source's own rounding is right, as a small output beside a large one has to be."""
+    exact = torch.tensor([1.0, 2.0, 2.0], dtype=torch.float64)
+    ours, source = exact + 0.024, exact - 0.01
+    check_error([ours], [source], 1e-5, lambda: [exact])
+    with pytest.raises(CheckFailedError, match=r"\(float32's own error in the source is 5\.8e-03\)"):
+        check_error([exact + 0.035], [source], 1e-5, lambda: [exact])
+    with pytest.raises(CheckFailedError):
+        check_error([ours], [source], 1e-5)
+    with pytest.raises(CheckFailedError):
+        check_error([exact * float("nan")], [source], 1e-5, lambda: [exact])
+    large, small = 1e6 * exact, 1e-3 * exact
+    mixed = compare([large, 2 * small], [large, small])
+    assert mixed.relative_error < 1e-5
+    assert mixed.sqnr_by_output == [float("inf"), 0.0]
+    with pytest.raises(CheckFailedError):
+        check_error([large, 2 * small], [large, small], 1e-5)
+    with pytest.raises(CheckFailedError, match=r"0\.0 dB, in the worst of its outputs"):
+        check_sqnr(mixed, 25)
+
+
+def test_a_source_in_float64() -> None:
+    layer, samples = torch.nn.Linear(40, 3), [torch.randn(5, 40)]
+    expected = torch.nn.functional.linear(samples[0].double(), *(p.double() for p in layer.parameters()))
+    for run in (layer, torch.jit.trace(layer, samples[0])):
+        found = in_double(run, samples, 2)
+        assert found is not None
+        torch.testing.assert_close(found[0], expected)
+    # Neither the source nor what has types of its own is changed.
+    assert layer.weight.dtype == torch.float32
+    assert in_double(lambda x: x, samples, 2) is None
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def _rows(reports: Sequence[Any]) -> Iterator[tuple[str, ...]]:
         yield (
             str(done.source),
             done.format,
-            f"{done.outputs[0]}: {done.target}",
+            f"{done.outputs[0]}: {done.target}{_delegated(done.delegated)}",
             f"{size_text(done.bytes_before)} → {size_text(done.bytes_after)}",
             _change(done.load_ms_before, done.load_ms_after),
             _change(done.latency_ms_before, done.latency_ms_after),
@@ -112,6 +112,10 @@ def _rows(reports: Sequence[Any]) -> Iterator[tuple[str, ...]]:
             number_text(found.sqnr_db, 3),
             percent_text(found.top1),
         )
+
+
+def _delegated(counts: tuple[int, int] | None) -> str:
+    return "" if counts is None else f", {counts[0]} of {counts[1]} operators delegated"
 
 
 def _change(before: float, after: float | None) -> str:

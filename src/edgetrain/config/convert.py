@@ -54,7 +54,10 @@ class ConvertConfig(Section):
     precision: Literal["float32", "int8"] = setting("float32", "arithmetic; int8 needs xnnpack")
     max_batch_size: int = setting(1, "largest batch of a program for inference", ge=1)
     tolerance: float = setting(
-        1e-5, "largest difference from the source that is accepted, in units of its largest output", ge=1e-7
+        1e-5,
+        "largest relative error of an output that is accepted, or three times the source's own float32 error "
+        "where that is larger",
+        ge=1e-7,
     )
     min_sqnr: float = setting(25.0, "least signal to quantization noise of an int8 program [dB]")
     trust_pickle: bool = setting(False, "unpickle Python objects, which runs any code that is in the file")

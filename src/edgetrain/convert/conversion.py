@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..config.convert import ConvertConfig
 from ..config.stages import ConvertCommand
@@ -15,10 +17,10 @@ from ..runtimes.timing import median_ms
 from .calling import Called, Manner, flat_outputs, is_plain
 from .kinds import Identified
 from .readers import read_source
-from .report import FileReport
+from .report import Comparison, FileReport
 from .samples import random_samples, read_samples
 from .shapes import find_inputs, shape_text
-from .source import Source
+from .source import Runnable, Source
 from .specs import ModelInput, parse_input
 from .verification import run_batches
 
@@ -72,14 +74,23 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
         latency_ms_before=latency_ms,
         latency_ms_after=written.latency_ms,
         comparison=written.comparison,
+        delegated=written.delegated,
         gradient_error=written.gradient_error,
         notes=[
             *source.notes,
             *([f"its input shape was found out: {', '.join(shapes)}"] if detected else []),
             *([f"it returns {', '.join(returned)}"] if len(returned) > 1 else []),
+            *_sqnr_by_output(settings, returned, written.comparison),
             *written.notes,
         ],
     )
+
+
+def _sqnr_by_output(settings: ConvertConfig, returned: list[str], found: Comparison) -> list[str]:
+    if settings.precision != "int8" or len(returned) < 2:
+        return []
+    each = zip(returned, found.sqnr_by_output, strict=True)
+    return [f"SQNR by output: {', '.join(f'{name} {ratio:.1f} dB' for name, ratio in each)}"]
 
 
 def _called_with(source: Source, settings: ConvertConfig, origin: str) -> dict[str, ModelInput]:
@@ -119,8 +130,18 @@ def _check_repeatable(reference: object, samples: list[torch.Tensor], batch: int
     """A source that gives another result each time can't be compared with anything."""
     assert callable(reference)
     few = [tensor[:batch] for tensor in samples]
-    first, second = (run_batches(reference, few, batch) for _ in range(2))
-    if not all(torch.equal(a, b) for a, b in zip(first, second, strict=True)):
+
+    def repeats(*models: Runnable) -> bool:
+        first, second = (run_batches(model, few, batch) for model in models)
+        return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+    copies = [copy.deepcopy(reference) for _ in range(2)] if isinstance(reference, nn.Module) else []
+    if not repeats(reference, reference):
+        if copies and repeats(*copies):
+            raise InputError(
+                f"{origin} keeps state from one call to the next, which a program can't; capture a model "
+                "that takes its state as an input and returns the new one"
+            )
         raise InputError(
             f"{origin} gives other results each time; it may have been captured in training mode: capture "
             "it again after model.eval()"

@@ -18,6 +18,7 @@ class Comparison:
         relative_error: the same in units of the source's largest number.
         sqnr_db: signal to quantization noise; infinite where both are equal.
         top1: share of samples with the same class, where the model gives one score per class.
+        sqnr_by_output: signal to quantization noise [dB] of each output, in their order.
     """
 
     samples: int
@@ -25,6 +26,7 @@ class Comparison:
     relative_error: float
     sqnr_db: float
     top1: float | None
+    sqnr_by_output: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class FileReport:
         bytes_before, bytes_after: sizes of the source and of everything written.
         load_ms_before, load_ms_after: from file to a model that can run.
         latency_ms_before, latency_ms_after: of one batch of one sample (or of the only batch size).
+        delegated: operators that the backend runs, and all of them; None without a backend.
         gradient_error: `--to train`: largest relative error of a gradient.
         notes: what the user should know.
     """
@@ -60,6 +63,7 @@ class FileReport:
     latency_ms_before: float
     latency_ms_after: float | None
     comparison: Comparison
+    delegated: tuple[int, int] | None = None
     gradient_error: float | None = None
     notes: list[str] = field(default_factory=list)
 

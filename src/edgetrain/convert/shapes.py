@@ -23,6 +23,8 @@ _LARGEST_LENGTH = 16384
 _SEQUENCES = (4, 8, 12, 16, 24, 32, 48, 64, 100, 128, 196, 256, 512)
 _MISFIT = re.compile(r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)")
 _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
+# Worded as PyTorch words a view that doesn't fit, since it tells as much about sizes.
+_OTHER_ROWS = "shape '[-1, 1]' is invalid for input of size "
 _LACKING = re.compile(r"missing (?:value for|\d+ required positional) arguments?:? '(\w+)'")
 _FLAG = "--input-shape"
 # What models raise on inputs that aren't theirs; RuntimeError is also NotImplementedError.
@@ -48,8 +50,9 @@ def find_inputs(source: Source, given: Sequence[ModelInput], origin: str) -> dic
         if problem is not None:
             how = f"{_FLAG} says" if given else "it says"
             shapes = ", ".join(shape_text(spec) for spec in known.values())
+            said = f"{_said(problem)}{_way_out(source, known, problem)}"
             raise (UsageError if given else InputError)(
-                f"{origin} fails on the inputs {how}, {shapes}: {problem}{_way_out(source, known, problem)}"
+                f"{origin} fails on the inputs {how}, {shapes}: {said}"
             )
         return known
     for candidates in _candidates(source.run, source.state):
@@ -63,6 +66,12 @@ def find_inputs(source: Source, given: Sequence[ModelInput], origin: str) -> dic
                 f"{origin} takes inputs of several shapes: {shown}{more}; choose with {_FLAG} {middle}"
             )
     raise UsageError(f"what {origin} takes can't be told from its weights; say so, as in {_FLAG} 3,32,32")
+
+
+def _said(problem: str) -> str:
+    if not problem.startswith(_OTHER_ROWS):
+        return problem
+    return f"its first output has {problem.removeprefix(_OTHER_ROWS)} rows for a batch of {_BATCH}"
 
 
 def _way_out(source: Source, inputs: Mapping[str, ModelInput], problem: str) -> str:
@@ -79,6 +88,10 @@ def _way_out(source: Source, inputs: Mapping[str, ModelInput], problem: str) -> 
     alone = Called(source.reference, replace(manner, batched=False))
     if manner.batched and run_once(alone, list(inputs.values()), 1) is None:
         return "; without a batch it takes them: add --no-batched"
+    whole = [replace(spec, shape=(1, *spec.shape)) for spec in inputs.values()]
+    if manner.batched and problem.startswith(_OTHER_ROWS) and run_once(alone, whole, 1) is None:
+        shapes = " ".join(f"{_FLAG} {shape_text(spec)}" for spec in whole)
+        return f"; for single samples, say their whole shape: --no-batched {shapes}"
     return ""
 
 
@@ -128,7 +141,7 @@ def run_once(model: Runnable, specs: Sequence[ModelInput], batch: int | None = N
     if not outputs:
         return "it returns no tensor"
     if outputs[0].dim() and outputs[0].shape[0] != size:
-        return f"shape '[-1, 1]' is invalid for input of size {outputs[0].shape[0]}"
+        return _OTHER_ROWS + str(outputs[0].shape[0])
     return None
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from torch.export import ExportedProgram
 
 from ...errors import CheckFailedError, EdgetrainError
-from ...export.pipeline import Captured
+from ...export.pipeline import Captured, Lowered
 from ...export.planning import lower_captured
 from ...export.recipes import Backend, inference_recipe, xnnpack_operators
 from ...upstream import copied_program
 
 
-def lower_for_inference(program: ExportedProgram, backend: Backend, origin: str) -> tuple[bytes, list[str]]:
+def lower_for_inference(program: ExportedProgram, backend: Backend, origin: str) -> tuple[Lowered, list[str]]:
     """Lowers a graph. An operator on which the backend's own code fails stays on portable kernels.
 
     Returns:
-        the program, and what stayed where, for people.
+        the program, and where that happened, for people.
     Raises:
         CheckFailedError: the runtime can't execute it, or the backend's code fails on several operators.
     """
@@ -23,26 +23,26 @@ def lower_for_inference(program: ExportedProgram, backend: Backend, origin: str)
         return _lowered(program, backend, (), origin), []
     try:
         return _lowered(copied_program(program), backend, (), origin), []
-    except EdgetrainError:
-        raise
-    except Exception as error:  # backends raise what they like
-        failure = error
+    except Exception as error:  # backends raise what they like, which may have been told as a sentence since
+        if isinstance(error, EdgetrainError) and error.__cause__ is None:
+            raise
+        failure = error.__cause__ or error
     for name in _suspects(program):
         try:
-            content = _lowered(copied_program(program), backend, (name,), origin)
+            lowered = _lowered(copied_program(program), backend, (name,), origin)
         except Exception:  # it is another one, then
             continue
         short = name.partition(".")[0]
         note = f"{short} stays on portable kernels, since {backend}'s code fails on it{_at(program, short)}"
-        return content, [note]
+        return lowered, [note]
     raise CheckFailedError(
         f"{origin} can't be lowered: {backend}'s code fails on it ({failure}); --backend portable takes it"
     ) from failure
 
 
-def _lowered(program: ExportedProgram, backend: Backend, portable: tuple[str, ...], origin: str) -> bytes:
+def _lowered(program: ExportedProgram, backend: Backend, portable: tuple[str, ...], origin: str) -> Lowered:
     graphs = Captured({"forward": program}, {})
-    return lower_captured(graphs, inference_recipe(backend, portable), origin).program
+    return lower_captured(graphs, inference_recipe(backend, portable), origin)
 
 
 def _suspects(program: ExportedProgram) -> list[str]:

@@ -50,6 +50,7 @@ class Written:
         batch: largest batch it takes.
         load_ms: from the file to a model that can run.
         latency_ms: of one batch like the one the source is timed with; None where nothing runs it.
+        delegated: operators that a backend runs, and all of them; None without a backend.
     """
 
     target: str
@@ -59,5 +60,6 @@ class Written:
     load_ms: float | None
     latency_ms: float | None
     comparison: Comparison
+    delegated: tuple[int, int] | None = None
     gradient_error: float | None = None
     notes: list[str] = field(default_factory=list)

@@ -10,7 +10,7 @@ from ...models.states import fill
 from ...models.transforms import apply_transforms
 from ...runtimes.timing import median_ms
 from ..specs import trained_inputs
-from ..verification import check_error, compare, run_batches
+from ..verification import check_error, compare, in_double, run_batches
 from .job import Job, Written
 from .rebuilding import rebuild
 from .task import task_of
@@ -42,8 +42,14 @@ def write_pth(job: Job) -> Written:
     module.eval()
     load_ms = 1e3 * (time.perf_counter() - started)
     batch = rebuilt.batch or 1
-    comparison = compare(run_batches(module, job.samples, batch), run_batches(source.run, job.samples, batch))
-    check_error(comparison, job.config.convert.tolerance)
+    found, expected = (run_batches(model, job.samples, batch) for model in (module, source.run))
+    comparison = compare(found, expected)
+    check_error(
+        found,
+        expected,
+        job.config.convert.tolerance,
+        lambda: in_double(source.run, job.samples, batch),
+    )
     timed = job.example(batch)
     return Written(
         target="pth",
