@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from edgetrain.engine.comparison import Truth, distance
+from edgetrain.errors import InputError
 from edgetrain.runtimes.inference import InferenceProgram
 
 from ..native_build import ROOT
@@ -172,6 +173,8 @@ def main() -> None:
                 results[name] = {"failed": (error.stderr.strip().splitlines() or ["pip failed"])[-1]}
             except subprocess.TimeoutExpired:
                 results[name] = {"failed": f"took more than {arguments.limit:.0f} s"}
+            except InputError as error:
+                results[name] = {"failed": f"converted, but its program doesn't run on the samples: {error}"}
         arguments.results.parent.mkdir(parents=True, exist_ok=True)
         arguments.results.write_text(json.dumps(results, indent=1))
         print("  ".join(map(str, row(case, results[name]))), flush=True)
