@@ -15,7 +15,7 @@ from edgetrain.export.edge import to_edge_dialect
 from edgetrain.export.joint import make_joint
 from edgetrain.export.module_paths import module_path
 from edgetrain.export.pipeline import Edge, Recipe
-from edgetrain.export.preflight import check_operators
+from edgetrain.export.preflight import check_captured, check_operators
 from edgetrain.export.recipes import training_recipe
 
 aten = torch.ops.aten
@@ -68,5 +68,17 @@ def test_what_is_missing_is_named_with_its_module(edge: Edge, recipe: Recipe) ->
         check_operators(edge, recipe, "test", available)
     assert "no kernel for the max_pool2d (in the model itself (Normalised))" in str(caught.value)
     assert "the linear" not in str(caught.value)
+    # What has no forward isn't helped by freezing, which its backward would advise.
+    assert "backward of convolution" not in str(caught.value)
     with pytest.raises(CheckFailedError, match=r"test uses .*mm \(in head \(Linear\)\).*replace these"):
         check_operators(edge, Recipe(), "test", available)
+
+
+def test_a_spectrogram_in_the_model_belongs_before_it() -> None:
+    class Spectrogram(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stft(x, 8, window=torch.ones(8), return_complex=True).abs()
+
+    program = torch.export.export(Spectrogram(), (torch.zeros(2, 32),))
+    with pytest.raises(CheckFailedError, match="compute the transform before the model"):
+        check_captured(program)

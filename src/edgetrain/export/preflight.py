@@ -36,6 +36,7 @@ _WAYS_OUT = {
     "rand": "draw float32 numbers of a shape such as [batch, 1, 1]",
     "convolution": "use convolutions over one, two or three dimensions with a batch in front",
     "fft": "compute the transform before the model, as a part of its inputs",
+    "stft": "compute the transform before the model, as a part of its inputs",
     "linalg": "compute it before the model, or keep what it gives as a buffer",
 }
 
@@ -114,13 +115,19 @@ def check_operators(edge: Edge, recipe: Recipe, origin: str, available: set[str]
             problem = problems.setdefault((name, what), _Problem(name, what))
             if module and module not in problem.modules:
                 problem.modules.append(module)
-    found = [problems[key] for key in sorted(problems)]
+    found = [problems[key] for key in sorted(problems) if not _forward_too(key, problems)]
     if not found:
         return
     if recipe.training:
         raise CheckFailedError("; ".join(_explain(problem) for problem in found))
     named = ", ".join(f"{p.operator.split('::')[-1]}{p.of}{_where(p.modules)}" for p in found)
     raise CheckFailedError(f"{origin} uses {named}, for which ExecuTorch has no kernel; replace these layers")
+
+
+def _forward_too(key: tuple[str, str], problems: dict[tuple[str, str], _Problem]) -> bool:
+    """Whether a gradient is of an operator that is refused itself: freezing it is no way out."""
+    forward = {_stem(name) for name, what in problems if not what and not name.endswith("_backward")}
+    return key[0].endswith("_backward") and _stem(key[0]) in forward
 
 
 def _own(edge: Edge) -> set[str]:
