@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
@@ -20,6 +21,28 @@ _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 def is_factory(name: str) -> bool:
     """Whether a name is written as `package.module:factory`."""
     return _NAME.fullmatch(name) is not None
+
+
+def meant_file(name: str) -> str | None:
+    """What to write for a file of Python in the current folder; None of a name that isn't one's.
+
+    `net.py`, `./net.py:Net` and `net` become `net:Net`, or `net:FACTORY` where no factory was named.
+    """
+    place, _, factory = name.partition(":")
+    file = Path(place) if place.endswith(".py") else Path(f"{place}.py")
+    if not file.is_file() or (is_factory(name) and not place.endswith(".py")):
+        return None
+    module = ".".join(file.with_suffix("").parts)
+    written = f"{module}:{factory or 'FACTORY'}"
+    if not is_factory(written):
+        if not file.stem.isidentifier():
+            return (
+                f"{file} can't be imported by that name; call it {re.sub('[^0-9A-Za-z_]', '_', file.stem)}.py"
+            )
+        written = f"{file.stem}:{factory or 'FACTORY'}"
+        return f"{file} can't be imported from here; go to its folder and write {written}"
+    of = "" if factory else f", with the function or class of {file} that makes it"
+    return f"write {written}{of}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,9 @@ def import_factory(name: str, what: str) -> Callable[..., Any]:
     Raises:
         UsageError: it can't be imported.
     """
+    meant = meant_file(name)
+    if meant is not None:
+        raise UsageError(f"'{name}' is no {what}; {meant}")
     if not is_factory(name):
         raise UsageError(f"'{name}' is no {what}; write package.module:factory")
     module_name, _, factory_name = name.partition(":")

@@ -6,6 +6,7 @@ import torch
 from edgetrain.artifacts.specs import InputSpec
 from edgetrain.config.model import ModelConfig
 from edgetrain.errors import UsageError
+from edgetrain.factories import meant_file
 from edgetrain.models import build_model, resolve_model
 
 CODE = """
@@ -73,3 +74,25 @@ def test_error_is_one_sentence(name: str, args: dict[str, object], message: str)
     with pytest.raises(UsageError, match=message) as caught:
         build_model(ModelConfig(name=name, args=args))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("net.py", "write net:FACTORY, with the function or class of net.py that makes it"),
+        ("net", "write net:FACTORY, with the function or class of net.py that makes it"),
+        ("./net.py:Net", "write net:Net"),
+        ("sub/net.py:Net", "write sub.net:Net"),
+        ("my-net.py:Net", "my-net.py can't be imported by that name; call it my_net.py"),
+        ("net:Net", None),
+        ("other.py", None),
+    ],
+)
+def test_a_file_is_answered_with_what_was_meant(
+    name: str, meant: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    for file in ("net.py", "my-net.py", "sub/net.py"):
+        (tmp_path / file).touch()
+    assert meant_file(name) == meant

@@ -46,7 +46,7 @@ def check(
 def _chosen(config: Any, model: str) -> tuple[Any, Path | None]:
     """The configuration with the model it is about, and the checkpoint, where it is one."""
     path = Path(model)
-    if path.suffix == ".pth" or path.is_file():
+    if path.suffix == ".pth" or (path.is_file() and path.suffix != ".py"):
         check_input("check", path, "checkpoint")
         return config, path
     named = config.model.name

@@ -11,6 +11,7 @@ from ..artifacts.specs import InputSpec
 from ..artifacts.transforms import GRAPH
 from ..config.model import ModelConfig
 from ..errors import UsageError
+from ..factories import meant_file
 from . import transformers_models
 from .arguments import check_names, did_you_mean, fill, first_line, from_data, parameter_defaults
 from .custom import build_custom, custom_parameters
@@ -129,7 +130,7 @@ def _check_sample(name: str, model: Builtin, input: InputSpec) -> None:
 def _builtin(name: str) -> Builtin:
     if name in BUILTINS:
         return BUILTINS[name]
-    hint = did_you_mean(name, BUILTINS)
+    hint = meant_file(name) or did_you_mean(name, BUILTINS)
     if not hint and name in torchvision_names():
         hint = f"did you mean '{PREFIX}{name}'?"
     known = f"known are {', '.join(BUILTINS)}, {PREFIX}NAME and package.module:factory"
