@@ -76,7 +76,8 @@ def test_terms_of_changes_are_those_of_sgd() -> None:
 
 
 class NearKink(nn.Module):
-    """The hidden unit's input is a few roundings above 0; what follows has gradients ten thousand times as large."""
+    """The hidden unit's input is a few roundings above 0; what follows has gradients ten thousand times as
+    large."""
 
     def __init__(self) -> None:
         super().__init__()
