@@ -97,6 +97,11 @@ def flattened(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     return found, lambda others: _pytree.tree_unflatten(others, spec)
 
 
+def result_shapes(node: Any) -> list[tuple[int, ...]]:
+    """Of the results that the forward of an operation of a backward graph had."""
+    return [tuple(result.shape) for result in node._input_metadata]
+
+
 def negative_view(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor's numbers with the other sign, in its memory: `torch._neg_view`."""
     import torch

@@ -130,3 +130,25 @@ def test_sizes() -> None:
     assert list(cases_of(1, "frozen", 5)) == [Case(1, 5)]
     assert list(cases_of(4, "train", 5)) == [Case(2, 1), Case(3, 1), Case(4, 5)]
     assert group_of("sum of correct in evaluate") == "predict"
+
+
+class Named(nn.Module):
+    """It names its dtype."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.to(torch.float32))
+
+
+@pytest.mark.parametrize(("model", "alone"), [(nn.Linear(6, 3), False), (Named(), True)])
+def test_a_model_that_runs_in_float32_alone_is_told(model: nn.Module, alone: bool) -> None:
+    task = make_task(TaskSpec(name="classification", loss="cross_entropy"))
+    eager = EagerSteps(model, task, "frozen", OptimizerConfig(lr=0.01))
+    judge = Judge(eager, make_batch, 1e-4)
+    judge.compare(
+        Case(4, 1), [("native", "fast", lambda inputs, targets, steps, _: eager.run(inputs, targets, steps))]
+    )
+    assert judge.float32_alone == alone

@@ -70,6 +70,21 @@ def test_gradients_stay_what_they_are() -> None:
         torch.testing.assert_close(parameter.grad, gradient)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_parts_of_a_bias(masked: bool) -> None:
+    """nn.MultiheadAttention keeps the biases of queries, keys and values in one."""
+    torch.manual_seed(0)
+    model = nn.MultiheadAttention(8, 2, batch_first=True).double()
+    x, y = torch.randn(3, 5, 8).double(), torch.randn(3, 4, 8).double()
+    mask = torch.zeros(5, 4).double() if masked else None
+    weights = torch.randn(3, 5, 8).double()
+    found = measured(model, lambda: (model(x, y, y, attn_mask=mask, need_weights=masked)[0] * weights).sum())
+    gradient = model.in_proj_bias.grad
+    assert gradient is not None
+    assert gradient[8:16].norm() < 1e-12, "of keys"
+    assert found["in_proj_bias"] > 0.5 * gradient.norm().item()
+
+
 def test_each_step_of_a_recurrent_layer_is_asked_alone() -> None:
     """To ask all steps before it as well takes time without end, and counts their terms again."""
     torch.manual_seed(0)

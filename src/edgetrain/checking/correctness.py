@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+import torch
+
 from ..artifacts.program import Program
 from ..config.stages import CheckCommand
 from ..engine.comparison import OWN_ERRORS, Truth, distance
@@ -77,6 +79,8 @@ def compare_runtimes(
             findings.notes.append("the native runner is not installed: see edgetrain doctor")
         for case in cases:
             findings.runs += judge.compare(case, [(name, "fast", run) for name, run in places])
+    if judge.float32_alone:
+        findings.notes.append("the model doesn't run in float64: compared with PyTorch in float32 alone")
     return findings
 
 
@@ -104,11 +108,16 @@ def _compare_stock(program: Program, judge: Judge, size: int, findings: Findings
 
 @dataclass
 class Judge:
-    """Compares with eager PyTorch by the rule of `engine/comparison.py`."""
+    """Compares with eager PyTorch by the rule of `engine/comparison.py`.
+
+    Attributes:
+        float32_alone: the model doesn't run in float64.
+    """
 
     eager: EagerSteps
     make_batch: MakeBatch
     tolerance: float
+    float32_alone: bool = False
 
     def compare(self, case: Case, places: list[tuple[Any, Any, Callable[..., Steps]]]) -> list[RunReport]:
         """Reports by place, on the first batch that says enough, or else the one that says most."""
@@ -123,6 +132,10 @@ class Judge:
             ]
             for moves in (Moves.ROUNDING, Moves.KINKS):
                 truths = self.eager.truths(batch.inputs, batch.targets, case.steps, reference, moves)
+                self.float32_alone = all(
+                    torch.equal(truth.exact, reference.quantities[name].double())
+                    for name, truth in truths.items()
+                )
                 reports = [
                     RunReport(
                         runtime=runtime,

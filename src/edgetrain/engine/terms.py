@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..upstream import result_shapes
+
 
 def watch_terms(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, float]:
     """To be called between forward and backward.
@@ -54,9 +56,14 @@ class _Ask:
         signed = [None if gradient is None else self._with_random_signs(gradient) for gradient in gradients]
         found = _run(self._node, *signed)
         for place, name in self._used.items():
-            terms, following = found[place], self._node.next_functions[place][0]
+            terms, (following, result) = found[place], self._node.next_functions[place]
             while terms is not None and following.next_functions:
-                (terms,), following = _run(following, terms), following.next_functions[0][0]
+                # Of what parts a tensor, as attention does its bias, this is one part's. A sum's own backward
+                # leaves it to others to add up what was broadcast.
+                shapes = result_shapes(following)
+                given: list[Tensor | None] = [None] * len(shapes)
+                given[result] = terms.sum_to_size(shapes[result])
+                (terms,), (following, result) = _run(following, *given), following.next_functions[0]
             if terms is not None:
                 self._sizes[name] = (self._sizes[name] ** 2 + terms.double().norm().item() ** 2) ** 0.5
 
