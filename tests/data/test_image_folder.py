@@ -183,6 +183,23 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_damaged_images_can_be_left_out(tmp_path: Path, listener: Any) -> None:
+    root = fill(tmp_path)
+    (root / "cat" / "3.png").write_bytes((root / "cat" / "3.png").read_bytes()[:40])
+    (root / "dog" / "0.png").write_text("no image")
+    heard = listener()
+    config = DataConfig(name="image-folder", root=root, skip_corrupt=True)
+    data = load_dataset(config, reporter=heard)
+    assert len(data.train) + len(data.test) == 8
+    assert len(every_input(data)) == len(data.train)
+    warned = f"2 of 10 images are damaged and left out: {root}/cat/3.png, {root}/dog/0.png"
+    assert warned in heard.messages
+    for path in (root / "cat").iterdir():
+        path.write_text("no image")
+    with pytest.raises(InputError, match=r"all images in .*cat are damaged"):
+        load_dataset(config)
+
+
 def test_wrong_folders(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs --data-dir DIR"):
         load_dataset(DataConfig(name="image-folder"))

@@ -59,6 +59,11 @@ class DataConfig(Section):
     channels: Literal[1, 3] | None = setting(
         None, "convert images to 1 (grey) or 3 channels; default: as they are", flag="--channels"
     )
+    skip_corrupt: bool = setting(
+        False,
+        "leave out images that can't be decoded, and say which; all are read for it (image-folder)",
+        flag="--skip-corrupt",
+    )
     images_per_class: int | None = setting(
         None,
         "use a balanced subset of the training split with this many samples per class; default: all",

@@ -83,6 +83,20 @@ def decode_together(files: list[File], decode: Callable[[File], Tensor], size: t
         return torch.cat(list(pool.map(all_of, pieces)))
 
 
+def damaged_images(paths: list[Path]) -> list[Path]:
+    """Those of some files that can't be decoded; every one is read for it."""
+
+    def is_damaged(path: Path) -> bool:
+        try:
+            _decode(path, ImageFormat(channels=3))
+        except InputError:
+            return True
+        return False
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        return [path for path, damaged in zip(paths, pool.map(is_damaged, paths), strict=True) if damaged]
+
+
 def _decode(path: Path, image_format: ImageFormat) -> Tensor:
     """One file as uint8 [1, channels, H, W]."""
     try:

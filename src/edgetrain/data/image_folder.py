@@ -12,10 +12,13 @@ from ..config.data import DataConfig
 from ..errors import InputError, UsageError
 from ..reporting import Reporter
 from .base import Indices, Source, Split, as_rows
-from .decode import SUFFIXES, ImageFormat, decode_images, format_for, list_images
+from .decode import SUFFIXES, ImageFormat, damaged_images, decode_images, format_for, list_images
 from .folders import split_folders, visible_folders
 from .image_masks import has_masks, read_image_masks
 from .subset import hold_out
+
+# Damaged files that are named.
+_NAMED = 10
 
 
 class FolderSplit(Split):
@@ -72,14 +75,14 @@ def read_image_folder(config: DataConfig, reporter: Reporter) -> Source:
     train_root, test_root = _split_roots(root)
     if has_masks(train_root):
         return read_image_masks(config, root, train_root, test_root, reporter)
-    files, labels, classes = list_classes(train_root)
+    files, labels, classes = _listed(train_root, config, reporter)
     image_format = format_for(config.channels, config.image_size, files[0])
     if test_root is None:
         train_rows, test_rows = _hold_out(labels, config)
         train = FolderSplit([files[i] for i in train_rows.tolist()], labels[train_rows], image_format)
         test = FolderSplit([files[i] for i in test_rows.tolist()], labels[test_rows], image_format)
     else:
-        test_files, test_labels, test_classes = list_classes(test_root)
+        test_files, test_labels, test_classes = _listed(test_root, config, reporter)
         _check_same_classes(train_root, classes, test_root, test_classes)
         train = FolderSplit(files, labels, image_format)
         test = FolderSplit(test_files, test_labels, image_format)
@@ -104,6 +107,23 @@ def _split_roots(root: Path) -> tuple[Path, Path | None]:
     if test is not None and visible_folders(test):
         raise InputError(f"{root} has a folder '{test.name}' but none named 'train'")
     return root, None
+
+
+def _listed(folder: Path, config: DataConfig, reporter: Reporter) -> tuple[list[Path], Tensor, list[str]]:
+    """As `list_classes`, without damaged images where these are to be skipped; says which."""
+    files, labels, classes = list_classes(folder)
+    damaged = set(damaged_images(files)) if config.skip_corrupt else set()
+    if not damaged:
+        return files, labels, classes
+    sound = [i for i, path in enumerate(files) if path not in damaged]
+    kept = labels[sound]
+    for label, name in enumerate(classes):
+        if not (kept == label).any():
+            raise InputError(f"all images in {folder / name} are damaged")
+    named = ", ".join(str(path) for path in sorted(damaged)[:_NAMED])
+    more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+    reporter.warn(f"{len(damaged)} of {len(files)} images are damaged and left out: {named}{more}")
+    return [files[i] for i in sound], kept, classes
 
 
 def list_classes(folder: Path) -> tuple[list[Path], Tensor, list[str]]:
