@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,12 +64,18 @@ class Output:
             sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
         else:
             console = _console(sys.stdout)
-            for index, shown in enumerate((table, *further)):
-                if index:
-                    console.print()
-                console.print(_rich_table(shown))
-                for line in shown.below:
-                    console.print(printable(line), soft_wrap=True)
+            with console.capture() as captured:
+                for index, shown in enumerate((table, *further)):
+                    if index:
+                        console.print()
+                    # A title of the table's own would be as narrow as the table.
+                    console.print(printable(shown.title), style="table.title", soft_wrap=True)
+                    console.print(_rich_table(shown))
+                    for line in shown.below:
+                        console.print(printable(line), soft_wrap=True)
+            # Where lines are kept or pasted, they end with their last letter.
+            lines = captured.get().split("\n")
+            sys.stdout.write("\n".join(lines if sys.stdout.isatty() else map(str.rstrip, lines)))
 
 
 class TerminalReporter(Reporter):
@@ -195,7 +202,8 @@ def file_text(path: PurePath | None) -> str:
 def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    width = None if stream.isatty() else _PIPE_WIDTH
+    columns = os.environ.get("COLUMNS", "")
+    width = None if stream.isatty() else int(columns) if columns.isdecimal() and int(columns) else _PIPE_WIDTH
     return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
 
 
@@ -205,8 +213,6 @@ def _rich_table(table: Table) -> Any:
     from rich.text import Text
 
     drawn = RichTable(
-        title=Text(printable(table.title)),
-        title_justify="left",
         box=box.SIMPLE_HEAD if table.columns else box.SIMPLE,
         show_header=bool(table.columns),
     )
