@@ -257,8 +257,13 @@ def test_ctrl_c_and_resume(digits: Any, tmp_path: Path) -> None:
     assert out == ""
     assert "go on with --resume" in err.strip().splitlines()[-1]
     assert "Traceback" not in err
-    left = {p.name for p in tmp_path.iterdir()}
-    assert not [name for name in left if name.endswith(".tmp")]
+    before = _content(tmp_path)
+    assert not [name for name in before if name.endswith("-tmp")]
+    forgotten = _spawn(tmp_path, *run, "--set", "finetune.epochs=1", "-o", "t.ptd")
+    _, err = forgotten.communicate(timeout=60)
+    assert forgotten.returncode == 2
+    assert "is of a run that was interrupted after" in err
+    assert _content(tmp_path) == before
     from edgetrain.artifacts.history import load_history
 
     epochs = str(load_history(history).epochs[-1].epoch + 2)
@@ -267,6 +272,9 @@ def test_ctrl_c_and_resume(digits: Any, tmp_path: Path) -> None:
     assert main(["finetune", str(digits.program), *run[2:], "--set", f"finetune.epochs={epochs}", "-q",
                  "-o", str(tmp_path / "whole.ptd")]) == 0  # fmt: skip
     assert (tmp_path / "t.ptd").read_bytes() == (tmp_path / "whole.ptd").read_bytes()
+    again = _spawn(tmp_path, *run, "--set", "finetune.epochs=1", "-o", "t.ptd")
+    _, err = again.communicate(timeout=60)
+    assert again.returncode == 0, "what has ended is replaced"
 
 
 @pytest.mark.slow

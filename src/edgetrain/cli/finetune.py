@@ -14,7 +14,7 @@ from ..runner import find_runner, how_to_build
 from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .console import Table, figure_text, file_text
 from .inputs import check_input
-from .outputs import ends_in
+from .outputs import ends_in, keep_interrupted
 from .pictures import picture_of, run_drawn
 
 
@@ -80,6 +80,8 @@ def finetune(
         replace=resume,
         kinds=["program" if tuned.suffix == ".pte" else "file of weights"],
     )
+    if not resume and not run.force:
+        keep_interrupted(tuned, finetuning.interrupted_after(tuned))
     title = f"{program} on {config.data.name} ({_runtime(config.finetune)}): {tuned}"
     with run_drawn(run, history, picture, title):
         result = finetuning.finetune(

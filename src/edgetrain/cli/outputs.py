@@ -53,6 +53,21 @@ def ends_in(*suffixes: str) -> Callable[[Path | None], Path | None]:
     return check
 
 
+def keep_interrupted(output: Path, steps: tuple[int, int] | None) -> None:
+    """A run that can be gone on with is not replaced by one that forgot `--resume`.
+
+    Args:
+        steps: those done and planned of a run that was interrupted; None: there is none.
+    Raises:
+        UsageError: there is one.
+    """
+    if steps is not None:
+        raise UsageError(
+            f"{output} is of a run that was interrupted after {steps[0]:,} of {steps[1]:,} steps; go on with "
+            "--resume, or replace it with --force"
+        )
+
+
 def claim_outputs(
     outputs: Sequence[Path],
     *,

@@ -13,7 +13,7 @@ from ..factories import Trusted
 from .command import Invocation
 from .console import Table, figure_text, file_text, number_text
 from .inputs import check_input
-from .outputs import default_output, ends_in, program_files
+from .outputs import default_output, ends_in, keep_interrupted, program_files
 from .pictures import picture_of, run_drawn
 from .torchrun import follows
 
@@ -75,6 +75,8 @@ def train(
         replace=resume,
         kinds=["checkpoint", "checkpoint", "history"],
     )
+    if not resume and not run.force:
+        keep_interrupted(checkpoint, training.interrupted_after(checkpoint))
     origin = None if start is None else load_checkpoint(start)
     hook = None
     if run.config.train.qat and start is not None and origin is not None:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from ..artifacts.run_state import RunRecord
+from ..artifacts.run_state import RunRecord, load_run
 from ..config.compare import differences, free_keys
 from ..config.stages import FinetuneCommand
-from ..errors import UsageError
+from ..errors import InputError, UsageError
+from .outputs import state_path
 
 # What a run starts from, in words.
 _SOURCES = {"program": "the program", "weights": "the weights it started from", "data": "the training data"}
+
+
+def interrupted_after(output: Path) -> tuple[int, int] | None:
+    """Steps done and planned of an interrupted run with this output; None where there is none. Of one that
+    may end early, it can't be told."""
+    try:
+        found = load_run(state_path(output)).record
+    except InputError:
+        return None
+    ends_early = found.config.get("finetune", {}).get("patience") is not None
+    return None if ends_early or found.step >= found.total_steps else (found.step, found.total_steps)
 
 
 def check_runtime(found: RunRecord, runtime: str, name: str) -> None:

@@ -22,6 +22,7 @@ from ..reporting import Reporter
 from .distributed import World
 from .learner import Learner
 from .run_state import RunState
+from .store import last_path
 
 # What may differ besides how far to go and how often to save; the last bits of the result then can, too.
 _INEXACT = {"train.device", "train.threads", "train.eval_batch_size", "data.root"}
@@ -70,6 +71,18 @@ def load_resumable(path: Path) -> Resumable:
         raise InputError(
             f"the training state in {path} is incomplete ({type(error).__name__}: {error})"
         ) from error
+
+
+def interrupted_after(checkpoint: Path) -> tuple[int, int] | None:
+    """Steps done and planned of an interrupted run with this output; None where there is none. Of one that
+    may end early, it can't be told."""
+    try:
+        found = load_resumable(last_path(checkpoint))
+    except InputError:
+        return None
+    ends_early = found.checkpoint.config.get("train", {}).get("patience") is not None
+    done = found.state.step
+    return None if ends_early or done >= found.total_steps else (done, found.total_steps)
 
 
 def check_same_run(found: Resumable, config: dict[str, Any], processes: int, train_data: str) -> list[str]:
