@@ -65,6 +65,14 @@ def job(digits_program: Any, packed: Any, tmp_path_factory: pytest.TempPathFacto
     )
 
 
+@pytest.fixture(scope="module")
+def text(job: Job, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """That job as it is written."""
+    path = tmp_path_factory.mktemp("text") / "job.json"
+    save_job(path, job)
+    return json.loads(path.read_text())
+
+
 def test_help_names_every_setting(runner: Path) -> None:
     text = subprocess.run([runner, "train", "--help"], capture_output=True, text=True, check=True).stdout
     for key, flag in FLAGS.items():
@@ -80,10 +88,10 @@ def test_help_names_every_setting(runner: Path) -> None:
             assert line.endswith(f"({str(default).lower() if isinstance(default, bool) else default})")
 
 
-def test_bounds_are_the_configurations(runner: Path, job: Job, tmp_path: Path) -> None:
+def test_bounds_are_the_configurations(runner: Path, text: dict[str, Any], tmp_path: Path) -> None:
     """Of a job; flags take the same way. What is accepted is refused later: there is no such program."""
-    text, wrong = json.loads(job.model_dump_json()), []
-    text["program"] = str(tmp_path / "missing.pte")
+    wrong = []
+    text = {**text, "program": str(tmp_path / "missing.pte")}
     path = tmp_path / "job.json"
     for section, name, value in probes():
         path.write_text(json.dumps({**text, section: {name: value}}))
@@ -94,9 +102,8 @@ def test_bounds_are_the_configurations(runner: Path, job: Job, tmp_path: Path) -
     assert not wrong, "\n".join(wrong)
 
 
-def test_rules_across_settings(run: Runner, job: Job, tmp_path: Path) -> None:
+def test_rules_across_settings(run: Runner, text: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "job.json"
-    text = json.loads(job.model_dump_json())
     for name in ("sgd", "adam"):
         for momentum in (0.9, 0):
             for dampening in (0, 0.5):
@@ -181,9 +188,11 @@ def test_a_job_goes_on(run: Runner, job: Job, tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_wrong_jobs(run: Runner, job: Job, tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+def test_wrong_jobs(
+    run: Runner, text: dict[str, Any], tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
     path = tmp_path / "job.json"
-    path.write_text(json.dumps({**json.loads(job.model_dump_json()), **change}))
+    path.write_text(json.dumps({**text, **change}))
     done = run("train", path)
     assert (done.code, reason in done.error) == (3, True), done.error
     assert str(path) in done.error
