@@ -104,7 +104,8 @@ void correlate(const Images& images, const Gathered& matrix, int64_t columns, co
       for (int64_t p = begin; p < end; ++p) {
         const int64_t n0 = column_of(first_panel + p), width = min<int64_t>(kNR, columns - n0);
         float* panel = packed + p * panel_size;
-        if (width < kNR) __builtin_memset(panel, 0, static_cast<size_t>(panel_size) * sizeof(float));
+        if (width < kNR && panel_size > 0)
+          __builtin_memset(panel, 0, static_cast<size_t>(panel_size) * sizeof(float));
         pack((first_panel + p) / panels_per_group, n0, width, panel);
       }
     });
