@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ..artifacts.run_state import load_run
 from ..config.stages import FinetuneCommand, FinetuneConfig
 from ..data import Dataset, fingerprints, load_dataset
 from ..engine.epoch_log import open_log
+from ..engine.hashing import weights_hash
 from ..engine.optimizers import check_groups
 from ..engine.program_optimizer import with_own_settings
 from ..errors import UsageError
@@ -202,12 +202,12 @@ def _new_history(
 
 def _source(program: Program, dataset: Dataset) -> dict[str, str]:
     """What the run's figures depend on besides its settings."""
-    tensors = {
-        name: hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
-        for name, tensor in program.tensors().items()
-    }
     model = hash_of(program.manifest.model.model_dump(mode="json"))
-    return {**fingerprints(dataset), "model": model, "starting weights": hash_of(tensors)}
+    return {
+        **fingerprints(dataset),
+        "model": model,
+        "starting weights": weights_hash(dict(sorted(program.tensors().items()))),
+    }
 
 
 def _evaluation(record: EpochRecord) -> Evaluation | None:

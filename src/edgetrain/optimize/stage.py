@@ -21,10 +21,10 @@ from ..artifacts.manifest import file_record
 from ..artifacts.optimization import Measured, OptimizationReport, save_report
 from ..artifacts.temporary import scratch_folder
 from ..config.stages import OptimizeCommand
+from ..engine.hashing import weights_hash
 from ..errors import InputError, UsageError
 from ..factories import NOTHING, Trusted
 from ..reporting import SILENT, Reporter
-from ..training.start import weights_hash
 from .measure import measure
 from .steps import STEPS, Done, Step
 from .work import Work, open_work

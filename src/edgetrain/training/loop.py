@@ -11,6 +11,7 @@ from ..config.stages import TrainCommand
 from ..data import Batch, BatchLoader
 from ..engine.best import out_of_patience
 from ..engine.epoch_log import EpochLog
+from ..engine.hashing import weights_hash
 from ..engine.interrupt import Interrupt
 from ..engine.metrics import Meter, score
 from ..engine.schedules import count_steps, learning_rate
@@ -22,7 +23,6 @@ from ..tasks import Task
 from .learner import Learner, merge
 from .report import describe
 from .run_state import RunState
-from .start import weights_hash
 from .store import RunStore
 
 

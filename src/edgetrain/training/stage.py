@@ -15,6 +15,7 @@ from ..config.stages import TrainCommand
 from ..data import BatchLoader, Dataset, fingerprint, fingerprints, load_dataset
 from ..data.checks import check_fits
 from ..engine.epoch_log import open_log
+from ..engine.hashing import weights_hash
 from ..engine.interrupt import catch_interrupts
 from ..engine.optimizers import make_optimizer
 from ..engine.schedules import count_steps
@@ -40,7 +41,7 @@ from .resume import (
     warn_inexact,
 )
 from .run_state import RunState
-from .start import check_start, weights_hash
+from .start import check_start
 from .store import RunStore, history_path, last_path, output_files
 
 

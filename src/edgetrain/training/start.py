@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-
-import torch
-
 from ..artifacts.checkpoint import Checkpoint
 from ..config.model import ModelConfig
 from ..data import Dataset
@@ -44,12 +39,3 @@ def check_start(start: Checkpoint, model: ModelConfig, dataset: Dataset, task: T
             f"the checkpoint's model has {len(before)} classes, the data has {len(now)}; train another "
             "model, or choose other data"
         )
-
-
-def weights_hash(state: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names and contents, by which a resumed run knows the weights that it started from."""
-    digest = hashlib.sha256()
-    for name, tensor in state.items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

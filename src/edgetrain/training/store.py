@@ -14,13 +14,13 @@ from ..artifacts.history import EpochRecord, History, load_history, save_history
 from ..artifacts.specs import InputSpec, TaskSpec, TensorSpec
 from ..artifacts.transforms import Transform
 from ..config.model import ModelConfig
+from ..engine.hashing import weights_hash
 from ..engine.memory import peak_rss_bytes
 from ..engine.seeding import get_random_state
 from ..errors import InputError
 from ..models.states import tensors_of
 from .learner import Learner, merge
 from .run_state import RunState
-from .start import weights_hash
 
 
 @dataclass
