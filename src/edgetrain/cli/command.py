@@ -16,7 +16,7 @@ from ..reporting import Reporter
 from .console import Output
 from .errors import report
 from .inputs import refuse_pipes
-from .outputs import claim_outputs
+from .outputs import claim_outputs, keep_interrupted
 from .quiet import quiet_libraries
 from .torchrun import follows
 
@@ -91,8 +91,13 @@ class Invocation:
         explicit: bool,
         replace: bool = False,
         kinds: Sequence[Kind] = (),
+        interrupted: Callable[[], tuple[int, int] | None] | None = None,
     ) -> None:
-        """Checks the output rules for files about to be written; see `outputs.claim_outputs`."""
+        """Checks the output rules for files about to be written; see `outputs.claim_outputs`.
+
+        Args:
+            interrupted: asked for the steps done and planned of a run that the first output is of.
+        """
         if self.output.mute:
             return
         data = getattr(self.config, "data", None)
@@ -101,6 +106,8 @@ class Invocation:
         sources = [*inputs, self.config_file, getattr(data, "root", None), *read]
         force = self.force or replace
         claim_outputs(outputs, named=named, inputs=sources, explicit=explicit, force=force, kinds=kinds)
+        if interrupted is not None and not force:
+            keep_interrupted(outputs[0], interrupted())
 
 
 def make_command(

@@ -105,9 +105,10 @@ def _usage_message(error: BaseException) -> str:
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", "edgetrain")
     message = error.format_message().rstrip(".")
-    option = _USUAL_NAMES.get(getattr(error, "option_name", ""))
-    if context is not None and any(option in known.opts for known in context.command.params):
-        return f"no option {error.option_name}; did you mean {option}? See {command} --help"  # type: ignore[attr-defined]
+    given = getattr(error, "option_name", "")
+    meant = _USUAL_NAMES.get(given)
+    if context is not None and any(meant in known.opts for known in context.command.params):
+        return f"no option {given}; did you mean {meant}? See {command} --help"
     return f"{message} See {command} --help" if message.endswith("?") else f"{message}; see {command} --help"
 
 

@@ -14,7 +14,7 @@ from ..runner import find_runner, how_to_build
 from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .console import Table, figure_text, file_text
 from .inputs import check_input
-from .outputs import ends_in, keep_interrupted
+from .outputs import ends_in
 from .pictures import picture_of, run_drawn
 
 
@@ -79,9 +79,8 @@ def finetune(
         explicit=output is not None,
         replace=resume,
         kinds=["program" if tuned.suffix == ".pte" else "file of weights"],
+        interrupted=lambda: finetuning.interrupted_after(tuned),
     )
-    if not resume and not run.force:
-        keep_interrupted(tuned, finetuning.interrupted_after(tuned))
     title = f"{program} on {config.data.name} ({_runtime(config.finetune)}): {tuned}"
     with run_drawn(run, history, picture, title):
         result = finetuning.finetune(

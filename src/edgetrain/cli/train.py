@@ -13,7 +13,7 @@ from ..factories import Trusted
 from .command import Invocation
 from .console import Table, figure_text, file_text, number_text
 from .inputs import check_input
-from .outputs import default_output, ends_in, keep_interrupted, program_files
+from .outputs import default_output, ends_in, program_files
 from .pictures import picture_of, run_drawn
 from .torchrun import follows
 
@@ -74,9 +74,8 @@ def train(
         explicit=output is not None,
         replace=resume,
         kinds=["checkpoint", "checkpoint", "history"],
+        interrupted=lambda: training.interrupted_after(checkpoint),
     )
-    if not resume and not run.force:
-        keep_interrupted(checkpoint, training.interrupted_after(checkpoint))
     origin = None if start is None else load_checkpoint(start)
     hook = None
     if run.config.train.qat and start is not None and origin is not None:
