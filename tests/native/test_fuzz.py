@@ -14,7 +14,7 @@ import pytest
 from edgetrain.cli.app import main
 
 CORPUS = Path(__file__).parents[2] / "native" / "tests" / "fuzz" / "corpus"
-PROMISE = "The runner survives every file, also one made by somebody who knows the format"
+PROMISE = "No changed file ends the runner without a message, also with its hash made anew"
 
 
 @pytest.fixture(scope="module")
