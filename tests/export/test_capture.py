@@ -95,3 +95,18 @@ def test_what_running_would_not_show_is_read(monkeypatch: pytest.MonkeyPatch, mo
     with monkeypatch.context() as patched:
         assert strictness(patched, model)[-1] is True
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+
+
+class Gathering(nn.Module):
+    """Takes more than it needs, as detectors do that are called in several ways."""
+
+    def forward(self, x: Tensor, *more: Tensor, scale: float = 2.0) -> Tensor:
+        return sum(more, x) * scale
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_any_batch_where_more_inputs_may_follow(count: int) -> None:
+    model, inputs = Gathering(), tuple(torch.randn(3, 4) for _ in range(count))
+    program = export_graph(model, inputs, 8)
+    others = [tensor[:1].repeat(5, 1) for tensor in inputs]
+    torch.testing.assert_close(program.module()(*others), model(*others))

@@ -30,6 +30,9 @@ class Captured:
     batch: int | None = None
 
 
+Capture = Callable[[Sequence[Tensor], Runnable], Captured]
+
+
 @dataclass
 class Source:
     """A model as it was found.
@@ -53,7 +56,7 @@ class Source:
     format: str
     reference: Runnable
     state: dict[str, Tensor]
-    capture: Callable[[Sequence[Tensor], Runnable], Captured] | None = None
+    capture: Capture | None = None
     inputs: dict[str, ModelInput] | None = None
     batch: int | None = None
     model: ModelConfig | None = None
@@ -74,7 +77,7 @@ class Source:
     def captured(self, example: Sequence[Tensor]) -> Captured:
         """The module to export, which a training program calls by itself."""
         if self.capture is not None:
-            return self.capture(example, self.run)
+            return self._captured_by(self.capture, example)
         assert isinstance(self.reference, nn.Module)
         return Captured(self.reference, self.batch)
 
@@ -87,6 +90,14 @@ class Source:
             captured = Captured(run) if self.capture is None else self.capture(example, run)
             return replace(captured, batch=1)
         if self.capture is not None:
-            return self.capture(example, run)
+            return self._captured_by(self.capture, example)
         assert isinstance(run, nn.Module)
         return Captured(run, self.batch)
+
+    def _captured_by(self, capture: Capture, example: Sequence[Tensor]) -> Captured:
+        """For any batch, or else for the one that the source takes: where it takes several, but becomes a
+        constant in each capture, single samples are what programs are called with."""
+        captured = capture(example, self.run)
+        if self.batch is None and captured.batch not in (None, 1):
+            captured = capture([tensor[:1] for tensor in example], self.run)
+        return captured

@@ -269,7 +269,9 @@ def _dynamic(module: nn.Module, example: Sequence[Tensor], batch: Dim | None) ->
         return None
     shapes = tuple({0: batch} for _ in example)
     parameters = inspect.signature(module.forward).parameters.values()
-    return (shapes,) if any(p.kind is p.VAR_POSITIONAL for p in parameters) else shapes
+    named = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    gathered = shapes[named:] if any(p.kind is p.VAR_POSITIONAL for p in parameters) else ()
+    return (*shapes[:named], gathered) if gathered else shapes
 
 
 def _signature(

@@ -22,6 +22,7 @@ from convert_models import make
 from torch import nn
 
 from edgetrain.errors import InputError, UsageError
+from edgetrain.runtimes.inference import InferenceProgram
 
 Convert = Callable[..., Any]
 IMAGES = {"model": "convert_models:Images", "input_shape": ["3,12,12"], "to": "pth"}
@@ -195,6 +196,64 @@ def test_modules_in_every_nesting(convert: Convert, tmp_path: Path, wrap: Any) -
     report = convert(tmp_path / "net.pt", trust_pickle=True, input_shape=["3,12,12"])
     assert report.format == "pickled module"
     assert report.comparison.relative_error < 1e-5
+
+
+class Grid(nn.Module):
+    """Keeps what depends on the size of its input for the next call, as heads of detectors do.
+
+    Args:
+        kept: the shape of the last input it was called with before it was saved.
+    """
+
+    places = torch.empty(0)
+
+    def __init__(self, kept: tuple[int, ...] | None) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2)
+        self.kept = kept
+
+    def forward(self, x: torch.Tensor, *more: Any) -> torch.Tensor:
+        features = self.conv(x).flatten(2)
+        if self.kept != x.shape:
+            self.kept, self.places = tuple(x.shape), torch.arange(features.shape[2]) + 0.5
+        found: torch.Tensor = features + self.places
+        return found
+
+
+@pytest.mark.parametrize("kept", [None, (2, 3, 12, 12), (16, 3, 64, 64)])
+def test_what_a_module_keeps_of_its_last_input(
+    convert: Convert, tmp_path: Path, kept: tuple[int, ...] | None
+) -> None:
+    model = Grid(kept).eval()
+    if kept is not None:
+        model.places = torch.arange(kept[0]) + 0.5 if kept[0] == 16 else torch.arange(25) + 0.5
+    torch.save({"model": model}, tmp_path / "net.pt")
+    report = convert(tmp_path / "net.pt", trust_pickle=True, input_shape=["3,12,12"])
+    # A batch of one is what a program takes, whatever could be captured.
+    sample = torch.randn(1, 3, 12, 12)
+    program = InferenceProgram(report.outputs[0])
+    torch.testing.assert_close(program.run(sample)[0], model(sample), rtol=1e-4, atol=1e-5)
+
+
+class Once(nn.Module):
+    """Nothing that can be captured for any batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.linear(row[None]) for row in x.unbind()])
+
+
+def test_a_capture_for_one_batch_is_for_single_samples(convert: Convert, tmp_path: Path) -> None:
+    torch.save(Once().eval(), tmp_path / "net.pt")
+    settings = {"trust_pickle": True, "input_shape": ["4"]}
+    report = convert(tmp_path / "net.pt", **settings)
+    assert (report.batch, report.fixed_batch, report.notes) == (1, True, [])
+    assert InferenceProgram(report.outputs[0]).run(torch.ones(1, 4))[0].shape == (1, 3)
+    (note,) = convert(tmp_path / "net.pt", max_batch_size=4, **settings).notes
+    assert note == "it was captured for single samples, and its program takes no others"
 
 
 class Average:

@@ -63,3 +63,8 @@ class Written:
     delegated: tuple[int, int] | None = None
     gradient_error: float | None = None
     notes: list[str] = field(default_factory=list)
+
+
+def captured_for(batch: int) -> str:
+    """What is said of a source with a fixed batch."""
+    return f"it was captured for {'single samples' if batch == 1 else f'batches of exactly {batch}'}"

@@ -14,7 +14,7 @@ from ...runtimes.timing import median_ms
 from ..source import Runnable
 from ..verification import Comparison, check_error, check_sqnr, compare, in_double, run_batches
 from .delegation import lower_for_inference
-from .job import Job, Written
+from .job import Job, Written, captured_for
 
 _UNCALIBRATED = (
     "int8 was calibrated and measured with random numbers; --inputs samples.npz with real ones gives scales "
@@ -60,6 +60,8 @@ def write_pte(job: Job) -> Written:
         delegated = (found.taken, found.taken + found.left)
         if found.names:
             notes.append(f"on portable kernels: {', '.join(found.names)}")
+    if fixed and batch != config.max_batch_size:
+        notes.append(f"{captured_for(batch)}, and its program takes no others")
     timed = job.example(batch if fixed else 1)
     return Written(
         target=f"pte ({config.backend}, {config.precision})",

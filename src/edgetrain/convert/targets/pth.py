@@ -11,7 +11,7 @@ from ...models.transforms import apply_transforms
 from ...runtimes.timing import median_ms
 from ..specs import trained_inputs
 from ..verification import check_error, compare, in_double, run_batches
-from .job import Job, Written
+from .job import Job, Written, captured_for
 from .rebuilding import rebuild
 from .task import task_of
 
@@ -59,10 +59,7 @@ def write_pth(job: Job) -> Written:
         load_ms=load_ms,
         latency_ms=median_ms(lambda: module(*timed)),
         comparison=comparison,
-        notes=[] if rebuilt.batch is None else [_fixed(rebuilt.batch)],
+        notes=[]
+        if rebuilt.batch is None
+        else [f"{captured_for(rebuilt.batch)}, and its checkpoint takes no others"],
     )
-
-
-def _fixed(batch: int) -> str:
-    sizes = "single samples" if batch == 1 else f"batches of exactly {batch}"
-    return f"it was captured for {sizes}, and its checkpoint takes no others"
