@@ -204,6 +204,9 @@ class Listener(Reporter):
     def info(self, message: str) -> None:
         self.messages.append(message)
 
+    def epoch(self, message: str) -> None:
+        self.messages.append(message)
+
     def warn(self, message: str) -> None:
         self.messages.append(message)
 

@@ -6,8 +6,22 @@ leave it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of work that others of its run don't equal in time.
+
+    Attributes:
+        kind: parts of a kind take time in proportion to their weights.
+        weight: how long it takes, compared with all others as well as one knows beforehand.
+    """
+
+    kind: str
+    weight: float = 1.0
 
 
 class Progress:
@@ -23,6 +37,9 @@ class Reporter:
     def info(self, message: str) -> None:
         """What a user wants to see while a command runs."""
 
+    def epoch(self, message: str) -> None:
+        """One line about a finished epoch, which a log gets as well as a user who watches."""
+
     def detail(self, message: str) -> None:
         """What only `-v` shows."""
 
@@ -30,8 +47,13 @@ class Reporter:
         """Something the user should know although the run goes on."""
 
     @contextmanager
-    def progress(self, description: str, total: int | None = None) -> Iterator[Progress]:
-        """A progress bar of `total` steps for as long as the context lasts."""
+    def progress(self, description: str, total: int | Sequence[Part] | None = None) -> Iterator[Progress]:
+        """A progress bar for as long as the context lasts, with the time that is left. A bar in another one
+        tells how far the step is that the other is at.
+
+        Args:
+            total: the number of steps, or the parts of the work where they take unlike times.
+        """
         yield Progress()
 
 

@@ -19,6 +19,9 @@ from edgetrain.artifacts.contract import Metric
 from edgetrain.artifacts.history import EpochRecord, History
 from edgetrain.cli.app import main
 
+# Modules beside this one that several tests share.
+sys.path.insert(0, str(Path(__file__).parent))
+
 LOSS = Metric(name="loss", top="loss_sum", bottom="count", better="lower")
 
 

@@ -10,17 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from edgetrain.cli import console
-from edgetrain.cli.console import (
-    Output,
-    Table,
-    TerminalReporter,
-    file_text,
-    number_text,
-    percent_text,
-    plain,
-    printable,
-    size_text,
-)
+from edgetrain.cli.console import Output, TerminalReporter, plain
+from edgetrain.cli.tables import Table
 
 
 class Terminal(io.StringIO):
@@ -41,6 +32,7 @@ def terminal(monkeypatch):
 
 def say_everything(reporter):
     reporter.info("an info")
+    reporter.epoch("epoch 1/3: loss 0.5")
     reporter.detail("a detail")
     reporter.warn("a danger")
     with reporter.progress("working", total=3) as outer:
@@ -49,14 +41,16 @@ def say_everything(reporter):
             inner.advance()
 
 
-def test_without_a_terminal_only_warnings_remain(capsys):
+def test_without_a_terminal_epochs_and_warnings_remain(capsys):
     say_everything(TerminalReporter())
-    assert capsys.readouterr() == ("", "warning: a danger\n")
+    assert capsys.readouterr() == ("", "epoch 1/3: loss 0.5\nwarning: a danger\n")
+    say_everything(TerminalReporter(quiet=True))
+    assert capsys.readouterr() == ("", "")
 
 
 def test_verbose_without_a_terminal_tells_but_draws_no_bars(capsys):
     say_everything(TerminalReporter(verbose=True))
-    assert capsys.readouterr() == ("", "an info\na detail\nwarning: a danger\n")
+    assert capsys.readouterr() == ("", "an info\nepoch 1/3: loss 0.5\na detail\nwarning: a danger\n")
 
 
 def test_forced_colour_does_not_make_a_terminal(capsys, monkeypatch):
@@ -136,20 +130,3 @@ def test_empty_table(capsys):
 def test_plain_knows_models_and_strangers(history):
     assert plain(history)["epochs"][0]["val_loss"] == 2.0
     assert plain({1: {2}, "x": slice(1)}) == {"1": [2], "x": "slice(None, 1, None)"}
-
-
-def test_texts(tmp_path):
-    assert [size_text(n) for n in (0, 1023, 2048, 3 << 20, 5 << 30)] == [
-        "0 B",
-        "1023 B",
-        "2.0 KiB",
-        "3.0 MiB",
-        "5.0 GiB",
-    ]
-    assert (number_text(None), number_text(0.5)) == ("–", "0.5")
-    assert (percent_text(None), percent_text(0.981)) == ("–", "98.10 %")
-    (tmp_path / "f").write_bytes(b"12345")
-    assert file_text(tmp_path / "f") == f"{tmp_path / 'f'}  (5 B)"
-    assert file_text(tmp_path / "g") == str(tmp_path / "g")
-    assert file_text(None) == "–"
-    assert printable("ä\n\x07") == "ä\n\\x07"

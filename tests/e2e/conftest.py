@@ -43,9 +43,11 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def call(*arguments: str) -> dict[str, Any]:
         capsys.readouterr()
-        code = main([*arguments, "--json", "-q"])
+        code = main([*arguments, "--json"])
         captured = capsys.readouterr()
         assert code == 0, captured.err
+        logged = [line.partition(":")[0] for line in captured.err.splitlines() if line.startswith("epoch")]
+        assert logged == ([] if arguments[0] == "export" else ["epoch 1/2", "epoch 2/2"])
         found: dict[str, Any] = json.loads(captured.out)
         return found
 

@@ -25,6 +25,9 @@ class Recorder(Reporter):
     def info(self, message: str) -> None:
         self.infos.append(message)
 
+    def epoch(self, message: str) -> None:
+        self.infos.append(message)
+
     def warn(self, message: str) -> None:
         self.warnings.append(message)
 

@@ -9,9 +9,11 @@ import typer
 
 from ..factories import Trusted
 from .command import Invocation, LossOption, ModelOption, WeightsOption
-from .console import Table, number_text, plain
+from .console import plain
 from .inputs import check_input
 from .outputs import ends_in
+from .tables import Table
+from .text import number_text
 from .typed import typed
 
 # Narrow enough for a terminal of 80 columns; the report has all figures.

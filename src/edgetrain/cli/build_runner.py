@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from .command import Invocation
-from .console import Table, file_text, size_text
 from .inputs import check_input
+from .tables import Table
+from .text import file_text, size_text
 
 
 def build_runner(

@@ -11,8 +11,10 @@ import typer
 from ..errors import CheckFailedError, UsageError
 from ..reporting import megabytes
 from .command import Invocation
-from .console import Table, number_text, plain
+from .console import plain
 from .inputs import check_input
+from .tables import Table
+from .text import number_text
 
 # Parameters that the table shows.
 _WORST = 3

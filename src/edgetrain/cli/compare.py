@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from .command import Invocation
-from .console import Table, figure_text, number_text, size_text
 from .inputs import check_input
+from .tables import Table
+from .text import figure_text, number_text, size_text
 
 
 def compare(

@@ -9,7 +9,8 @@ from typing import Any
 from ..factories import Trusted
 from ..reporting import megabytes
 from .command import Invocation
-from .console import Table, figure_text, file_text
+from .tables import Table
+from .text import figure_text, file_text
 
 # Narrow enough for a terminal of 80 columns.
 _COLUMNS = (

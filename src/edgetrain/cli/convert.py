@@ -11,8 +11,10 @@ import typer
 
 from ..errors import UsageError
 from .command import Invocation
-from .console import Table, number_text, percent_text, plain, size_text
+from .console import plain
 from .errors import FAILED, report
+from .tables import Table
+from .text import number_text, percent_text, size_text
 
 _COLUMNS = (
     "file",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from .command import Invocation
-from .console import Table
 from .environment import Finding, examine
 from .errors import FAILED, OK
+from .tables import Table
 
 _STATES = {"ok": "ok", "missing": "MISSING", "optional": "absent", "untested": "untested"}
 

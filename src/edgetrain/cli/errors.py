@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typer import TyperException
 
 from ..errors import ConfigError, EdgetrainError, InterruptedRun, OtherProcessError
-from .console import printable
+from .text import printable
 from .torchrun import follows
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130

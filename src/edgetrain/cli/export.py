@@ -15,10 +15,12 @@ from ..reporting import megabytes
 from .build_runner import document, rows
 from .command import Invocation, LossOption, ModelOption
 from .compare_updates import compare_updates
-from .console import Table, file_text, number_text, plain
+from .console import plain
 from .export_weights import export_weights
 from .inputs import check_input
 from .outputs import default_output, ends_in, program_files
+from .tables import Table
+from .text import file_text, number_text
 
 
 def export(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ..errors import UsageError
 from .command import Invocation
-from .console import Table, file_text, number_text, plain
+from .console import plain
 from .outputs import program_files
+from .tables import Table
+from .text import file_text, number_text
 
 
 def export_weights(

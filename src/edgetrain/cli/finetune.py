@@ -12,10 +12,11 @@ import typer
 from ..factories import Trusted
 from ..runner import find_runner, how_to_build
 from .command import Invocation, LossOption, ModelOption, WeightsOption
-from .console import Table, figure_text, file_text
 from .inputs import check_input
 from .outputs import ends_in
 from .pictures import picture_of, run_drawn
+from .tables import Table
+from .text import figure_text, file_text
 
 
 def finetune(

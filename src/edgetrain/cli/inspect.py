@@ -12,8 +12,9 @@ import typer
 
 from ..errors import InputError
 from .command import Invocation
-from .console import Table, plain
+from .console import plain
 from .inspect_two import inspect_two
+from .tables import Table
 
 # A terminal has these columns at least.
 _WIDTH = 80

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from .command import Invocation
-from .console import Table, number_text, plain
+from .console import plain
+from .tables import Table
+from .text import number_text
 
 # Names of one kind, and tensors that differ, as many as are shown.
 _NAMES = 3

@@ -11,9 +11,10 @@ import typer
 from ..errors import UsageError
 from ..factories import Trusted
 from .command import Invocation, LossOption, ModelOption
-from .console import Table, figure_text, file_text, number_text
 from .inputs import check_input
 from .outputs import default_output
+from .tables import Table
+from .text import figure_text, file_text, number_text
 
 
 def optimize(

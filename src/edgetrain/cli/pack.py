@@ -11,7 +11,8 @@ import typer
 
 from ..errors import UsageError
 from .command import Invocation
-from .console import Table, file_text, number_text
+from .tables import Table
+from .text import file_text, number_text
 
 
 def pack(

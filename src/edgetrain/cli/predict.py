@@ -11,9 +11,10 @@ import typer
 from ..errors import UsageError
 from ..factories import Trusted
 from .command import Invocation, LossOption, ModelOption, WeightsOption
-from .console import Table, figure_text, percent_text
 from .inputs import check_input
 from .outputs import ends_in
+from .tables import Table
+from .text import figure_text, percent_text
 
 # More classes make lines that are too long; then the pairs that are mixed up most are listed.
 _WIDEST, _PAIRS = 16, 10

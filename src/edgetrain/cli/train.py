@@ -11,10 +11,11 @@ import typer
 from ..errors import UsageError
 from ..factories import Trusted
 from .command import Invocation
-from .console import Table, figure_text, file_text, number_text
 from .inputs import check_input
 from .outputs import default_output, ends_in, program_files
 from .pictures import picture_of, run_drawn
+from .tables import Table
+from .text import figure_text, file_text, number_text
 from .torchrun import follows
 
 

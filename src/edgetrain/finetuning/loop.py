@@ -87,7 +87,7 @@ class Finetuner:
             every = self.config.finetune.eval_every
             if last or (every and record.epoch % every == 0):
                 record = self._validated(record, f"epoch {record.epoch}")
-            self.reporter.info(describe_epoch(record, self._metrics, self.config.finetune.epochs))
+            self.reporter.epoch(describe_epoch(record, self._metrics, self.config.finetune.epochs))
             self._check_tuned(record)
             self._keep_if_best(record)
             run.epochs.append(record)

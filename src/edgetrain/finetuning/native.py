@@ -108,5 +108,5 @@ def _add_epoch(run: Run, record: EpochRecord, per_epoch: int) -> None:
         whole = record.steps == record.epoch * per_epoch
         if settings.keep == "best" and is_best(record, known, metrics, str(settings.best_by), whole=whole):
             history.best_epoch = record.epoch
-        run.reporter.info(describe_epoch(record, metrics, run.config.finetune.epochs))
+        run.reporter.epoch(describe_epoch(record, metrics, run.config.finetune.epochs))
         run.save_history()

@@ -147,7 +147,7 @@ class Loop:
         if is_best:
             self._store.save_best(self._learner.model, record)
         self._log.write(record)
-        self._reporter.info(describe(record, self._task.all_metrics, self._config.train.epochs, is_best))
+        self._reporter.epoch(describe(record, self._task.all_metrics, self._config.train.epochs, is_best))
         if state.step < self.total_steps and self._learner.world.any([self._interrupt.requested])[0]:
             self._stop(saved=True)
 
