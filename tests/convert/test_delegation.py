@@ -37,7 +37,7 @@ def test_several_operators(
     convert: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: Any) -> bytes:
-        raise Exception("pass 7 failed")
+        raise Exception("pass 7 failed\n\nWhile executing %convolution")
 
     monkeypatch.setattr(delegation, "_lowered", failing)
     with pytest.raises(CheckFailedError, match=r"code fails on it \(pass 7 failed\); --backend port"):
@@ -62,3 +62,36 @@ def test_a_failure_that_was_told_as_a_sentence(
     cause = None
     with pytest.raises(CheckFailedError, match=r"^it can't be lowered$"):
         convert(_written(tmp_path), input_shape=["8"], backend="xnnpack")
+
+
+class Twice(nn.Module):
+    """A convolution that is called twice, before norms of its own each time, as heads of detectors do."""
+
+    def __init__(self, dimensions: int, norms: int) -> None:
+        super().__init__()
+        kinds: dict[int, Any] = {1: (nn.Conv1d, nn.BatchNorm1d), 2: (nn.Conv2d, nn.BatchNorm2d)}
+        convolution, norm = kinds[dimensions]
+        self.conv = convolution(2, 4, 3)
+        self.norms = nn.ModuleList(norm(4) for _ in range(norms))
+        for layer in self.norms:
+            layer.running_mean.uniform_()
+            layer.running_var.uniform_(0.5, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, *more = [*self.norms] or [nn.Identity()]
+        once = first(self.conv(x))
+        again = (more[0] if more else first)(self.conv(x.flip(2)))
+        return once.relu() - again.relu()
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+@pytest.mark.parametrize("norms", [0, 1, 2])
+def test_layers_that_share_weights(
+    convert: Callable[..., Any], tmp_path: Path, dimensions: int, norms: int
+) -> None:
+    torch.manual_seed(0)
+    torch.save(Twice(dimensions, norms).eval(), tmp_path / "net.pt")
+    shape = ",".join(["2", "8", "8"][: dimensions + 1])
+    report = convert(tmp_path / "net.pt", trust_pickle=True, input_shape=[shape], backend="xnnpack")
+    assert report.comparison.relative_error < 1e-6
+    assert not [note for note in report.notes if "convolution" in note]

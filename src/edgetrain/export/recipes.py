@@ -12,6 +12,7 @@ from .pipeline import Recipe, Steps
 from .steps import chosen_steps
 from .steps.composed import composed
 from .steps.kept_zeros import weights_themselves
+from .steps.unshared_weights import unshared_weights
 
 Backend = Literal["portable", "xnnpack"]
 
@@ -36,7 +37,8 @@ def inference_recipe(backend: Backend, portable: Collection[str] = ()) -> Recipe
     partitioners = _PARTITIONERS[backend]
     if partitioners is not None and portable:
         partitioners = partial(partitioners, portable)
-    return Recipe(steps=Steps(captured=(weights_themselves, composed)), partitioners=partitioners)
+    steps = (weights_themselves, composed, *_BEFORE[backend])
+    return Recipe(steps=Steps(captured=steps), partitioners=partitioners)
 
 
 def xnnpack_operators() -> list[str]:
@@ -55,3 +57,5 @@ def _xnnpack(portable: Collection[str] = ()) -> list[Any]:
 
 
 _PARTITIONERS: dict[Backend, Any] = {"portable": None, "xnnpack": _xnnpack}
+# What a backend's own passes need.
+_BEFORE: dict[Backend, Any] = {"portable": (), "xnnpack": (unshared_weights,)}

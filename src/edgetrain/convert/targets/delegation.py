@@ -35,8 +35,9 @@ def lower_for_inference(program: ExportedProgram, backend: Backend, origin: str)
         short = name.partition(".")[0]
         note = f"{short} stays on portable kernels, since {backend}'s code fails on it{_at(program, short)}"
         return lowered, [note]
+    said = (str(failure).strip().splitlines() or [type(failure).__name__])[0]
     raise CheckFailedError(
-        f"{origin} can't be lowered: {backend}'s code fails on it ({failure}); --backend portable takes it"
+        f"{origin} can't be lowered: {backend}'s code fails on it ({said}); --backend portable takes it"
     ) from failure
 
 
