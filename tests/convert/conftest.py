@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 # Also for the models that checkpoints name, and for pickles.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -20,16 +19,15 @@ from edgetrain.convert.conversion import convert_file
 from edgetrain.convert.kinds import identify
 from edgetrain.convert.report import FileReport
 from edgetrain.convert.shapes import shape_text
+from edgetrain.engine.threads import one_thread
 
 Convert = Callable[..., FileReport]
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

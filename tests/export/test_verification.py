@@ -14,11 +14,12 @@ from torch import nn
 
 from edgetrain.artifacts.specs import INPUTS, TARGETS, TaskSpec
 from edgetrain.config.optimizer import OptimizerConfig
+from edgetrain.engine.comparison import Truth
 from edgetrain.engine.modes import BatchNormMode
 from edgetrain.errors import CheckFailedError
 from edgetrain.export import verification
 from edgetrain.export.batches import Batch
-from edgetrain.export.verification import compare
+from edgetrain.export.verification import as_float64, compare
 from edgetrain.runtimes.eager_steps import EagerSteps
 from edgetrain.runtimes.steps import Steps
 from edgetrain.tasks import Task, make_task
@@ -257,6 +258,39 @@ def test_a_kink_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     found = run_gate(monkeypatch, flip, model)
     assert seen == [1, 1, 3, 16], "the first batch was replaced by another"
     assert found.gradients <= 1e-4
+
+
+def test_one_kink_among_many_samples_is_enough_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly every large batch has a sample at a kink, so that no other is looked for; what moves further
+    than the kink allows is wrong all the same."""
+    torch.manual_seed(0)
+    first = nn.Linear(6, 4)
+    model = nn.Sequential(first, nn.ReLU(), nn.Linear(4, 3))
+    with torch.no_grad():
+        first.bias[0] = -(make_batch(0, 16).inputs[INPUTS][5] @ first.weight[0])
+    seen: list[int] = []
+
+    def move(outcome: Steps, size: int) -> None:
+        seen.append(size)
+        if size == 16:
+            outcome.quantities["gradient of 0.bias"] *= 1 + by
+
+    by = 5e-4
+    found = run_gate(monkeypatch, move, model)
+    assert seen == [1, 3, 16]
+    assert found.sensitivity is None
+    by = 0.3
+    with pytest.raises(CheckFailedError, match=r"gradient of 0\.bias"):
+        run_gate(monkeypatch, move, model)
+
+
+def test_what_float64_gives_is_right_wherever_eager_went() -> None:
+    one = torch.ones(3)
+    truths = {name: Truth(one.double(), own=0.5) for name in ("gradient of a", "change of a")}
+    found = Steps(quantities={"gradient of a": one * (1 + 1e-5), "change of a": one * 1.2})
+    assert as_float64(found, truths, 1e-4)
+    found.quantities["gradient of a"] = one * 1.001
+    assert not as_float64(found, truths, 1e-4)
 
 
 def normalised_model() -> nn.Module:

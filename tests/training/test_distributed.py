@@ -107,17 +107,19 @@ def torchrun(folder: Path, command: TrainCommand, *extra: str) -> list[str]:
     """Runs two processes; returns what each wrote at its end."""
     script, output = folder / "worker.py", folder / "two.pth"
     script.write_text(SCRIPT)
-    subprocess.run(
+    done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
             *("--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"),
             *(str(script), command.model_dump_json(), str(output), *extra),
         ],
-        check=True,
+        check=False,
         timeout=240,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
+        text=True,
     )
+    assert done.returncode == 0, done.stderr
     return [(folder / f"two.pth.rank{rank}").read_text() for rank in range(2)]
 
 

@@ -27,6 +27,7 @@ from ..engine.modes import BatchNormMode, set_training_mode
 from ..engine.optimizers import make_optimizer
 from ..engine.sound_norms import SoundNorms
 from ..engine.terms import watch_terms
+from ..engine.threads import one_thread
 from ..models.calling import call_model
 from ..tasks import Task
 from ..tasks.outputs import named_outputs
@@ -52,17 +53,19 @@ class Moves(Enum):
 
 @dataclass(frozen=True)
 class EagerSteps:
-    """Runs a model from its weights each time, without dropout; the model is unchanged."""
+    """Runs a model from its weights each time, without dropout and on one thread; the model is unchanged."""
 
     model: nn.Module
     task: Task
     batch_norm: BatchNormMode
     optimizer: OptimizerConfig
 
+    @one_thread()
     def run(self, inputs: Tensors, targets: Tensors, steps: int) -> Steps:
         """`steps` steps on one batch."""
         return self._run(copy.deepcopy(self.model), inputs, targets, steps)
 
+    @one_thread()
     def truths(
         self,
         inputs: Tensors,
