@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Part:
+class Piece:
     """A piece of work that others of its run don't equal in time.
 
     Attributes:
@@ -47,7 +47,7 @@ class Reporter:
         """Something the user should know although the run goes on."""
 
     @contextmanager
-    def progress(self, description: str, total: int | Sequence[Part] | None = None) -> Iterator[Progress]:
+    def progress(self, description: str, total: int | Sequence[Piece] | None = None) -> Iterator[Progress]:
         """A progress bar for as long as the context lasts, with the time that is left. A bar in another one
         tells how far the step is that the other is at.
 

@@ -13,9 +13,9 @@ from edgetrain.cli.bars import duration_text
 WORK = """
 import time
 from edgetrain.cli.console import TerminalReporter
-from edgetrain.reporting import Part
+from edgetrain.reporting import Piece
 reporter = TerminalReporter()
-with reporter.progress("training", [Part("train", 3), Part("validate")] * 2) as parts:
+with reporter.progress("training", [Piece("train", 3), Piece("validate")] * 2) as parts:
     for epoch in (1, 2):
         with reporter.progress(f"epoch {epoch}/2", total=10) as steps:
             for step in range(10):

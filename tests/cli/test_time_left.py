@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgetrain.cli.time_left import TimeLeft
-from edgetrain.reporting import Part
+from edgetrain.reporting import Piece
 
 
 class Clock:
@@ -32,7 +32,7 @@ def test_equal_steps(clock):
     clock.now += 5  # longer than it should take
     assert left.seconds() == pytest.approx(16)
     left.advance(9)
-    assert (left.share, left.seconds()) == (1.0, None)
+    assert (left.share, left.seconds()) == (1.0, 0.0)
 
 
 def test_unknown_totals(clock):
@@ -43,7 +43,7 @@ def test_unknown_totals(clock):
 
 def test_parts_of_other_kinds_take_other_times(clock):
     """What weights say of two kinds is forgotten once both have been seen."""
-    left = TimeLeft([Part("train", 3), Part("validate", 1)] * 4, clock)
+    left = TimeLeft([Piece("train", 3), Piece("validate", 1)] * 4, clock)
     clock.now += 30
     left.advance()
     assert left.seconds() == pytest.approx(10 + 3 * 40), "by the weights"
@@ -59,7 +59,7 @@ def test_parts_of_other_kinds_take_other_times(clock):
 
 
 def test_a_bar_inside_tells_of_the_part_at_hand(clock):
-    outer = TimeLeft([Part("train", 3), Part("validate", 1)], clock)
+    outer = TimeLeft([Piece("train", 3), Piece("validate", 1)], clock)
     inner = TimeLeft(10, clock)
     outer.contain(inner)
     clock.now += 3
@@ -77,7 +77,7 @@ def test_a_bar_inside_tells_of_the_part_at_hand(clock):
 
 
 def test_steps_that_are_told_together(clock):
-    left = TimeLeft([Part("a"), Part("b", 3), Part("a")], clock)
+    left = TimeLeft([Piece("a"), Piece("b", 3), Piece("a")], clock)
     clock.now += 8
     left.advance(2)
     assert left.seconds() == pytest.approx(2)

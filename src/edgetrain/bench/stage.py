@@ -18,14 +18,14 @@ from ..artifacts.commit import check_writable
 from ..artifacts.contract import BACKBONE, STEP_METHODS, Contract
 from ..artifacts.program import Program, load_program
 from ..artifacts.temporary import scratch_folder
-from ..config.stages import BenchCommand
+from ..config.stages import BenchCommand, BenchConfig
 from ..data import BatchLoader, Dataset, load_dataset
 from ..engine.comparison import Truth, largest
 from ..engine.optimizers import check_groups
 from ..engine.program_optimizer import with_own_settings
 from ..errors import CheckFailedError, UsageError
 from ..factories import NOTHING, Trusted
-from ..reporting import SILENT, Progress, Reporter
+from ..reporting import SILENT, Piece, Progress, Reporter
 from ..runner import find_runner
 from ..runtimes.base import RuntimeName
 from ..runtimes.fitting import check_data
@@ -42,6 +42,8 @@ from .workload import Batches, Measured, Steps, Workload, save_batches
 
 # A profile grows with each step.
 _MOST_PROFILED = 20
+# About what a process takes to start, and a step for each sample, until some have been seen.
+_START_SECONDS, _STEP_SECONDS = 3.0, 2e-4
 
 
 @dataclass(frozen=True)
@@ -106,26 +108,46 @@ def bench(
     check_data(dataset, loaded.manifest)
     cases = [(threads, size) for threads in settings.threads for size in settings.batch_sizes]
     results: list[Measurement] = []
-    turns = len(cases) * settings.rounds * len(runtimes)
     other_work = OtherWork()
-    with reporter.progress("benchmark", total=turns) as bar:
+    with reporter.progress("benchmark", _plan(settings, runtimes, cases)) as bar:
         for threads, size in cases:
             results += _measure(config, runtimes, loaded, weights, dataset, threads, size, trusted, bar)
-    report = BenchReport(
-        command_line=command,
-        measured_at=datetime.now(timezone.utc),
-        machine={**describe_machine(), "others_cores": other_work.cores()},
-        workload=_describe_workload(config, loaded),
-        results=results,
-    )
-    note = busy_note(report.machine)
-    if note is not None:
-        reporter.warn(note)
-    save_report(output, report)
-    plot_report(report, plot)
-    if page is not None:
-        save_page(page, report)
+        bar.advance(0, now="drawing")
+        report = BenchReport(
+            command_line=command,
+            measured_at=datetime.now(timezone.utc),
+            machine={**describe_machine(), "others_cores": other_work.cores()},
+            workload=_describe_workload(config, loaded),
+            results=results,
+        )
+        note = busy_note(report.machine)
+        if note is not None:
+            reporter.warn(note)
+        save_report(output, report)
+        plot_report(report, plot)
+        if page is not None:
+            save_page(page, report)
     return BenchResult(report, output, plot, page)
+
+
+def _plan(settings: BenchConfig, runtimes: list[str], cases: list[tuple[int, int]]) -> list[Piece]:
+    """What is done one after another: `_measure`, case by case. Steps go by their samples."""
+    plan = []
+    for _, size in cases:
+        step = _STEP_SECONDS * size
+        plan += [Piece(f"start {runtime}", _START_SECONDS) for runtime in runtimes]
+        plan += [Piece("judge", _START_SECONDS)]
+        plan += [Piece(runtime, max(settings.warmup, 1) * step) for runtime in runtimes]
+        shares = _shares(settings.steps, settings.rounds)
+        plan += [Piece(runtime, share * step) for share in shares for runtime in runtimes]
+        profiled = min(settings.steps, _MOST_PROFILED) * step if settings.profile else 0.0
+        plan += [Piece(f"profile {runtime}", _START_SECONDS + profiled) for runtime in runtimes if profiled]
+    return [*plan, Piece("drawing", _START_SECONDS)]
+
+
+def _shares(steps: int, rounds: int) -> list[int]:
+    """Steps of each turn."""
+    return [steps // rounds + (i < steps % rounds) for i in range(rounds)]
 
 
 def _installed() -> list[str]:
@@ -152,22 +174,29 @@ def _measure(
         )
         workers: dict[str, Measured] = {}
         for runtime in runtimes:
+            bar.advance(0, now=f"starting {runtime}")
             workers[runtime] = _start(runtime, workload)
             stack.callback(workers[runtime].close)
+            bar.advance()
         contract = program.manifest.contract
         compared = "torch" in workers and not settings.dropout
         truths: dict[str, Truth] = {}
+        bar.advance(0, now="computing the truth")
         if compared and contract.gradient_method is not None:
             # In a process of its own: what float64 takes is no memory of torch's steps.
             with contextlib.closing(ChildWorker("torch", None, workload)) as judge:
                 truths = judge.gradient_truths()
-        first = {runtime: worker.first_step() for runtime, worker in workers.items()}
-        losses = {runtime: [*steps.losses] for runtime, (steps, _) in first.items()}
+        bar.advance()
+        first: dict[str, tuple[Steps, dict[str, Tensor]]] = {}
+        losses: dict[str, list[float]] = {}
         for runtime, worker in workers.items():
-            losses[runtime] += worker.run(max(settings.warmup - 1, 0)).losses
+            bar.advance(0, now=f"warming up {runtime}")
+            first[runtime] = worker.first_step()
+            losses[runtime] = [*first[runtime][0].losses, *worker.run(max(settings.warmup - 1, 0)).losses]
+            bar.advance()
         measured = _take_turns(workers, settings.steps, settings.rounds, bar)
         memory = {runtime: worker.memory() for runtime, worker in workers.items()}
-        profiles = _profiles(runtimes, workload, settings.steps) if settings.profile else {}
+        profiles = _profiles(runtimes, workload, settings.steps, bar) if settings.profile else {}
     for runtime, steps in measured.items():
         losses[runtime] += steps.losses
         if not np.isfinite(losses[runtime]).all():
@@ -204,13 +233,15 @@ def _start(runtime: str, workload: Workload) -> Measured:
     return ChildWorker(cast(RuntimeName, runtime.removesuffix("-stock")), _kernels(runtime), workload)
 
 
-def _profiles(runtimes: list[str], workload: Workload, steps: int) -> dict[str, Profile]:
+def _profiles(runtimes: list[str], workload: Workload, steps: int, bar: Progress) -> dict[str, Profile]:
     """Of every runtime, each in a new process: profiling costs time and memory."""
     profiles = {}
     count = min(steps, _MOST_PROFILED)
     for runtime in runtimes:
+        bar.advance(0, now=f"profiling {runtime}")
         with contextlib.closing(_profiled(runtime, workload, count)) as worker:
             profiles[runtime] = worker.profile(count)
+        bar.advance()
     return profiles
 
 
@@ -233,13 +264,13 @@ def _kernels(runtime: str) -> Kernels | None:
 
 def _take_turns(workers: dict[str, Measured], steps: int, rounds: int, bar: Progress) -> dict[str, Steps]:
     measured = {runtime: Steps([], []) for runtime in workers}
-    shares = [steps // rounds + (i < steps % rounds) for i in range(rounds)]
-    for share in shares:
+    for share in _shares(steps, rounds):
         for runtime, worker in workers.items():
+            bar.advance(0, now=f"measuring {runtime}")
             done = worker.run(share)
             measured[runtime].seconds.extend(done.seconds)
             measured[runtime].losses.extend(done.losses)
-            bar.advance(runtime=runtime)
+            bar.advance()
     return measured
 
 

@@ -11,13 +11,16 @@ from ..errors import CheckFailedError, EdgetrainError
 from ..export.batches import MakeBatch, batch_maker
 from ..export.pipeline import Subject
 from ..export.stage import Unverified, write_unverified
-from ..reporting import SILENT, Progress, Reporter
+from ..export.stations import UNVERIFIED, Done, Stations, shown
+from ..reporting import SILENT, Reporter
 from ..runner import find_runner
 from ..runtimes.native_steps import NativeSteps
 from .correctness import compare_runtimes
 from .report import CheckReport
 from .speed import time_steps
 from .subject import subject_of
+
+_STATIONS: Stations = {**UNVERIFIED, "compared": ("comparing", 6.0), "timed": ("timing", 4.0)}
 
 
 def check(
@@ -52,11 +55,11 @@ def check_subject(
         exports=False,
     )
     with (
-        reporter.progress("checking", total=3) as progress,
+        shown(reporter, "checking", _STATIONS) as reached,
         scratch_folder() as folder,
     ):
         try:
-            _fill(report, config, subject, folder, reporter, progress)
+            _fill(report, config, subject, folder, reporter, reached)
         except CheckFailedError as error:
             report.reason = str(error)
     return report
@@ -68,20 +71,19 @@ def _fill(
     subject: Subject,
     folder: Path,
     reporter: Reporter,
-    progress: Progress,
+    reached: Done,
 ) -> None:
     make_batch = batch_maker(subject)
-    made = _export(report, subject, folder / "model", make_batch, reporter)
+    made = _export(report, subject, folder / "model", make_batch, reporter, reached)
     report.exports = True
     contract = made.written.program.manifest.contract
     report.arena_bytes = {name: sum(method.arena_bytes) for name, method in contract.methods.items()}
     report.operators = sorted({name for names in made.lowered.operators.values() for name in names})
     if find_runner() is not None:
         report.stock_operators = NativeSteps(made.written.program).stock_operators()
-    progress.advance(now="comparing")
     found = compare_runtimes(made.written.program, made.subject, config, make_batch)
     report.runs, report.notes = found.runs, found.notes
-    progress.advance(now="timing")
+    reached("compared")
     if config.check.timed_steps:
         batch = make_batch(0, config.check.batch_size)
         try:
@@ -90,11 +92,16 @@ def _fill(
             )
         except EdgetrainError as error:
             report.notes.append(f"not timed: {error}")
-    progress.advance(now="done")
+    reached("timed")
 
 
 def _export(
-    report: CheckReport, subject: Subject, stem: Path, make_batch: MakeBatch, reporter: Reporter
+    report: CheckReport,
+    subject: Subject,
+    stem: Path,
+    make_batch: MakeBatch,
+    reporter: Reporter,
+    reached: Done,
 ) -> Unverified:
     last = time.perf_counter()
 
@@ -103,5 +110,6 @@ def _export(
         now = time.perf_counter()
         report.export_seconds[station] = round(now - last, 3)
         last = now
+        reached(station)
 
     return write_unverified(subject, stem, make_batch, reporter=reporter, done=done)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..reporting import Part, Progress
+from ..reporting import Piece, Progress
 from .text import number_text, printable
 from .time_left import TimeLeft
 
@@ -28,7 +28,7 @@ class Bars:
         self._open: list[Bar] = []
 
     @contextmanager
-    def bar(self, description: str, total: int | Sequence[Part] | None) -> Iterator[Progress]:
+    def bar(self, description: str, total: int | Sequence[Piece] | None) -> Iterator[Progress]:
         """A further bar, for as long as the context lasts."""
         with self._shared_display() as display:
             left = TimeLeft(total)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..reporting import SILENT, Part, Progress, Reporter
+from ..reporting import SILENT, Piece, Progress, Reporter
 from .bars import Bars
 from .tables import Table, print_table
 from .text import printable, wrapped
@@ -89,7 +89,7 @@ class TerminalReporter(Reporter):
             self._print(f"warning: {message}", style="yellow")
 
     @contextmanager
-    def progress(self, description: str, total: int | Sequence[Part] | None = None) -> Iterator[Progress]:
+    def progress(self, description: str, total: int | Sequence[Piece] | None = None) -> Iterator[Progress]:
         if self._quiet or not self._watched:
             yield Progress()
             return

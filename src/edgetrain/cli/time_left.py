@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ..reporting import Part
+from ..reporting import Piece
 
 
 class TimeLeft:
@@ -18,7 +18,7 @@ class TimeLeft:
     """
 
     def __init__(
-        self, plan: int | Sequence[Part] | None, clock: Callable[[], float] = time.monotonic
+        self, plan: int | Sequence[Piece] | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._clock = clock
         self._plan = [] if plan is None else plan
@@ -62,6 +62,8 @@ class TimeLeft:
 
     def seconds(self) -> float | None:
         """The time that is left; None where nothing is known of it yet."""
+        if self._count and self._done >= self._count:
+            return 0.0
         here = _weight(self._parts(self._done, self._done + 1))
         if not here:
             return None
@@ -75,9 +77,9 @@ class TimeLeft:
         later = self._expected(self._done + 1, self._count, (taken + inside) / here)
         return None if later is None else inside + later
 
-    def _parts(self, first: int, last: int) -> Sequence[Part]:
+    def _parts(self, first: int, last: int) -> Sequence[Piece]:
         if isinstance(self._plan, int):
-            return [Part("", max(0, min(last, self._plan) - first))]
+            return [Piece("", max(0, min(last, self._plan) - first))]
         return self._plan[first:last]
 
     def _expected(self, first: int, last: int, rate: float | None) -> float | None:
@@ -99,5 +101,5 @@ class TimeLeft:
         return total
 
 
-def _weight(parts: Sequence[Part]) -> float:
+def _weight(parts: Sequence[Piece]) -> float:
     return sum(part.weight for part in parts)

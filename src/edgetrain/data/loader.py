@@ -70,7 +70,7 @@ class BatchLoader:
             raise ValueError(f"batch size {batch_size}, rank {rank} of {world_size} processes")
         self._split = split
         self._preprocessing = preprocessing
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
         self._augmentation = augmentation or Augmentation()
@@ -79,7 +79,7 @@ class BatchLoader:
 
     def __len__(self) -> int:
         """Number of (global) batches in an epoch; the last may be smaller than the others."""
-        return -(-len(self._split) // (self._batch_size * self._world_size))
+        return -(-len(self._split) // (self.batch_size * self._world_size))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch.
@@ -90,7 +90,7 @@ class BatchLoader:
         """
         order = self._order(epoch)
         for index in range(start, len(self)):
-            size = self._batch_size * self._world_size
+            size = self.batch_size * self._world_size
             yield self._batch(order[index * size : (index + 1) * size], epoch, index)
 
     def _order(self, epoch: int) -> Tensor:

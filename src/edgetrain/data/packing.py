@@ -24,9 +24,9 @@ from ..artifacts.tensor_stream import TensorStream, write_tensor_streams
 from ..config.data import DataConfig
 from ..config.names import TASK_OF_LABELS
 from ..errors import InputError
-from ..reporting import SILENT, Reporter
+from ..reporting import SILENT, Piece, Progress, Reporter
 from .base import Dataset, Samples, Split, dtype_text
-from .prepared import chunks
+from .prepared import bytes_of, chunks
 from .registry import load_dataset
 
 SplitName = Literal["train", "test"]
@@ -82,16 +82,21 @@ def pack_split(
     sample = Samples(
         sample.inputs, {n: t.to(torch.uint8) if n in as_bytes else t for n, t in sample.targets.items()}
     )
-    count = len(sample.inputs) + len(sample.targets)
-    with reporter.progress(f"packing to {path.name}", total=len(split) * count) as progress:
+    columns = [
+        (read, name, tensor)
+        for read, column in ((split.inputs, sample.inputs), (split.targets, sample.targets))
+        for name, tensor in column.items()
+    ]
+    # Each is read from the first sample to the last, and images take longer than their labels.
+    plan = [Piece(name, bytes_of({name: tensor})) for _, name, tensor in columns]
+    with reporter.progress(f"packing to {path.name}", plan) as progress:
         tensors = {
             name: TensorStream(
                 (len(split), *tensor.shape[1:]),
                 tensor.dtype,
-                _pieces(split, read, name, tensor, progress.advance),
+                _pieces(split, read, name, tensor, progress, reporter),
             )
-            for read, column in ((split.inputs, sample.inputs), (split.targets, sample.targets))
-            for name, tensor in column.items()
+            for read, name, tensor in columns
         }
         write_tensor_streams(path, tensors)
     return sample
@@ -102,18 +107,22 @@ def _pieces(
     read: Callable[[Tensor], dict[str, Tensor]],
     name: str,
     sample: Tensor,
-    advance: Callable[[int], None],
+    progress: Progress,
+    reporter: Reporter,
 ) -> Iterator[Tensor]:
     """One column of the split in the sample's dtype, a few samples at a time."""
-    for first, last in chunks(len(split), sample.numel() * sample.element_size()):
-        values = read(torch.arange(first, last))[name]
-        stored = values.to(sample.dtype)
-        if not torch.equal(stored, values):
-            raise InputError(
-                f"the {name} of samples {first} to {last - 1} have labels that are no classes; repair them"
-            )
-        yield stored
-        advance(last - first)
+    with reporter.progress(name, total=len(split)) as bar:
+        for first, last in chunks(len(split), sample.numel() * sample.element_size()):
+            values = read(torch.arange(first, last))[name]
+            stored = values.to(sample.dtype)
+            if not torch.equal(stored, values):
+                raise InputError(
+                    f"the {name} of samples {first} to {last - 1} have labels that are no classes; repair "
+                    "them"
+                )
+            yield stored
+            bar.advance(last - first)
+    progress.advance()
 
 
 def _describe(

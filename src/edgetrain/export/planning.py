@@ -16,16 +16,10 @@ from .lowering import lower
 from .pipeline import Captured, Lowered, Recipe, Subject
 from .preflight import check_captured, check_operators
 from .recipes import training_recipe
+from .stations import Done, ignore
 
 # Plans that are made on the way to one within a budget of activations.
 _TRIES = 3
-
-# Told of every station that is reached.
-Done = Callable[[str], None]
-
-
-def ignore(station: str) -> None:
-    """Who doesn't care."""
 
 
 def plan_program(subject: Subject, example: Batch, samples: Batch | None, done: Done = ignore) -> Lowered:

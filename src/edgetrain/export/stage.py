@@ -30,9 +30,10 @@ from .contract import make_contract
 from .effects import check_effects
 from .memory.timeline import MemoryTimeline, describe, record_of
 from .pipeline import Lowered, Subject, Written
-from .planning import Done, ignore, plan_program, plan_step
+from .planning import plan_program, plan_step
 from .preflight import check_gradients_reach
 from .recipes import training_recipe
+from .stations import EXPORT, Done, ignore, shown
 from .step_memory import step_memory
 from .updates import allowed_parameters, prepare_update
 from .updates.scheme import Scheme, read_scheme
@@ -116,28 +117,24 @@ def export_subject(
     chosen = _choose(subject, samples, example, make_batch, reporter)
     scheme = read_scheme(settings.update) if chosen is None else chosen.scheme
     with (
-        reporter.progress("exporting", total=4) as progress,
+        shown(reporter, "exporting", EXPORT, done) as reached,
         written_together(output) as folder,
         Started(prepare) as started,
     ):
         subject = prepared(subject, scheme, example, reporter)
-        done("prepared")
-        progress.advance(now="planning")
-        lowered = plan_program(subject, example, samples, done)
+        reached("prepared")
+        lowered = plan_program(subject, example, samples, reached)
         if BACKBONE in lowered.edge.joint.graphs:
             reporter.detail(describe_delegation(lowered))
         _report_memory(lowered, reporter)
-        progress.advance(now="writing")
         contract = make_contract(lowered, subject, recipe)
         written = write(lowered, contract, subject, recipe, folder / output.name)
-        done("written")
-        progress.advance(now="verifying")
+        reached("written")
         verified = verify(written, subject, make_batch, lowered.edge.joint.quantized, started)
-        done("verified")
+        reached("verified")
         _report(verified.verification, settings.planned_batch_size, reporter)
         if chosen is not None:
             write_text(folder / rules_path(output).name, chosen.file)
-        progress.advance(now="done")
     manifest = verified.program.manifest
     weights = paths["weights"] if manifest.weights else None
     return ExportResult(

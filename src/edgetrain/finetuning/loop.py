@@ -20,9 +20,10 @@ from ..engine.best import is_best, out_of_patience
 from ..engine.epoch_log import EpochLog
 from ..engine.interrupt import Interrupt
 from ..engine.metrics import Meter
+from ..engine.run_parts import VALIDATION, run_parts
 from ..engine.schedules import learning_rate, steps_per_epoch
 from ..errors import CheckFailedError, InterruptedRun
-from ..reporting import Reporter
+from ..reporting import Piece, Progress, Reporter
 from ..runtimes import Session
 from ..runtimes.stepping import Stepper
 from .report import describe_epoch
@@ -76,27 +77,51 @@ class Finetuner:
             InterruptedRun: Ctrl-C or SIGTERM; everything was saved.
         """
         run = self.run_record
-        if not run.epochs:
-            run.epochs.append(self._validated(self._blank(0), "before"))
-            self.log.write(run.epochs[0])
-            # The weights are the program's own: an interruption leaves nothing to save yet.
-            self._stop_if_asked(save=False)
-        while run.step < run.total_steps and not self._stops_early():
-            record = self._train_epoch()
-            last = run.step >= run.total_steps
-            every = self.config.finetune.eval_every
-            if last or (every and record.epoch % every == 0):
-                record = self._validated(record, f"epoch {record.epoch}")
-            self.reporter.epoch(describe_epoch(record, self._metrics, self.config.finetune.epochs))
-            self._check_tuned(record)
-            self._keep_if_best(record)
-            run.epochs.append(record)
-            if run.batch >= len(self.training):
-                self._finish_epoch()
-            self._save()
-            self.log.write(record)
-            if run.step < run.total_steps:
+        with self.reporter.progress("fine-tuning", self._parts()) as parts:
+            if not run.epochs:
+                run.epochs.append(self._validated(self._blank(0), "before"))
+                parts.advance()
+                self.log.write(run.epochs[0])
+                # The weights are the program's own: an interruption leaves nothing to save yet.
                 self._stop_if_asked(save=False)
+            while run.step < run.total_steps and not self._stops_early():
+                self._take_epoch(parts)
+
+    def _take_epoch(self, parts: Progress) -> None:
+        """Trains, validates, and saves."""
+        run = self.run_record
+        record = self._train_epoch()
+        parts.advance()
+        last = run.step >= run.total_steps
+        every = self.config.finetune.eval_every
+        if last or (every and record.epoch % every == 0):
+            record = self._validated(record, f"epoch {record.epoch}")
+            parts.advance()
+        self.reporter.epoch(describe_epoch(record, self._metrics, self.config.finetune.epochs))
+        self._check_tuned(record)
+        self._keep_if_best(record)
+        run.epochs.append(record)
+        if run.batch >= len(self.training):
+            self._finish_epoch()
+        self._save()
+        self.log.write(record)
+        if run.step < run.total_steps:
+            self._stop_if_asked(save=False)
+
+    def _parts(self) -> list[Piece]:
+        """What is left to do."""
+        run, settings = self.run_record, self.config.finetune
+        validated = len(self.validation) * self.validation.batch_size
+        before = [] if run.epochs else [Piece(VALIDATION, validated)]
+        return before + run_parts(
+            run.step,
+            run.batch // settings.accumulate,
+            run.total_steps,
+            steps_per_epoch(len(self.training), settings.accumulate),
+            samples=self.training.batch_size * settings.accumulate,
+            validated=validated,
+            every=settings.eval_every,
+        )
 
     def _train_epoch(self) -> EpochRecord:
         """Runs to the end of the epoch, or of the run."""
@@ -104,7 +129,7 @@ class Finetuner:
         per_epoch = steps_per_epoch(len(self.training), settings.accumulate)
         remaining = min(per_epoch - run.batch // settings.accumulate, run.total_steps - run.step)
         lr = 0.0
-        with self.reporter.progress(f"epoch {run.epoch + 1}", total=remaining) as bar:
+        with self.reporter.progress(f"epoch {run.epoch + 1}/{settings.epochs}", total=remaining) as bar:
             for batches in _grouped(self.training.epoch(run.epoch, run.batch), settings.accumulate):
                 lr = self._learning_rate()
                 self._step(batches, lr)

@@ -14,11 +14,12 @@ from ..engine.epoch_log import EpochLog
 from ..engine.hashing import weights_hash
 from ..engine.interrupt import Interrupt
 from ..engine.metrics import Meter, score
+from ..engine.run_parts import run_parts
 from ..engine.schedules import count_steps, learning_rate
 from ..engine.step_hooks import StepHook
 from ..errors import CheckFailedError, InterruptedRun
 from ..models.states import tensors_of
-from ..reporting import Progress, Reporter
+from ..reporting import Piece, Progress, Reporter
 from ..tasks import Task
 from .learner import Learner, merge
 from .report import describe
@@ -76,19 +77,33 @@ class Loop:
             CheckFailedError: loss or gradients are not finite; nothing on disk was overwritten.
             InterruptedRun: a stop was requested; the state was saved.
         """
-        while not is_finished(self._state, self.total_steps, self._config.train.patience, self._hook):
-            self._train_epoch()
-            self._close_epoch()
+        with self._reporter.progress("training", self._parts()) as parts:
+            while not is_finished(self._state, self.total_steps, self._config.train.patience, self._hook):
+                self._train_epoch()
+                parts.advance()
+                self._close_epoch()
+                parts.advance()
         if self._state.step < self.total_steps and self._state.best is not None:
             self._reporter.info(f"stopped early: no epoch was better than epoch {self._state.best.epoch}")
+
+    def _parts(self) -> list[Piece]:
+        """What is left to do."""
+        state = self._state
+        return run_parts(
+            state.step,
+            state.batch,
+            self.total_steps,
+            len(self._loader),
+            samples=self._loader.batch_size,
+            validated=len(self._validation) * self._validation.batch_size,
+        )
 
     def _train_epoch(self) -> None:
         """Trains until the epoch or the run ends."""
         state = self._state
         title = f"epoch {state.epoch + 1}/{self._config.train.epochs}"
         last = min(len(self._loader), state.batch + max(0, self.total_steps - state.step))
-        with self._reporter.progress(title, total=last) as bar:
-            bar.advance(state.batch)
+        with self._reporter.progress(title, total=last - state.batch) as bar:
             clock = time.perf_counter()
             for batch in self._batches(last):
                 stop = self._step(batch, bar)
@@ -137,7 +152,7 @@ class Loop:
         state.records.append(record)
         if state.batch == len(self._loader):
             state.finish_epoch()
-        # Part of an epoch is no match for a whole one: the run can be resumed, and then never was there.
+        # Piece of an epoch is no match for a whole one: the run can be resumed, and then never was there.
         whole = record.epoch <= state.epoch
         is_best = self._is_best(record, state.best, whole)
         if is_best:
