@@ -18,7 +18,11 @@ _NAMED_SHAPE = re.compile(
 def _checked(value: list[str]) -> list[str]:
     for text in value:
         if not _SHAPE.fullmatch(text):
-            raise ValueError(f"must be lengths such as 3,32,32 or 16:int64 (got {text!r})")
+            raise ValueError(
+                f"must be lengths such as 3,32,32 or 16:int64 (got {text!r}); a program that trains "
+                "takes float32 and int64: have the model turn a mask into bool, and give a number for each "
+                "sample the length 1"
+            )
     return value
 
 

@@ -90,6 +90,8 @@ def _run(subject: Subject, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     except Exception as error:  # a model is anybody's code
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         shapes = ", ".join(f"{name} {list(spec.shape)}" for name, spec in subject.source.inputs.items())
+        size = len(next(iter(inputs.values())))
         raise InputError(
-            f"the model in {subject.origin} fails on the inputs it says it takes, {shapes}: {reason}"
+            f"the model in {subject.origin} fails on {size} samples of the inputs it says it "
+            f"takes, {shapes}: {reason}"
         ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in [^\n]*\n +(?P<code>[^\n]+)')
+_BRANCHES = "data-dependent branching"
 _OURS = Path(__file__).parents[1]
 _TORCH = Path(torch.__file__).parent
 
@@ -19,7 +20,8 @@ def reason_of(error: Exception) -> str:
     if "specialized" in text and "Constraints violated" in first:
         first = "the batch becomes a constant"
     place = _place(text)
-    return f"{first} at {place}" if place else first
+    way_out = "; have it compute both ways, and torch.where choose" if _BRANCHES in first.lower() else ""
+    return (f"{first} at {place}" if place else first) + way_out
 
 
 def _place(text: str) -> str:
