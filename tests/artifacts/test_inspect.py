@@ -18,7 +18,7 @@ from edgetrain.config.data import DataConfig
 from edgetrain.config.stages import FinetuneCommand
 from edgetrain.data import pack_dataset
 from edgetrain.errors import InputError
-from edgetrain.finetuning import finetune
+from edgetrain.finetuning.stage import finetune_here as finetune
 
 
 def test_every_kind(digits_program: Any, inline_program: Any, tmp_path: Path) -> None:

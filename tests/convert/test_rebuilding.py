@@ -28,7 +28,7 @@ from edgetrain.convert.layers_put_back import module_of_program
 from edgetrain.convert.readers import read_source
 from edgetrain.errors import UsageError
 from edgetrain.export import export
-from edgetrain.finetuning import finetune
+from edgetrain.finetuning.stage import finetune_here as finetune
 from edgetrain.models.transforms.graphs import NotPlainError, build_graph, describe_graph
 from edgetrain.models.trusted import build_trusted_model
 from edgetrain.runner import find_runner

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from edgetrain.config.stages import ConvertCommand
 from edgetrain.convert import convert
-from edgetrain.convert.worker import limit_memory
 from edgetrain.errors import InputError
-from edgetrain.runtimes.child import Child
 
 GetFile = Callable[[str, str], Path]
 
@@ -65,21 +61,3 @@ def test_files_that_take_forever(tmp_path: Path) -> None:
     assert isinstance(failure.error, InputError)
     assert "took more than 2 s and was given up; raise --time-limit" in str(failure.error)
     assert [path.name for path in tmp_path.iterdir()] == ["endless.pt"]
-
-
-class _Limited:
-    """Allocates within a limit."""
-
-    def __init__(self) -> None:
-        limit_memory(2**30)
-
-    def allocate(self, size: int) -> int:
-        return len(bytearray(size))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't hold such limits")
-def test_memory_limits_hold() -> None:
-    with Child(_Limited, what="allocating") as child:
-        assert child.call("allocate", 2**20) == 2**20
-        with pytest.raises(MemoryError):
-            child.call("allocate", 2**31)

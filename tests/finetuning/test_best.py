@@ -14,7 +14,8 @@ from edgetrain.artifacts.program import load_program
 from edgetrain.artifacts.run_state import load_run
 from edgetrain.config.stages import FinetuneCommand
 from edgetrain.errors import UsageError
-from edgetrain.finetuning import FinetuneResult, finetune
+from edgetrain.finetuning import FinetuneResult
+from edgetrain.finetuning.stage import finetune_here as finetune
 from edgetrain.runner import find_runner
 
 DIGITS = {"name": "digits", "images_per_class": 10, "test_images_per_class": 5, "shift": ["rotate:90"]}

@@ -19,8 +19,8 @@ from edgetrain.config.stages import ExportCommand, FinetuneCommand
 from edgetrain.data import load_dataset
 from edgetrain.errors import InterruptedRun
 from edgetrain.export import export
-from edgetrain.finetuning import finetune
 from edgetrain.finetuning.features import FeatureSplit, feature_bytes
+from edgetrain.finetuning.stage import finetune_here as finetune
 from edgetrain.runner import find_runner
 from edgetrain.runtimes import open_session
 from edgetrain.runtimes.base import GraphSession

@@ -20,7 +20,8 @@ from edgetrain.config.stages import ExportCommand, FinetuneCommand
 from edgetrain.errors import InputError, UsageError
 from edgetrain.export import export
 from edgetrain.factories import NOTHING
-from edgetrain.finetuning import finetune, source_beside
+from edgetrain.finetuning import source_beside
+from edgetrain.finetuning.stage import finetune_here as finetune
 from edgetrain.runner import find_runner
 from edgetrain.runtimes import open_session
 

@@ -12,7 +12,8 @@ import pytest
 from edgetrain.artifacts.history import EpochRecord
 from edgetrain.config.stages import FinetuneCommand
 from edgetrain.engine.epoch_log import EpochLog
-from edgetrain.finetuning import finetune, stage
+from edgetrain.finetuning import stage
+from edgetrain.finetuning.stage import finetune_here
 from edgetrain.runner import find_runner
 
 
@@ -40,7 +41,7 @@ def test_epochs_are_logged(
         data = {"name": "digits", "images_per_class": 5, "test_images_per_class": 2}
         config = FinetuneCommand.model_validate({"data": data, "finetune": settings})
         output = tmp_path / "t.ptd"
-        return finetune(config, digits_program.program, output, resume=resume).history.epochs
+        return finetune_here(config, digits_program.program, output, resume=resume).history.epochs
 
     assert told == run(2, resume=False)
     assert told == run(3, resume=True)

@@ -20,7 +20,8 @@ from edgetrain.artifacts.inspect import describe
 from edgetrain.artifacts.program import load_program
 from edgetrain.config.stages import FinetuneCommand
 from edgetrain.errors import CheckFailedError, EdgetrainError, InputError, UsageError
-from edgetrain.finetuning import finetune, output_files
+from edgetrain.finetuning import output_files
+from edgetrain.finetuning.stage import finetune_here as finetune
 from edgetrain.runner import OVERRIDE, find_runner, runner_environment
 
 pytestmark = pytest.mark.skipif(

@@ -15,7 +15,7 @@ from edgetrain.artifacts.program import load_program
 from edgetrain.artifacts.specs import INPUTS
 from edgetrain.config.stages import ExportCommand, FinetuneCommand
 from edgetrain.export import export
-from edgetrain.finetuning import finetune
+from edgetrain.finetuning.stage import finetune_here as finetune
 from edgetrain.models import build_model
 from edgetrain.optimize.pruning import prune
 from edgetrain.runner import find_runner

@@ -14,7 +14,7 @@ from edgetrain.artifacts.run_state import load_run
 from edgetrain.artifacts.tensors import read_tensors
 from edgetrain.config.stages import FinetuneCommand
 from edgetrain.errors import CheckFailedError, InterruptedRun, UsageError
-from edgetrain.finetuning import finetune
+from edgetrain.finetuning.stage import finetune_here as finetune
 from edgetrain.runner import find_runner
 
 RUNTIMES = ("executorch", "torch", "native") if find_runner() else ("executorch", "torch")

@@ -19,7 +19,8 @@ from edgetrain.config.stages import ExportCommand, FinetuneCommand
 from edgetrain.data import BatchLoader, load_dataset
 from edgetrain.errors import CheckFailedError, InputError, InterruptedRun, UsageError
 from edgetrain.factories import NOTHING, Trusted
-from edgetrain.finetuning import finetune, output_files, with_runtime
+from edgetrain.finetuning import output_files, with_runtime
+from edgetrain.finetuning.stage import finetune_here as finetune
 from edgetrain.runner import find_kernels, find_runner
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {

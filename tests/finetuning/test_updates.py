@@ -14,7 +14,7 @@ from edgetrain.artifacts.run_state import load_run
 from edgetrain.config.stages import ExportCommand, FinetuneCommand
 from edgetrain.errors import CheckFailedError, UsageError
 from edgetrain.export import export
-from edgetrain.finetuning import finetune
+from edgetrain.finetuning.stage import finetune_here as finetune
 
 DIGITS = {"name": "digits", "images_per_class": 10, "test_images_per_class": 5, "shift": ["rotate:90"]}
 ADAM = {"name": "adam", "eps": 1e-5, "weight_decay": 0.01, "groups": {"*.bias": 0.02}}

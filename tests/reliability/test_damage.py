@@ -21,7 +21,7 @@ from edgetrain.config.data import DataConfig
 from edgetrain.config.stages import FinetuneCommand
 from edgetrain.data.packing import pack_dataset
 from edgetrain.errors import InputError
-from edgetrain.finetuning import finetune
+from edgetrain.finetuning.stage import finetune_here as finetune
 
 DATA = {"name": "digits", "images_per_class": 3, "test_images_per_class": 2}
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.stages import ConvertCommand
 from ..errors import EdgetrainError, InputError
+from ..runtimes.limits import limit_memory
 from .kinds import Identified
 from .report import FileReport
 
@@ -67,13 +65,3 @@ class Failed:
 
     error: EdgetrainError
     cause: RemoteError
-
-
-def limit_memory(limit: int) -> None:
-    """Lets this process, and those it starts, allocate no more than `limit` bytes each."""
-    # Not the address space, of which a PyTorch for GPUs maps many times what it uses.
-    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-    with suppress(ValueError, OSError):
-        resource.setrlimit(kind, (limit, limit))
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

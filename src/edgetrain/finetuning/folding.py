@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ..artifacts.manifest import Manifest, check_file, file_record, load_manifest, manifest_path
+from ..artifacts.manifest import Manifest, check_file, file_record
 from ..artifacts.program import Program
 from ..artifacts.run_state import load_run
 from ..artifacts.transforms import Graph, lasting
@@ -19,23 +19,10 @@ from ..models.transforms import merge_transforms
 from ..models.transforms.observers import float_checkpoint
 from ..models.trusted import build_trusted_model
 from ..runtimes.fitting import targets_of
-from .outputs import state_path
+from .outputs import source_beside, state_path
 from .run import Run
 
 _COUNTER = ".num_batches_tracked"
-
-
-def source_beside(program: Path) -> Path | None:
-    """The checkpoint a program was exported from, if one of its name lies beside it. It may be another.
-
-    None also where the manifest can't be read, which loading the program says better.
-    """
-    try:
-        record = load_manifest(manifest_path(program)).checkpoint
-    except InputError:
-        return None
-    path = program.with_name(Path(record.name).name) if record else None
-    return path if path is not None and path.is_file() else None
 
 
 def find_source(program: Program, given: Path | None, trusted: Trusted) -> dict[str, Tensor]:

@@ -36,6 +36,19 @@ def state_path(output: Path) -> Path:
     return output.with_name(f"{output.stem}.state.ptd")
 
 
+def source_beside(program: Path) -> Path | None:
+    """The checkpoint a program was exported from, if one of its name lies beside it. It may be another.
+
+    None also where the manifest can't be read, which loading the program says better.
+    """
+    try:
+        record = load_manifest(manifest_path(program)).checkpoint
+    except InputError:
+        return None
+    path = program.with_name(Path(record.name).name) if record else None
+    return path if path is not None and path.is_file() else None
+
+
 def with_runtime(config: FinetuneCommand, resumed: Path | None = None) -> FinetuneCommand:
     """The configuration with a runtime and kernels in place of `auto`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -29,6 +28,7 @@ from .folding import find_source, fold_back
 from .in_process import run_in_process
 from .native import run_natively
 from .outputs import history_path, output_files, state_path, with_runtime
+from .result import Evaluation, FinetuneResult
 from .resume import check_runtime
 from .run import Run
 
@@ -36,44 +36,7 @@ from .run import Run
 _USUAL_BATCH_SIZE = 32
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """How good the weights are on the test split.
-
-    Attributes:
-        figures: every metric of the task by name, the loss first; None where it can't be told.
-    """
-
-    figures: dict[str, float | None]
-
-    @property
-    def loss(self) -> float:
-        """NaN where nothing was evaluated."""
-        loss = self.figures.get("loss")
-        return float("nan") if loss is None else loss
-
-
-@dataclass(frozen=True)
-class FinetuneResult:
-    """What a run left behind.
-
-    Attributes:
-        weights: the tuned .ptd (or .pte, where weights are inline).
-        state_path: what `--resume` goes on from.
-        checkpoint: the .pth the tuned weights were folded into, if asked for.
-        before, after: validation with the first weights of the run and with those that were kept.
-    """
-
-    weights: Path
-    history_path: Path
-    history: History
-    state_path: Path
-    checkpoint: Path | None
-    before: Evaluation | None
-    after: Evaluation
-
-
-def finetune(
+def finetune_here(
     config: FinetuneCommand,
     program: Path,
     output: Path,
@@ -85,23 +48,8 @@ def finetune(
     trusted: Trusted = NOTHING,
     reporter: Reporter = SILENT,
 ) -> FinetuneResult:
-    """Trains an exported program further.
-
-    Beside `output` it writes `<stem>.history.json` and what a resumed run starts from, after every epoch.
-
-    Args:
-        weights: start from this .ptd rather than the one the program was exported with.
-        resume: go on with an interrupted run of the same output; the result is, bit by bit, that of a run
-            without interruption (in the executorch runtime without dropout only).
-        to_pth: also fold the tuned weights back into a checkpoint for the server.
-        from_pth: the checkpoint the program was exported from, where `to_pth` needs what only that has.
-        trusted: whose code the caller lets build the model and its loss, where torch needs them.
-    Raises:
-        InputError: program, weights or data are damaged or don't fit each other.
-        UsageError: the settings don't fit the program.
-        CheckFailedError: the loss is not finite.
-        InterruptedRun: Ctrl-C or SIGTERM; everything is saved.
-    """
+    """Trains an exported program further, in this process where the runtime is not native; see
+    `process.finetune`, which has the arguments."""
     loaded = load_program(program, weights)
     manifest = loaded.manifest
     config = _resolve(with_runtime(config, output if resume else None), loaded, output)

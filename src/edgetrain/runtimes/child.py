@@ -11,15 +11,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ..errors import CheckFailedError, EdgetrainError
+from .limits import limit_memory, machine_memory
+from .signals import forwarded
 
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+_SAME_REQUEST_S = 1.0  # as in engine/interrupt.py
+_pipe: Connection | None = None  # to the parent, in a child
 
 
 class TimeLimitError(EdgetrainError):
@@ -76,21 +81,30 @@ class Started:
 class Child:
     """An object that lives in a fresh process, whose methods are called from here.
 
-    Messages go through plain pickle: multiprocessing's own would share tensors' memory between processes.
+    The process may allocate as much memory as the machine has and no more, so that an absurd size in a
+    program from elsewhere is an error. Messages go through plain pickle: multiprocessing's own would share
+    tensors' memory between processes.
 
     Args:
         factory: makes the object, in the child; module-level, so that it can be pickled, as `args` are.
         what: what the child does, for the message when it dies, as in "running the new program".
+        told: takes what the child's object tells by `tell` while it is called.
     Raises (all calls):
         CheckFailedError: the child crashed.
         Exception: whatever was raised in the child.
     """
 
     def __init__(
-        self, factory: Callable[..., Any], *args: Any, what: str, started: Started | None = None
+        self,
+        factory: Callable[..., Any],
+        *args: Any,
+        what: str,
+        started: Started | None = None,
+        told: Callable[[Any], None] | None = None,
     ) -> None:
         started = started or Started()
-        self._what = what
+        self._what, self._told = what, told
+        self._interrupted: float | None = None
         self._log, self._pipe, self._process = started.taken()
         self._send((factory, args))
         self._answer()
@@ -117,6 +131,19 @@ class Child:
     def answer(self) -> Any:
         """The result of what was begun."""
         return self._answer()
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Passes SIGINT and SIGTERM on to the child; one that comes a second later ends it at once."""
+
+        def send(number: int) -> None:
+            now = time.monotonic()
+            again = self._interrupted is not None and now - self._interrupted > _SAME_REQUEST_S
+            self._interrupted = now if self._interrupted is None else self._interrupted
+            self._process.send_signal(signal.SIGKILL if again else number)
+
+        with forwarded(send):
+            yield
 
     def close(self) -> None:
         """Ends the child."""
@@ -148,25 +175,38 @@ class Child:
         return f" ({said[-1]})" if said else ""
 
     def _answer(self) -> Any:
-        try:
-            succeeded, value = pickle.loads(self._pipe.recv_bytes())
-        except (EOFError, OSError):
-            message = f"{_death(self._process.wait())} while {self._what}{self._last_words()}"
-            self.close()
-            raise CheckFailedError(message) from None
+        while (answer := self._received())[0] is None:
+            if self._told is not None:
+                self._told(answer[1])
+            self._send(None)
+        succeeded, value = answer
         if not succeeded:
             self.close()
             raise value
         return value
+
+    def _received(self) -> tuple[bool | None, Any]:
+        try:
+            received: tuple[bool | None, Any] = pickle.loads(self._pipe.recv_bytes())
+        except (EOFError, OSError):
+            message = f"{_death(self._process.wait())} while {self._what}{self._last_words()}"
+            self.close()
+            if self._interrupted is not None:
+                raise KeyboardInterrupt from None
+            raise CheckFailedError(message) from None
+        return received
 
 
 _START = "import sys; from edgetrain.runtimes.child import serve; serve(*map(int, sys.argv[1:]))"
 
 
 def serve(descriptor: int, parent: int) -> None:
-    """The child: makes the object, then answers calls with (True, result) or (False, exception)."""
+    """The child: makes the object, then answers calls with (True, result) or (False, exception); before that
+    come (None, message) of `tell`."""
+    global _pipe
     _end_with(parent)
-    pipe = Connection(descriptor)
+    limit_memory(machine_memory())
+    pipe = _pipe = Connection(descriptor)
     path, folder, prepare = pickle.loads(pipe.recv_bytes())
     sys.path[:] = path
     os.chdir(folder)
@@ -182,13 +222,20 @@ def serve(descriptor: int, parent: int) -> None:
             else:
                 result = getattr(target, what)(*args)
             answer = pickle.dumps((True, result))
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             answer = _pickled(error)
         try:
             pipe.send_bytes(answer)
             message = pipe.recv_bytes()
         except (EOFError, OSError):
             return
+
+
+def tell(message: Any) -> None:
+    """In a child: hands the parent something in the midst of a call, and waits until it has been taken."""
+    assert _pipe is not None
+    _pipe.send_bytes(pickle.dumps((None, message)))
+    _pipe.recv_bytes()
 
 
 def _end_with(parent: int) -> None:
@@ -203,7 +250,7 @@ def _nothing() -> None:
     """What a process does that has nothing to prepare."""
 
 
-def _pickled(error: Exception) -> bytes:
+def _pickled(error: BaseException) -> bytes:
     """The answer for an exception; one that can't travel between processes is replaced by its message."""
     try:
         answer = pickle.dumps((False, error))

@@ -59,6 +59,8 @@ class ExecutorchSession(GraphSession):
             try:
                 self._program = self._load(program, dropout, profiled)
                 self._methods = {name: self._program.load_method(name) for name in self.contract.methods}
+            except MemoryError as error:
+                raise InputError(f"{program.path} needs more memory than this machine has") from error
             except RuntimeError as error:
                 raise InputError(
                     f"ExecuTorch refuses {program.path}: {refusal_reason(error, log)}"

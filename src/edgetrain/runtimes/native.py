@@ -8,15 +8,15 @@ import os
 import signal
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from ..config.optimizer import OptimizerConfig
 from ..errors import CheckFailedError, EdgetrainError, InputError, InterruptedRun, UsageError
 from ..runner import require_runner, runner_environment
+from .signals import forwarded
 
 _ERRORS = {error.exit_code: error for error in (EdgetrainError, UsageError, InputError, CheckFailedError)}
 _PREFIX, _NOTE = "edgetrain-runner: ", "note: "
@@ -103,23 +103,9 @@ class NativeProcess:
 
     @contextlib.contextmanager
     def forwarding_signals(self) -> Iterator[None]:
-        """Passes SIGINT and SIGTERM on to the runner, which saves and ends; a second one ends it at once.
-
-        Python delivers signals to the main thread only; elsewhere nothing is passed on.
-        """
-        if threading.current_thread() is not threading.main_thread():
+        """Passes SIGINT and SIGTERM on to the runner, which saves and ends; a second one ends it at once."""
+        with forwarded(self._process.send_signal):
             yield
-            return
-
-        def forward(number: int, frame: FrameType | None) -> None:
-            self._process.send_signal(number)
-
-        before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def close(self) -> None:
         """Ends the command if it still runs."""
