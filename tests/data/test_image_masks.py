@@ -210,6 +210,21 @@ def test_bad_masks_are_named(tmp_path: Path, damage: Any, message: str) -> None:
         load(tmp_path)
 
 
+def test_damaged_pairs_can_be_left_out(tmp_path: Path, listener: Any) -> None:
+    root, heard = fill(tmp_path), listener()
+    (root / "masks" / "3.png").write_bytes((root / "masks" / "3.png").read_bytes()[:40])
+    (root / "images" / "5.png").write_text("no image")
+    config = DataConfig.model_validate({"name": "image-folder", "root": root, "skip_corrupt": True})
+    data = load_dataset(config, reporter=heard)
+    assert len(data.train) + len(data.test) == 4
+    assert f"1 of 6 images are damaged and left out: {root}/images/5.png" in heard.messages
+    assert f"1 of 5 masks are damaged and left out: {root}/masks/3.png" in heard.messages
+    for path in (root / "masks").iterdir():
+        path.write_text("no image")
+    with pytest.raises(InputError, match="all images or masks in .* are damaged"):
+        load_dataset(config)
+
+
 def test_wrong_folders(tmp_path: Path) -> None:
     fill(tmp_path / "train")
     (tmp_path / "test").mkdir()

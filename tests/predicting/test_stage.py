@@ -101,6 +101,33 @@ def test_images(digits_program, truth, tmp_path):
     assert (found.figures, found.confusion, found.listed) == (None, None, 1)
 
 
+@pytest.mark.parametrize("folders", ["", "test/"])
+def test_damaged_images(digits_program, truth, tmp_path, listener, folders):
+    """One ends the run; or all are left out, and named."""
+    probabilities, labels, images = truth
+    root = tmp_path / "in"
+    names = [f"{folders}{label}/{row:03}.png" for row, label in enumerate(labels)]
+    save_images(root, images, names)
+    if folders:
+        (root / "train").symlink_to(root / "test")
+    damaged = sorted(root / names[row] for row in (12, 70))
+    damaged[0].write_bytes(damaged[0].read_bytes()[:50])
+    damaged[1].write_text("no image")
+    with pytest.raises(InputError, match=r"\.png is damaged or no image .*; --skip-corrupt leaves such files"):
+        predict(command(), digits_program.checkpoint, [root], is_program=False)
+    heard = listener()
+    skipping = command({"skip_corrupt": True})
+    found = predict(skipping, digits_program.checkpoint, [root], is_program=False, reporter=heard)
+    warning = f"2 of 100 images are damaged and left out: {damaged[0]}, {damaged[1]}"
+    assert warning in heard.messages
+    sound = [row for row in range(100) if row not in (12, 70)]
+    right = probabilities[sound].argmax(1) == labels[sound]
+    assert (found.count, len(found.predictions)) == (98, 98)
+    assert found.figures["accuracy"] == pytest.approx(right.mean(), abs=1e-9)
+    with pytest.raises(InputError, match="all images in .* are damaged"):
+        predict(skipping, digits_program.checkpoint, [damaged[1]], is_program=False)
+
+
 def test_arrays(digits_program, regression_program, regression_data, truth, tmp_path):
     probabilities, labels, images = truth
     np.savez(tmp_path / "unknown.npz", inputs=images.numpy())

@@ -103,7 +103,7 @@ def predict(
 def _with_data(run: Invocation, model: Path, places: Sequence[Path], is_program: bool) -> Invocation:
     """With the data set to predict where no inputs are named."""
     if places:
-        given = set(run.config.data.model_dump(exclude_unset=True)) - {"inputs", "targets"}
+        given = set(run.config.data.model_dump(exclude_unset=True)) - {"inputs", "targets", "skip_corrupt"}
         if given and run.config_file is None:
             raise UsageError(
                 f"{places[0]} and data.{min(given)} both say what is predicted; leave one of them out"

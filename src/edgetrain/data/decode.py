@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
+from ..reporting import Reporter
 from .folders import is_hidden
 from .images import resize
 
@@ -23,6 +24,8 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", 
 
 File = TypeVar("File")
 
+# Damaged files that are named.
+_NAMED = 10
 # Pixels of an image from which on decoding, done outside Python's lock, outweighs what needs the lock.
 _WORTH_THREADS = 128 * 128
 
@@ -83,18 +86,35 @@ def decode_together(files: list[File], decode: Callable[[File], Tensor], size: t
         return torch.cat(list(pool.map(all_of, pieces)))
 
 
-def damaged_images(paths: list[Path]) -> list[Path]:
-    """Those of some files that can't be decoded; every one is read for it."""
+def sound_images(paths: list[Path], reporter: Reporter) -> list[int]:
+    """Positions of the files that can be decoded; every one is read for it. Says which of them can't."""
+    return sound_files(paths, lambda path: _decode(path, ImageFormat(channels=3)), "images", reporter)
 
-    def is_damaged(path: Path) -> bool:
+
+def sound_files(
+    paths: list[Path], read: Callable[[Path], object], what: str, reporter: Reporter
+) -> list[int]:
+    """Positions of the files for which `read` raises no `InputError`. Says which are left out.
+
+    Args:
+        what: they are, as in "images".
+    """
+
+    def is_sound(path: Path) -> bool:
         try:
-            _decode(path, ImageFormat(channels=3))
+            read(path)
         except InputError:
-            return True
-        return False
+            return False
+        return True
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        return [path for path, damaged in zip(paths, pool.map(is_damaged, paths), strict=True) if damaged]
+        sound = [row for row, good in enumerate(pool.map(is_sound, paths)) if good]
+    damaged = sorted({*paths} - {paths[row] for row in sound})
+    if damaged:
+        named = ", ".join(map(str, damaged[:_NAMED]))
+        more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+        reporter.warn(f"{len(damaged)} of {len(paths)} {what} are damaged and left out: {named}{more}")
+    return sound
 
 
 def _decode(path: Path, image_format: ImageFormat) -> Tensor:
@@ -105,7 +125,7 @@ def _decode(path: Path, image_format: ImageFormat) -> Tensor:
     except InputError:
         raise
     except Exception as error:  # a damaged file makes Pillow's decoders raise errors of all kinds
-        raise InputError(f"{path} is damaged or no image ({error})") from error
+        raise damaged_image(path, error) from error
     shape = (1, image.height, image.width, image_format.channels)
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(shape).permute(0, 3, 1, 2)
     if image_format.required not in (None, (image.height, image.width)):
@@ -140,4 +160,11 @@ def image_size_of(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.height, image.width
     except Exception as error:
-        raise InputError(f"{path} is damaged or no image ({error})") from error
+        raise damaged_image(path, error) from error
+
+
+def damaged_image(path: Path, error: Exception) -> InputError:
+    """That a file can't be read, and what to do."""
+    return InputError(
+        f"{path} is damaged or no image ({error}); --skip-corrupt leaves such files out and names them"
+    )

@@ -12,13 +12,10 @@ from ..config.data import DataConfig
 from ..errors import InputError, UsageError
 from ..reporting import Reporter
 from .base import Indices, Source, Split, as_rows
-from .decode import SUFFIXES, ImageFormat, damaged_images, decode_images, format_for, list_images
+from .decode import SUFFIXES, ImageFormat, decode_images, format_for, list_images, sound_images
 from .folders import split_folders, visible_folders
 from .image_masks import has_masks, read_image_masks
 from .subset import hold_out
-
-# Damaged files that are named.
-_NAMED = 10
 
 
 class FolderSplit(Split):
@@ -112,17 +109,13 @@ def _split_roots(root: Path) -> tuple[Path, Path | None]:
 def _listed(folder: Path, config: DataConfig, reporter: Reporter) -> tuple[list[Path], Tensor, list[str]]:
     """As `list_classes`, without damaged images where these are to be skipped; says which."""
     files, labels, classes = list_classes(folder)
-    damaged = set(damaged_images(files)) if config.skip_corrupt else set()
-    if not damaged:
+    if not config.skip_corrupt:
         return files, labels, classes
-    sound = [i for i, path in enumerate(files) if path not in damaged]
+    sound = sound_images(files, reporter)
     kept = labels[sound]
     for label, name in enumerate(classes):
         if not (kept == label).any():
             raise InputError(f"all images in {folder / name} are damaged")
-    named = ", ".join(str(path) for path in sorted(damaged)[:_NAMED])
-    more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
-    reporter.warn(f"{len(damaged)} of {len(files)} images are damaged and left out: {named}{more}")
     return [files[i] for i in sound], kept, classes
 
 

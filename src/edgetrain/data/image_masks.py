@@ -19,11 +19,14 @@ from .base import Indices, Source, Split, as_rows
 from .decode import (
     SUFFIXES,
     ImageFormat,
+    damaged_image,
     decode_images,
     decode_together,
     format_for,
     image_size_of,
     list_images,
+    sound_files,
+    sound_images,
 )
 from .images import resize_masks
 from .subset import hold_out
@@ -109,7 +112,7 @@ def read_image_masks(
     Raises:
         InputError: images or masks are missing or damaged, or don't fit together.
     """
-    pairs = list_pairs(train_root)
+    pairs = _sound_pairs(train_root, config, reporter)
     if test_root is None:
         train_rows, test_rows = hold_out(len(pairs), None, config.test_fraction, config.seed)
         if len(test_rows) == 0:
@@ -119,7 +122,7 @@ def read_image_masks(
             )
         train_pairs, test_pairs = ([pairs[i] for i in rows.tolist()] for rows in (train_rows, test_rows))
     elif has_masks(test_root):
-        train_pairs, test_pairs = pairs, list_pairs(test_root)
+        train_pairs, test_pairs = pairs, _sound_pairs(test_root, config, reporter)
     else:
         raise InputError(f"{test_root} lacks a folder '{_IMAGES}' or '{_MASKS}', which {train_root} has")
     image_format = format_for(config.channels, config.image_size, pairs[0].image)
@@ -140,6 +143,17 @@ def read_image_masks(
     )
 
 
+def _sound_pairs(folder: Path, config: DataConfig, reporter: Reporter) -> list[Pair]:
+    """As `list_pairs`, without those of which a file is damaged where these are to be skipped; says which."""
+    pairs = list_pairs(folder)
+    if config.skip_corrupt:
+        pairs = [pairs[row] for row in sound_images([pair.image for pair in pairs], reporter)]
+        pairs = [pairs[row] for row in sound_files([p.mask for p in pairs], _read, "masks", reporter)]
+        if not pairs:
+            raise InputError(f"all images or masks in {folder} are damaged")
+    return pairs
+
+
 def list_pairs(folder: Path) -> list[Pair]:
     """Images with their masks, in alphabetical order.
 
@@ -156,17 +170,27 @@ def list_pairs(folder: Path) -> list[Pair]:
     return pairs
 
 
+def _read(path: Path) -> tuple[str, np.ndarray]:
+    """A file's kind of pixels, and these.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        with Image.open(path) as file:
+            mode, pixels = file.mode, np.array(file)
+    except Exception as error:  # a damaged file makes Pillow's decoders raise errors of all kinds
+        raise damaged_image(path, error) from error
+    return mode, pixels
+
+
 def decode_mask(path: Path) -> Tensor:
     """One mask as uint8 [1, H, W].
 
     Raises:
         InputError: it is damaged, or its pixels are colours.
     """
-    try:
-        with Image.open(path) as file:
-            mode, pixels = file.mode, np.array(file)
-    except Exception as error:  # a damaged file makes Pillow's decoders raise errors of all kinds
-        raise InputError(f"{path} is damaged or no image ({error})") from error
+    mode, pixels = _read(path)
     if mode not in _LABEL_MODES:
         raise InputError(
             f"{path} has pixels of the kind {mode}; a mask is an 8-bit grey or palette image of class numbers"

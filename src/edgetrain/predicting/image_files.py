@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..artifacts.specs import InputSpec
 from ..data.base import Indices, Split, as_rows
-from ..data.decode import SUFFIXES, ImageFormat, decode_images, list_images
+from ..data.decode import SUFFIXES, ImageFormat, decode_images, list_images, sound_images
 from ..data.folders import visible_folders
 from ..errors import InputError, UsageError
 from ..reporting import Reporter
@@ -73,15 +73,18 @@ def read_images(
     target: str | None,
     classes: Sequence[str] | None,
     reporter: Reporter,
+    *,
+    skip_corrupt: bool,
 ) -> ImageFiles:
     """Finds the images in files and folders. Those in a folder with the name of a class have its label.
 
     Args:
+        skip_corrupt: look at all of them first, and leave damaged ones out.
         target: name of the model's target where that is one class per sample, else None.
         classes: of the model, where they have names.
     Raises:
         UsageError: the model takes no images.
-        InputError: there are none, or some folders are named after classes and others are not.
+        InputError: there are none, all are damaged, or some folders are named after classes and others are not.
     """
     form = image_format(inputs)
     if all(spec.preprocessing.scale == 1 for spec in inputs.values()):
@@ -99,6 +102,10 @@ def read_images(
             f"{', '.join(map(str, places))}: no images found ({', '.join(sorted(SUFFIXES))}), neither there "
             "nor in folders there"
         )
+    if skip_corrupt:
+        found = [found[row] for row in sound_images([path for path, _ in found], reporter)]
+        if not found:
+            raise InputError(f"all images in {', '.join(map(str, places))} are damaged")
     labels = _labels(found, classes) if target is not None and classes else None
     return ImageFiles([path for path, _ in found], labels, form, (next(iter(inputs)), target or ""))
 

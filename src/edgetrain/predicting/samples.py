@@ -78,7 +78,7 @@ def _read(
         if _is_packed(first):
             return _arrays(config, first, task)
         if any(split_folders(first)) or has_masks(first):
-            return _data_set(_image_folder(first, subject), config.predict.split, subject, task, reporter)
+            return _data_set(_image_folder(first, config.data, subject), config.predict.split, subject, task, reporter)
     arrays = [place for place in places if place.suffix.lower() in ARRAY_SUFFIXES]
     if arrays and len(places) > 1:
         raise UsageError(f"{arrays[0]} has samples of its own; name it alone")
@@ -92,7 +92,14 @@ def _read(
         )
     single = [n for n, s in (subject.targets or {}).items() if s.shape == () and s.dtype == "int64"]
     target = single[0] if single and task.class_dim is not None else None
-    images = read_images(places, subject.inputs, target, task.spec.classes, reporter)
+    images = read_images(
+        places,
+        subject.inputs,
+        target,
+        task.spec.classes,
+        reporter,
+        skip_corrupt=config.data.skip_corrupt,
+    )
     return Samples(images, images.labels is not None, ", ".join(map(str, places[:3])), len(images))
 
 
@@ -100,10 +107,10 @@ def _is_packed(folder: Path) -> bool:
     return any(folder.glob("*.ptd"))
 
 
-def _image_folder(folder: Path, subject: Subject) -> DataConfig:
+def _image_folder(folder: Path, data: DataConfig, subject: Subject) -> DataConfig:
     """Images in folders for training, read as the model takes them."""
     form = image_format(subject.inputs)
-    values = {"name": "image-folder", "root": folder, "channels": form.channels}
+    values = {"name": "image-folder", "root": folder, "channels": form.channels, "skip_corrupt": data.skip_corrupt}
     return DataConfig.model_validate({**values, "image_size": form.resize_to})
 
 
