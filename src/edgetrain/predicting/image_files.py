@@ -84,7 +84,8 @@ def read_images(
         classes: of the model, where they have names.
     Raises:
         UsageError: the model takes no images.
-        InputError: there are none, all are damaged, or some folders are named after classes and others are not.
+        InputError: there are none, all are damaged, or some folders are named after classes and others
+            are not.
     """
     form = image_format(inputs)
     if all(spec.preprocessing.scale == 1 for spec in inputs.values()):

@@ -78,7 +78,9 @@ def _read(
         if _is_packed(first):
             return _arrays(config, first, task)
         if any(split_folders(first)) or has_masks(first):
-            return _data_set(_image_folder(first, config.data, subject), config.predict.split, subject, task, reporter)
+            return _data_set(
+                _image_folder(first, config.data, subject), config.predict.split, subject, task, reporter
+            )
     arrays = [place for place in places if place.suffix.lower() in ARRAY_SUFFIXES]
     if arrays and len(places) > 1:
         raise UsageError(f"{arrays[0]} has samples of its own; name it alone")
@@ -110,7 +112,12 @@ def _is_packed(folder: Path) -> bool:
 def _image_folder(folder: Path, data: DataConfig, subject: Subject) -> DataConfig:
     """Images in folders for training, read as the model takes them."""
     form = image_format(subject.inputs)
-    values = {"name": "image-folder", "root": folder, "channels": form.channels, "skip_corrupt": data.skip_corrupt}
+    values = {
+        "name": "image-folder",
+        "root": folder,
+        "channels": form.channels,
+        "skip_corrupt": data.skip_corrupt,
+    }
     return DataConfig.model_validate({**values, "image_size": form.resize_to})
 
 
