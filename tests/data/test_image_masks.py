@@ -221,7 +221,7 @@ def test_damaged_pairs_can_be_left_out(tmp_path: Path, listener: Any) -> None:
     assert f"1 of 5 masks are damaged and left out: {root}/masks/3.png" in heard.messages
     for path in (root / "masks").iterdir():
         path.write_text("no image")
-    with pytest.raises(InputError, match="all images or masks in .* are damaged"):
+    with pytest.raises(InputError, match=r"all images or masks in .* are damaged"):
         load_dataset(config)
 
 
