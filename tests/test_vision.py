@@ -50,3 +50,15 @@ def test_operators_are_described_where_there_are_any(loaded: bool, monkeypatch: 
     assert (finder.find_spec("torchvision._meta_registrations") is None) == loaded
     assert finder.find_spec("torchvision.models") is None
     assert finder.find_spec("numpy") is None
+
+
+def test_names_are_known_without_an_import() -> None:
+    code = (
+        "import sys\n"
+        "from edgetrain.vision import model_names\n"
+        "names = model_names()\n"
+        "assert 'torchvision' not in sys.modules and 'torch' not in sys.modules\n"
+        "from edgetrain.models.torchvision_models import torchvision_names\n"
+        "assert list(names) == torchvision_names(), set(names) ^ set(torchvision_names())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -60,6 +61,29 @@ class Trusted:
 NOTHING = Trusted()
 
 
+def check_factory(name: str, what: str) -> None:
+    """Finds out without importing anything whether there is a module to take the factory `name` from.
+
+    Args:
+        what: as in `import_factory`.
+    Raises:
+        UsageError: there is none.
+    """
+    meant = meant_file(name)
+    if meant is not None:
+        raise UsageError(f"'{name}' is no {what}; {meant}")
+    if not is_factory(name):
+        raise UsageError(f"'{name}' is no {what}; write package.module:factory")
+    module = name.partition(":")[0]
+    package = module.partition(".")[0]
+    with current_folder_importable():
+        if package not in sys.modules and importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"can't import '{module}' for the {what} {name} (ModuleNotFoundError: No module named "
+                f"'{package}')"
+            )
+
+
 def import_factory(name: str, what: str) -> Callable[..., Any]:
     """Imports the factory `name`.
 
@@ -68,11 +92,7 @@ def import_factory(name: str, what: str) -> Callable[..., Any]:
     Raises:
         UsageError: it can't be imported.
     """
-    meant = meant_file(name)
-    if meant is not None:
-        raise UsageError(f"'{name}' is no {what}; {meant}")
-    if not is_factory(name):
-        raise UsageError(f"'{name}' is no {what}; write package.module:factory")
+    check_factory(name, what)
     module_name, _, factory_name = name.partition(":")
     make_torchvision_importable()
     try:

@@ -7,13 +7,18 @@ transforms and data sets don't need those operators, so the import goes on witho
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 
+_REGISTERED = re.compile(r'^@register_model\((?:name="(\w+)")?\)\n(?:@.*\n|[ )].*\n)*def (\w+)', re.MULTILINE)
 _DESCRIPTIONS = "torchvision._meta_registrations"
 
 
@@ -39,6 +44,19 @@ def import_torchvision() -> ModuleType:
     """
     make_torchvision_importable()
     return importlib.import_module("torchvision")
+
+
+@functools.cache
+def model_names() -> tuple[str, ...]:
+    """Names of torchvision's models for classification and segmentation, read from its files, since to import
+    it takes seconds. Empty where it isn't installed."""
+    found = importlib.util.find_spec("torchvision")
+    if found is None or not found.submodule_search_locations:
+        return ()
+    models = Path(found.submodule_search_locations[0], "models")
+    files = [*models.glob("*.py"), *models.glob("segmentation/*.py")]
+    pairs = (pair for file in files for pair in _REGISTERED.findall(file.read_text()))
+    return tuple(sorted(named or function for named, function in pairs))
 
 
 class _Descriptions(MetaPathFinder, Loader):

@@ -125,6 +125,13 @@ def test_usage_errors_are_one_sentence(run, arguments, message):
         ("edgetrain train --channels ", {"1", "3"}),
         ("edgetrain bench --runtimes ", {"torch", "executorch", "executorch-stock", "native"}),
         ("edgetrain finetune --wei", {"--weights", "--weight-decay"}),
+        ("edgetrain train --model x", {"xor_mlp"}),
+        ("edgetrain train --model torchvision:squeezenet1_", {f"torchvision:squeezenet1_{n}" for n in "01"}),
+        ("edgetrain finetune --shift ", {"rotate:90", "noise:0.1", "blur:1", "invert", "classes:"}),
+        ("edgetrain bench --runtimes torch,n", {"torch,native"}),
+        ("edgetrain train --set optimizer.na", {"optimizer.name="}),
+        ("edgetrain train --set optimizer.name=a", {"optimizer.name=adam", "optimizer.name=adamw"}),
+        ("edgetrain train --set data.flip=", {"data.flip=true", "data.flip=false"}),
     ],
 )
 def test_completion_knows_commands_flags_and_choices(spawn, words, expected):
@@ -141,6 +148,49 @@ def test_help_has_a_short_name(run, command):
 def test_usual_names_are_of_options_that_exist():
     flags = {name for command in STAGES for flag in flags_of(command) for name in flag.names}
     assert set(errors._USUAL_NAMES.values()) <= flags
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["inspect"]])
+def test_switches_have_no_type(run, arguments):
+    ran = run(*arguments, "--help")
+    assert "--help" in ran.stdout
+    assert "bool" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--model", "digit_cnn"], "there is no model 'digit_cnn'; did you mean 'digits_cnn'?"),
+        (
+            ["train", "--model", "resnet18"],
+            "there is no model 'resnet18'; did you mean 'torchvision:resnet18'?",
+        ),
+        (["check", "torchvision:resnet17"], "did you mean 'resnet18'?"),
+        (["train", "--model", "no_such_module:Net"], "can't import 'no_such_module' for the model"),
+        (
+            ["train", "--data", "arrays", "--data-dir", "no.npz"],
+            "no.npz does not exist; --data-dir names a",
+        ),
+        (
+            ["pack", "--data", "image-folder", "--data-dir", "no"],
+            "no does not exist; --data-dir",
+        ),
+        (["train", "--optimizer", "sdg"], "did you mean 'sgd'?"),
+        (["finetune", "no.pte"], "no.pte does not exist"),
+    ],
+)
+def test_wrong_names_are_refused_without_pytorch(folder, arguments, message):
+    code = (
+        "import sys; from edgetrain.cli.app import main; code = main(sys.argv[1:]);"
+        "assert not {'torch', 'torchvision', 'executorch'} & set(sys.modules); sys.exit(code)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert child.returncode in (2, 3), child.stderr
+    assert child.stderr.startswith("error: ")
+    assert message in child.stderr
+    assert child.stderr.count("\n") == 1
 
 
 def test_completion_can_be_installed(run):

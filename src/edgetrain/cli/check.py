@@ -51,6 +51,9 @@ def _chosen(config: Any, model: str) -> tuple[Any, Path | None]:
     if path.suffix == ".pth" or (path.is_file() and path.suffix != ".py"):
         check_input("check", path, "checkpoint")
         return config, path
+    from ..config.model_names import check_model_name
+
+    check_model_name(model)
     named = config.model.name
     if "name" in config.model.model_fields_set and named != model:
         raise UsageError(f"check takes one model; name {model} or {named}")

@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..reporting import Reporter
 from .console import Output
 from .errors import report
-from .inputs import refuse_pipes
+from .inputs import check_data, refuse_pipes
 from .outputs import claim_outputs, keep_interrupted
 from .quiet import quiet_libraries
 from .torchrun import follows
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML file; flags and --set win over it")
-]
-SetOption = Annotated[
-    list[str],
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="set one configuration key, as in optimizer.lr=0.1; repeatable"
-    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="replace default outputs that exist already")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the result as one JSON document")]
@@ -122,7 +116,7 @@ def make_command(
     own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
     parameters = [
         *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
-        *_common_parameters(configured, writes),
+        *_common_parameters(name if configured else None, writes),
         *(_flag_parameters(name) if configured else ()),
     ]
 
@@ -147,10 +141,10 @@ def make_command(
     return command
 
 
-def _common_parameters(configured: bool, writes: bool) -> list[inspect.Parameter]:
+def _common_parameters(configured_as: str | None, writes: bool) -> list[inspect.Parameter]:
     options: list[tuple[str, Any, Any]] = []
-    if configured:
-        options += [("config", ConfigOption, None), ("overrides", SetOption, [])]
+    if configured_as is not None:
+        options += [("config", ConfigOption, None), ("overrides", _set_option(configured_as), [])]
     if writes:
         options += [("force", ForceOption, False)]
     options += [
@@ -166,10 +160,32 @@ def _common_parameters(configured: bool, writes: bool) -> list[inspect.Parameter
     ]
 
 
+def _set_option(name: str) -> Any:
+    from ..config.options import key_completer
+
+    option = typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="set one configuration key, as in optimizer.lr=0.1; repeatable",
+        autocompletion=key_completer(name),
+    )
+    return Annotated[list[str], option]
+
+
 def _flag_parameters(name: str) -> list[inspect.Parameter]:
     from ..config.options import flags_of
 
     return [flag.signature_parameter() for flag in flags_of(name)]
+
+
+def _check_names(config: Any) -> None:
+    """Refuses what can be told to be a mistake at once: PyTorch takes seconds to load."""
+    if hasattr(config, "model"):
+        from ..config.model_names import check_model_name
+
+        check_model_name(config.model.name)
+    if hasattr(config, "data"):
+        check_data(config.data)
 
 
 def _invocation(configured_as: str | None, arguments: dict[str, Any]) -> Invocation:
@@ -183,6 +199,7 @@ def _invocation(configured_as: str | None, arguments: dict[str, Any]) -> Invocat
 
         flags = given_values(configured_as, arguments)
         config = load_config(configured_as, file=file, overrides=arguments["overrides"], flags=flags)
+        _check_names(config)
     output = Output(
         as_json=arguments["json"], quiet=arguments["quiet"], verbose=arguments["verbose"], mute=follows()
     )

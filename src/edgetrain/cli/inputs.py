@@ -31,6 +31,20 @@ def refuse_pipes(argument: Any) -> None:
             raise InputError(f"{path} is a pipe or a socket; name a file")
 
 
+def check_data(data: Any) -> None:
+    """Finds out before PyTorch is loaded that the place of a data set isn't there.
+
+    Args:
+        data: the section of the configuration.
+    Raises:
+        InputError: names what it should be.
+    """
+    from ..config.names import ROOTS
+
+    if data.root is not None and data.name in ROOTS and not data.root.exists():
+        raise InputError(f"{data.root} does not exist; --data-dir names {ROOTS[data.name]}")
+
+
 def check_input(command: str, path: Path | None, wanted: Kind) -> None:
     """Finds out before any work that a file is missing or of another kind. None was not given.
 

@@ -35,6 +35,21 @@ class Subcommand:
     writes: bool = True
 
 
+class PlainSwitches:
+    """What is turned on and off has no type, so that help shows none."""
+
+    def get_params(self, context: Any) -> Any:
+        parameters = super().get_params(context)  # type: ignore[misc]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = ""
+        return parameters
+
+
+class Command(PlainSwitches, TyperCommand):
+    """A subcommand with its parameters."""
+
+
 class LateCommand(TyperCommand):
     """Name and help of a subcommand, for lists of them. It has no parameters; `made` has."""
 
@@ -52,7 +67,7 @@ class LateCommand(TyperCommand):
         body = getattr(importlib.import_module(f"{__package__}.{function}"), function)
         callback = make_command(known.name, body, configured=known.configured, writes=known.writes)
         program = typer.Typer(add_completion=False, context_settings=HELP_NAMES)
-        program.command(known.name, help=known.help)(callback)
+        program.command(known.name, cls=Command, help=known.help)(callback)
         return typer.main.get_command(program)
 
     def make_context(self, *arguments: Any, **settings: Any) -> Any:
@@ -63,7 +78,7 @@ class LateCommand(TyperCommand):
 def group_of(subcommands: Iterable[Subcommand]) -> type[TyperGroup]:
     """The class of a `Typer` program that has these subcommands."""
 
-    class Group(TyperGroup):
+    class Group(PlainSwitches, TyperGroup):
         def __init__(self, **settings: Any) -> None:
             late = {subcommand.name: LateCommand(subcommand) for subcommand in subcommands}
             super().__init__(**{**settings, "commands": late})

@@ -18,6 +18,15 @@ DATA_SETS: dict[str, str] = {
     "xor": "xor:read_xor",
     "synthetic": "synthetic:read_synthetic",
 }
+# The built-in models, `models/registry.py`, and what names of others begin with.
+MODELS = ("digits_cnn", "cifar_cnn", "xor_mlp", "mlp", "cnn1d", "text_transformer")
+TORCHVISION, TRANSFORMERS = "torchvision:", "transformers:"
+# What `data.root` has to name; other data sets make theirs.
+ROOTS = {
+    "arrays": "a .npz, .safetensors or packed .ptd file",
+    "image-folder": "a folder of images",
+    "text": "a text file or a folder of them",
+}
 # `module:class` of `edgetrain.tasks`.
 TASKS: dict[str, str] = {
     "classification": "classification:Classification",

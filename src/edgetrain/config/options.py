@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -20,11 +21,18 @@ import typer
 from pydantic.fields import FieldInfo
 
 from .base import Section
+from .model_names import known_models
+from .shift import FORMS
 from .stages import COMMANDS
 
 Kind = Literal["value", "switch", "list", "mapping"]
 
 _METAVARS: dict[Any, str] = {int: "INTEGER", float: "FLOAT", str: "TEXT", Path: "PATH"}
+# Values that a key may have among others, for completion.
+_SUGGESTED: dict[str, Callable[[], Sequence[str]]] = {
+    "model.name": known_models,
+    "data.shift": lambda: FORMS,
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Flag:
             metavar=None if self.kind == "switch" else self.metavar,
             show_default=False,
             rich_help_panel=self.panel,
-            autocompletion=_completer(self.choices),
+            autocompletion=_completer(self),
         )
         if self.default:
             option.help = f"{option.help} [dim]\\[default: {_escape(self.default)}][/dim]"
@@ -201,14 +209,41 @@ def _shown_default(field: FieldInfo, flag: str) -> str:
     return str(default)
 
 
-def _completer(choices: tuple[Any, ...]) -> Callable[[str], list[str]] | None:
-    if not choices:
+def key_completer(command: str) -> Callable[[str], list[str]]:
+    """Completes KEY=VALUE of a command's configuration."""
+
+    def complete(incomplete: str) -> list[str]:
+        key, equals, value = incomplete.partition("=")
+        if not equals:
+            return _beginning(key, (f"{flag.key}=" for flag in flags_of(command)))
+        values = (_values_of(flag) for flag in flags_of(command) if flag.key == key)
+        return [f"{key}={found}" for found in _beginning(value, itertools.chain(*values))]
+
+    return complete
+
+
+def _values_of(flag: Flag) -> Sequence[str]:
+    """What is known of its values."""
+    if flag.kind == "switch":
+        return ("true", "false")
+    if flag.key in _SUGGESTED:
+        return _SUGGESTED[flag.key]()
+    return [str(choice) for choice in flag.choices]
+
+
+def _completer(flag: Flag) -> Callable[[str], list[str]] | None:
+    if not flag.choices and flag.key not in _SUGGESTED:
         return None
 
     def complete(incomplete: str) -> list[str]:
-        return [str(choice) for choice in choices if str(choice).startswith(incomplete)]
+        before, comma, last = incomplete.rpartition(",") if flag.commas else ("", "", incomplete)
+        return [before + comma + found for found in _beginning(last, _values_of(flag))]
 
     return complete
+
+
+def _beginning(start: str, known: Iterable[str]) -> list[str]:
+    return [word for word in known if word.startswith(start)]
 
 
 def _escape(text: str) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 _NUMBER_DEFAULTS = {"rotate": 90.0, "noise": 0.1, "blur": 1.0}
 KINDS = (*_NUMBER_DEFAULTS, "invert", "classes")
+# How one begins to write them.
+FORMS = (*(f"{kind}:{amount:g}" for kind, amount in _NUMBER_DEFAULTS.items()), "invert", "classes:")
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 _NUMBER_TEXT = re.compile(r"^[-+]?(\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][-+]?\d{1,4})?$")
@@ -73,3 +74,9 @@ _WORDING: dict[str, Callable[[dict[str, Any]], str]] = {
     "too_short": lambda ctx: f"needs at least {ctx['min_length']} value(s)",
     "too_long": lambda ctx: f"takes at most {ctx['max_length']} value(s)",
 }
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """`did you mean 'x'?`, or an empty string when nothing is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean '{near[0]}'?" if near else ""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config.names import ROOTS
 from ..errors import InputError
 
 # Of files that hold samples as arrays, packed ones included.
@@ -26,9 +27,7 @@ def read_array_file(path: Path, wanted: Collection[str]) -> tuple[dict[str, Tens
         InputError: the file is missing, damaged, of another kind, or what is wanted holds Python objects.
     """
     if not path.is_file():
-        raise InputError(
-            f"{path} does not exist or is no file; --data-dir names a .npz, .safetensors or packed .ptd file"
-        )
+        raise InputError(f"{path} does not exist or is no file; --data-dir names {ROOTS['arrays']}")
     if path.suffix == ".npz":
         return _read_npz(path, wanted)
     if path.suffix == ".safetensors":

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..config.data import DataConfig
+from ..config.names import ROOTS
 from ..errors import InputError, UsageError
 from ..reporting import Reporter
 from .base import Source, TensorSplit
@@ -106,7 +107,7 @@ def list_files(folder: Path) -> list[Path]:
         InputError: there is no such folder, or no file in it.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} does not exist; --data-dir names a text file or a folder of them")
+        raise InputError(f"{folder} does not exist; --data-dir names {ROOTS['text']}")
     files = sorted(
         path
         for path in folder.rglob("*")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ..artifacts.specs import TensorSpec
+from ..config.wording import did_you_mean
 from ..errors import UsageError
 
 
@@ -86,12 +86,6 @@ def unknown_argument(name: str, key: str, known: Collection[str]) -> str:
     """The sentence about an argument that a model does not take."""
     takes = f"it takes {', '.join(known)}" if known else "it takes none"
     return f"{name} has no argument '{key}'; {did_you_mean(key, known) or takes}"
-
-
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    """`did you mean 'x'?`, or an empty string when nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else ""
 
 
 def first_line(error: BaseException) -> str:

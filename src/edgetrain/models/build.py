@@ -10,17 +10,16 @@ from torch import nn
 from ..artifacts.specs import InputSpec
 from ..artifacts.transforms import GRAPH
 from ..config.model import ModelConfig
+from ..config.model_names import unknown_model
 from ..errors import UsageError
-from ..factories import meant_file
 from . import transformers_models
-from .arguments import check_names, did_you_mean, fill, first_line, from_data, parameter_defaults
+from .arguments import check_names, fill, first_line, from_data, parameter_defaults
 from .custom import build_custom, custom_parameters
 from .registry import BUILTINS, Builtin
 from .torchvision_models import (
     PREFIX,
     build_torchvision,
     resolve_torchvision,
-    torchvision_names,
     without_weights,
 )
 
@@ -130,8 +129,4 @@ def _check_sample(name: str, model: Builtin, input: InputSpec) -> None:
 def _builtin(name: str) -> Builtin:
     if name in BUILTINS:
         return BUILTINS[name]
-    hint = meant_file(name) or did_you_mean(name, BUILTINS)
-    if not hint and name in torchvision_names():
-        hint = f"did you mean '{PREFIX}{name}'?"
-    known = f"known are {', '.join(BUILTINS)}, {PREFIX}NAME and package.module:factory"
-    raise UsageError(f"there is no model '{name}'; {hint or known}")
+    raise UsageError(unknown_model(name))

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from ..artifacts.specs import InputSpec
+from ..config.model_names import unknown_in_torchvision
+from ..config.names import TORCHVISION as PREFIX
 from ..errors import InputError, UsageError
-from .arguments import did_you_mean, fill, first_line, from_data, unknown_argument
+from .arguments import fill, first_line, from_data, unknown_argument
 
-PREFIX = "torchvision:"
 # Classes of the pretrained models: ImageNet's, and for segmentation Pascal VOC's.
 _IMAGE_CLASSES, _PIXEL_CLASSES = 1000, 21
 # These return extra logits for auxiliary losses while training unless told otherwise.
@@ -113,8 +114,7 @@ def _check_name(name: str) -> str:
     short = name.removeprefix(PREFIX)
     names = torchvision_names()
     if short not in names:
-        hint = did_you_mean(short, names) or "see torchvision.models.list_models()"
-        raise UsageError(f"torchvision has no classification or segmentation model '{short}'; {hint}")
+        raise UsageError(unknown_in_torchvision(short, names))
     return short
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..config.names import TRANSFORMERS as PREFIX
 from ..errors import InputError, UsageError
 from ..vision import make_torchvision_importable
 from .arguments import first_line
 
-PREFIX = "transformers:"
 # The only argument: a configuration.
 CONFIG = "config"
 SETTINGS = "config.json"

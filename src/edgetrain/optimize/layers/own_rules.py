@@ -11,9 +11,9 @@ from typing import Any
 from torch import nn
 
 from ...config.strict_yaml import read_yaml
+from ...config.wording import did_you_mean
 from ...errors import UsageError
 from ...factories import current_folder_importable, import_factory, is_factory
-from ...models.arguments import did_you_mean
 from ...models.transforms.layers import LAYERS, describe_layer
 from ...models.transforms.traced_forward import name_of
 from .calls import function_name
