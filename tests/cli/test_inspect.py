@@ -82,3 +82,43 @@ def test_json(run, file):
 def test_missing_file(run, folder):
     ran = run("inspect", "none.pth")
     assert (ran.code, ran.stderr) == (3, "error: none.pth does not exist\n")
+
+
+def test_reports_are_shown_as_their_commands_do(run, folder):
+    from edgetrain.checking.report import CheckReport, Compared, RunReport
+
+    wrong = Compared(error=0.5, from_float32=0.5, own=1e-7, allowed=1e-4, right=False)
+    groups = {group: {"what": wrong} for group in ("loss", "gradients", "steps", "predict")}
+    report = CheckReport(
+        model="mine:net",
+        inputs={"inputs": [3, "float32"]},
+        task="classification",
+        loss="cross_entropy",
+        parameters=12345,
+        batch_norm="frozen",
+        exports=True,
+        runs=[RunReport(runtime="native", kernels="fast", batch_size=4, steps=1, groups=groups)],
+    )
+    document = {"command": "check", "right": report.right, **report.model_dump(mode="json")}
+    (folder / "check.json").write_text(json.dumps(document))
+    ran = run("inspect", "check.json")
+    assert ran.stdout.startswith("check.json: edgetrain check report, mine:net: WRONG")
+    assert "12,345" in ran.stdout
+    assert "gradients 0.5 WRONG (what, allowed 0.0001)" in ran.stdout
+    assert json.loads(run("inspect", "check.json", "--json").stdout)["runs"] == document["runs"]
+
+
+def test_a_history_has_a_row_for_each_epoch(run, folder):
+    from edgetrain.artifacts.history import EpochRecord, History, save_history
+
+    epochs = [
+        EpochRecord(epoch=0, val_loss=2.5),
+        EpochRecord(epoch=1, train_loss=2.25, val_loss=1.5, steps=7),
+    ]
+    history = History(runtime="torch", device="cpu", threads=1, seed=0, config={}, epochs=epochs)
+    save_history(folder / "h.json", history)
+    ran = run("inspect", "h.json")
+    lines = [line.split() for line in ran.stdout.splitlines()]
+    assert ["epoch", "train", "loss", "val", "loss", "steps"] in lines
+    assert ["0", "–", "2.5", "0"] in lines
+    assert ["1", "2.25", "1.5", "7"] in lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -19,6 +19,7 @@ from .contract import Argument, Contract, Method, Role, TensorRecord
 from .history import load_history
 from .inspect_foreign import describe_foreign_content
 from .inspect_program import describe_program
+from .inspect_results import describe_by_name, describe_report
 from .job import load_job
 from .kinds import Kind, kind_of
 from .manifest import Manifest, load_manifest, manifest_path
@@ -44,6 +45,9 @@ def describe(path: Path) -> dict[str, Any]:
         InputError: damaged, or of no known kind.
     """
     kind = kind_of(path)
+    told = describe_by_name(path) if kind is None else None
+    if told is not None:
+        return told
     if kind is None or (kind == "checkpoint" and not _is_ours(path)):
         return describe_foreign_content(path)
     return _READERS[kind](path)
@@ -207,10 +211,6 @@ def _description(path: Path) -> dict[str, Any]:
     return _description_fields(load_description(path))
 
 
-def _report(path: Path) -> dict[str, Any]:
-    return {"kind": "edgetrain bench report", **json.loads(path.read_text())}
-
-
 def _manifest_fields(manifest: Manifest) -> dict[str, Any]:
     fields = manifest.model_dump(mode="json", exclude={"contract", "config", "digest"})
     fields["transforms"] = _transforms(manifest.transforms)
@@ -264,5 +264,6 @@ _READERS: dict[Kind, Callable[[Path], dict[str, Any]]] = {
     "description of packed data": _description,
     "state of a fine-tuning run": _run_state,
     "job": _job,
-    "bench report": _report,
+    "bench report": functools.partial(describe_report, kind="edgetrain bench report"),
+    "check report": functools.partial(describe_report, kind="edgetrain check report"),
 }

@@ -19,6 +19,7 @@ Kind = Literal[
     "manifest",
     "history",
     "bench report",
+    "check report",
     "description of packed data",
     "state of a fine-tuning run",
     "job",
@@ -29,6 +30,7 @@ _KEYS: dict[str, Kind] = {
     "pairing": "manifest",
     "epochs": "history",
     "workload": "bench report",
+    "export_seconds": "check report",
     "samples": "description of packed data",
     "log_steps": "job",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,17 +86,21 @@ def bench(
         reporter=run.reporter,
     )
     report = plain(result.report)
+    below = [] if result.page is None else [f"  page in {result.page}"]
+    table, *profiles = result_tables(f"{program}: report in {result.path}", report["results"], below)
     run.output.result(
-        Table(
-            f"{program}: report in {result.path}",
-            [_row(entry) for entry in report["results"]],
-            _COLUMNS,
-            below=[] if result.page is None else [f"  page in {result.page}"],
-            numbers=_COLUMNS[1:],
-        ),
+        table,
         {"command": "bench", **report, "path": result.path, "plot": result.plot, "page": result.page},
-        *(_profile(entry) for entry in report["results"] if entry.get("profile")),
+        *profiles,
     )
+
+
+def result_tables(
+    title: str, results: Sequence[dict[str, Any]], below: Sequence[str] = ()
+) -> Iterator[Table]:
+    """The figures of all runtimes, and the operators of those that were profiled."""
+    yield Table(title, [_row(entry) for entry in results], _COLUMNS, below, _COLUMNS[1:])
+    yield from (_profile(entry) for entry in results if entry.get("profile"))
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -37,12 +37,15 @@ def check(
 
     report = stage.check(config, checkpoint, reporter=run.reporter)
     run.output.result(
-        Table(
-            f"{report.model}: {_verdict(report)}", list(_rows(report)), below=list(_worst_gradients(report))
-        ),
+        result_table(report.model, report),
         {"command": "check", "right": report.right, "ratio": report.ratio, **plain(report)},
     )
     return None if report.right else CheckFailedError.exit_code
+
+
+def result_table(title: str, report: Any) -> Table:
+    """What was found, for people."""
+    return Table(f"{title}: {_verdict(report)}", list(_rows(report)), below=list(_worst_gradients(report)))
 
 
 def _chosen(config: Any, model: str) -> tuple[Any, Path | None]:

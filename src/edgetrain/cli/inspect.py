@@ -15,9 +15,12 @@ from .command import Invocation
 from .console import plain
 from .inspect_two import inspect_two
 from .tables import Table
+from .text import number_text
 
 # A terminal has these columns at least.
 _WIDTH = 80
+# Lists that are shown as tables, by what has them.
+_TABLES = {"edgetrain bench report": ["results"], "edgetrain history": ["epochs"]}
 # Of many layers, as many are named.
 _SHOWN = 3
 
@@ -44,14 +47,37 @@ def inspect(
     from ..artifacts.inspect import describe
 
     description = plain(describe(file))
-    run.output.result(
-        Table(
-            f"{file}: {description.get('kind', 'unknown')}",
-            list(_rows(description)),
-            below=_memory_lines(description),
-        ),
-        {"command": "inspect", "file": file, **description},
-    )
+    table, *further = _tables(str(file), description)
+    run.output.result(table, {"command": "inspect", "file": file, **description}, *further)
+
+
+def _tables(file: str, description: Mapping[str, Any]) -> Iterator[Table]:
+    """A report as its command shows it, of anything else a row for each field."""
+    kind = description.get("kind", "unknown")
+    if kind == "edgetrain check report":
+        from ..checking.report import CheckReport
+        from .check import result_table
+
+        known = {key: value for key, value in description.items() if key in CheckReport.model_fields}
+        report = CheckReport.model_validate(known)
+        yield result_table(f"{file}: {kind}, {report.model}", report)
+        return
+    lists = {key: description[key] for key in _TABLES.get(kind, ()) if description.get(key)}
+    rest = {key: value for key, value in description.items() if key not in lists}
+    yield Table(f"{file}: {kind}", list(_rows(rest)), below=_memory_lines(description))
+    if kind == "edgetrain bench report" and lists:
+        from .bench import result_tables
+
+        yield from result_tables("results", lists["results"])
+    elif lists:
+        yield from (_records(key, records) for key, records in lists.items())
+
+
+def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
+    """A column for each field that any of the records has."""
+    columns = [key for key in records[0] if any(record.get(key) is not None for record in records)]
+    rows = [["–" if r.get(c) is None else number_text(r[c], 4) for c in columns] for r in records]
+    return Table(title, rows, [column.replace("_", " ") for column in columns])
 
 
 def _memory_lines(description: Mapping[str, Any]) -> list[str]:
