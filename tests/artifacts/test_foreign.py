@@ -68,6 +68,7 @@ def _safetensors() -> bytes:
         (b"\n <!DOCTYPE html><title>404</title>", "a web page, perhaps .* download the file again"),
         (_npz(), r"a file of NumPy arrays \(.npz\); as data: --data arrays"),
         (_zip("config.json", "model.weights.h5"), "a Keras model"),
+        (_zip("m/.data/extern_modules", "m/x.pkl"), r"a package of torch\.package, .*PackageImporter"),
         (_zip("readme.txt"), "a zip file without a model in it"),
         (_zip("readme.txt")[:60], "a damaged zip file"),
         (pickle.dumps([1]), "a Python pickle that torch.save did not write"),

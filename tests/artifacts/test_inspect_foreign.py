@@ -145,7 +145,11 @@ def test_cut_short(tmp_path: Path, suffix: str) -> None:
             describe(path)
 
 
-def test_a_plain_pickle_is_named(tmp_path: Path) -> None:
-    (tmp_path / "m.pth").write_bytes(pickle.dumps({"w": [1.0]}))
-    with pytest.raises(InputError, match=r"is a Python pickle that torch\.save did not write; save it again"):
-        describe(tmp_path / "m.pth")
+def test_a_plain_pickle(tmp_path: Path) -> None:
+    (tmp_path / "m.pth").write_bytes(pickle.dumps({"model": {"w": np.ones((2, 3), "f4")}, "by": "somebody"}))
+    found = describe(tmp_path / "m.pth")
+    assert (found["kind"], found["holds"]) == (
+        "a Python pickle that torch.save did not write",
+        "a checkpoint",
+    )
+    assert found["tensors"] == [{"name": "model.w", "shape": [2, 3], "dtype": "float32"}]

@@ -62,7 +62,6 @@ def test_the_old_format_of_torch_save(tmp_path: Path) -> None:
     [
         (b"", "is an empty file; download or save it again"),
         (b"\x89PNG\r\n\x1a\n", r"is an image \(PNG\)"),
-        (pickle.dumps({"weight": [1.0]}), "a Python pickle that torch.save did not write"),
         (b"\0\0\0\0ET12\0\0\0\0\0\0\0\0", "a file of ExecuTorch already"),
         (struct.pack("<Q", 2**62) + b'{"a": 1}', "of no known kind"),
         (struct.pack("<Q", 8) + b'{"a": 1}', "no safetensors file"),

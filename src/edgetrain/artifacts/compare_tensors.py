@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .foreign import INDEX, NPZ, SAFETENSORS, SAVED, SCRIPT, Format, describe_foreign, foreign_format
+from .foreign import INDEX, NPZ, PICKLE, SAFETENSORS, SAVED, SCRIPT, Format, describe_foreign, foreign_format
 from .kinds import kind_of
 from .tensors import read_tensors
 
@@ -70,9 +70,9 @@ def tensors_in(path: Path) -> dict[str, Tensor]:
 
 def _saved(path: Path) -> dict[str, Tensor]:
     from .inspect_foreign import nested_tensors
-    from .unpickling import read_torch_file
+    from .unpickling import arrays_as_tensors, read_torch_file
 
-    return dict(nested_tensors(read_torch_file(path), ""))
+    return dict(nested_tensors(arrays_as_tensors(read_torch_file(path)), ""))
 
 
 def _script(path: Path) -> dict[str, Tensor]:
@@ -113,6 +113,7 @@ def _arrays(path: Path) -> dict[str, Tensor]:
 
 _READERS: dict[Format, Callable[[Path], dict[str, Tensor]]] = {
     SAVED: _saved,
+    PICKLE: _saved,
     SCRIPT: _script,
     SAFETENSORS: _safetensors,
     INDEX: _index,

@@ -60,9 +60,14 @@ _HTML = Format("a web page, perhaps one that says why a download failed", "downl
 _TAR = _unpack("a tar archive", "'tar -xf'")
 _EMPTY = Format("an empty file", "download or save it again")
 NPZ = Format(
-    "a file of NumPy arrays (.npz)", "as data: --data arrays --data-root FILE; as weights: safetensors"
+    "a file of NumPy arrays (.npz)",
+    "as data: --data arrays --data-root FILE; as weights: edgetrain convert FILE --model NAME",
 )
 _KERAS = Format("a Keras model", "save its weights as safetensors, and build the model in PyTorch")
+_PACKAGE = Format(
+    "a package of torch.package, which is code",
+    "load its model with torch.package.PackageImporter, where you trust it, and save model.state_dict()",
+)
 _ZIP = Format("a zip file without a model in it", "unpack it, or name another")
 # What `inspect_foreign` reads.
 INDEX = Format("the index of a checkpoint in several files", "", is_readable=True)
@@ -72,7 +77,7 @@ SAVED = Format("a file of torch.save", "", is_readable=True)
 SAFETENSORS = Format("a file of safetensors", "", is_readable=True)
 # torch.save before PyTorch 1.6 begins with this number as a pickle.
 OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_PICKLE = Format("a Python pickle that torch.save did not write", "save it again with torch.save")
+PICKLE = Format("a Python pickle that torch.save did not write", "", is_readable=True)
 
 
 def foreign_format(path: Path) -> Format | None:
@@ -93,7 +98,7 @@ def foreign_format(path: Path) -> Format | None:
     if head.startswith(OLD_MAGIC):
         return SAVED
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return _PICKLE
+        return PICKLE
     if head[4:8] == b"TFL3":
         return _TFLITE
     if head[257:262] == b"ustar":
@@ -137,6 +142,8 @@ def zip_format(names: Collection[str]) -> Format:
     """What a zip file is, by its records, without the folder that all of them lie in."""
     if "constants.pkl" in names or "bytecode.pkl" in names:
         return SCRIPT
+    if any(name.endswith(".data/extern_modules") for name in names):
+        return _PACKAGE
     if "archive_format" in names or any(name.endswith("model.json") for name in names):
         return EXPORTED
     if "data.pkl" in names:

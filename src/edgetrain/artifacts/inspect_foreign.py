@@ -19,6 +19,7 @@ from .foreign import (
     EXPORTED,
     INDEX,
     NPZ,
+    PICKLE,
     SAFETENSORS,
     SAVED,
     SCRIPT,
@@ -52,10 +53,10 @@ def describe_foreign_content(path: Path) -> Description:
 
 
 def _saved(path: Path) -> Description:
-    from .unpickling import read_torch_file, stand_ins_in
+    from .unpickling import arrays_as_tensors, read_torch_file, stand_ins_in
     from .unpickling.stand_ins import Global, StandIn
 
-    content = read_torch_file(path)
+    content = arrays_as_tensors(read_torch_file(path))
     tensors = [_row(name, tensor) for name, tensor in nested_tensors(content, "")]
     objects = Counter(found.name for found in stand_ins_in(content))
     holds = "something else"
@@ -195,6 +196,7 @@ def _arrays(path: Path) -> Description:
 
 _READERS: dict[Format, Callable[[Path], Description]] = {
     SAVED: _saved,
+    PICKLE: _saved,
     SCRIPT: _script,
     EXPORTED: _exported,
     SAFETENSORS: _safetensors,

@@ -104,6 +104,8 @@ def _check_fit(missing: list[str], unexpected: list[str], shapes: list[str], ori
         way_out = "choose another --model, or its arguments with --model-arg"
         if not missing and not shapes:
             way_out = f"leave them out with --allow-extra, or {way_out}"
+        if all("lora_" in key for key in unexpected) and unexpected:
+            way_out = "it is an adapter (LoRA): merge it into its model first, with peft's merge_and_unload()"
         raise InputError(f"{origin} does not fit {name}: {'; '.join(problems)}; {way_out}")
 
 

@@ -12,7 +12,9 @@ from ..artifacts.archive import Archive, open_archive
 from ..artifacts.foreign import (
     EXPORTED,
     INDEX,
+    NPZ,
     OLD_MAGIC,
+    PICKLE,
     SAVED,
     SCRIPT,
     describe_foreign,
@@ -23,10 +25,18 @@ from ..artifacts.sharded import index_in, parts_of
 from ..errors import InputError, UsageError
 from .pickles import PickleSummary, summarize
 
-Kind = Literal["saved by torch.save", "TorchScript", "exported program", "safetensors", "sharded checkpoint"]
+Kind = Literal[
+    "saved by torch.save",
+    "pickle",
+    "arrays of numpy",
+    "TorchScript",
+    "exported program",
+    "safetensors",
+    "sharded checkpoint",
+]
 
 SUFFIXES = (".pt", ".pth", ".ptl", ".pt2", ".bin", ".ckpt", ".safetensors")
-_KNOWN = "PyTorch checkpoints, TorchScript (.pt, .ptl), exported programs (.pt2) and safetensors"
+_KNOWN = "PyTorch checkpoints, TorchScript (.pt, .ptl), exported programs (.pt2), safetensors and .npz"
 _PRETRAINED = ("model.safetensors", "pytorch_model.bin")
 _MOST_HEADER = 100 * 2**20
 
@@ -77,6 +87,8 @@ def identify(path: Path) -> Identified:
     if head[8:9] == b"{":
         _check_safetensors(path, int.from_bytes(head[:8], "little"))
         return Identified(path, "safetensors")
+    if foreign_format(path) is PICKLE:
+        return Identified(path, "pickle", pickle=summarize(path.read_bytes(), path))
     if foreign_format(path) is INDEX:
         return Identified(path, "sharded checkpoint", parts=tuple(map(identify, parts_of(path))))
     known = describe_foreign(path)
@@ -137,6 +149,8 @@ def _archive_kind(path: Path) -> Identified:
         summary = summarize(archive.read("data.pkl"), path)
         _check_storages(path, summary, sum(info.file_size for info in archive.records.values()))
         return Identified(path, "saved by torch.save", archive, summary)
+    if format is NPZ:
+        return Identified(path, "arrays of numpy", archive)
     raise InputError(f"{path} {describe_foreign(path)} ({_reads()})")
 
 

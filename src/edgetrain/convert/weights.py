@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..artifacts.unpickling import StandIn
+from ..artifacts.unpickling import StandIn, arrays_as_tensors
 from ..errors import InputError, UsageError
 from .errors import NoWeightsError
 
@@ -51,10 +51,11 @@ def find_weights(payload: Any, origin: str, entry: str | None = None) -> Weights
             f"{origin} holds quantized layers; convert the float weights it was made from, with "
             "--precision int8 to quantize them again"
         )
-    found = dict(_states(payload))
+    what, payload = _what(payload), _by_place(payload)
+    found = dict(_states(payload)) or dict(_states(arrays_as_tensors(payload)))
     if not found:
         raise NoWeightsError(
-            f"{origin} holds no weights: neither a state_dict nor a checkpoint with one ({_what(payload)})"
+            f"{origin} holds no weights: neither a state_dict nor a checkpoint with one ({what})"
         )
     if entry is not None and entry not in found:
         found |= _begun_with(entry, found)
@@ -86,6 +87,13 @@ def chosen_entry(found: Mapping[str, Any], entry: str | None, origin: str) -> st
     return candidates[0]
 
 
+def _by_place(payload: Any) -> Any:
+    """What lies in a list or tuple, as (weights, epoch) does, by its place. Tensors there have no names."""
+    if not isinstance(payload, list | tuple):
+        return payload
+    return {str(place): item for place, item in enumerate(payload) if not isinstance(item, Tensor)}
+
+
 def _begun_with(entry: str, found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Weights whose names begin with an entry, as where `student.0.weight` lies beside `teacher.0.weight`."""
     for name, state in found.items():
@@ -101,6 +109,7 @@ def modules_in(payload: Any, entry: str = "", depth: int = 3) -> Iterable[tuple[
     if isinstance(payload, nn.Module):
         yield entry, payload
         return
+    payload = _by_place(payload)
     inside = payload if isinstance(payload, Mapping) else getattr(payload, "__dict__", None)
     if not isinstance(inside, Mapping) or isinstance(payload, type) or not depth:
         return
@@ -172,6 +181,8 @@ def _what(payload: Any) -> str:
     if isinstance(payload, list | tuple) and payload:
         inside = dict.fromkeys(type(item).__name__ for item in payload)
         return f"a {type(payload).__name__} of {len(payload)}: {', '.join(list(inside)[:_SHOWN])}"
+    if isinstance(payload, Mapping) and {"state", "param_groups"} <= payload.keys():
+        return "the state of an optimizer"
     return payload.name if isinstance(payload, StandIn) else type(payload).__name__
 
 

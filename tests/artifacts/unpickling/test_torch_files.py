@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -14,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgetrain.artifacts.unpickling import read_torch_file, stand_ins_in
+from edgetrain.artifacts.unpickling import arrays_as_tensors, read_torch_file, stand_ins_in
 from edgetrain.artifacts.unpickling.constructors import Array
 from edgetrain.errors import InputError
 from edgetrain.upstream import leaves
@@ -166,3 +167,63 @@ def _replace(path: Path, old: bytes, new: bytes) -> None:
     with zipfile.ZipFile(path, "w") as file:
         for name, content in records.items():
             file.writestr(name, content.replace(old, new))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_what_pickle_wrote(tmp_path: Path, protocol: int) -> None:
+    """Tensors in it are files of torch.save in themselves."""
+    base = torch.arange(6.0).reshape(2, 3)
+    saved = {
+        "a": base,
+        "b": base.t(),
+        "c": torch.tensor([True, False]),
+        "n": np.ones((2, 2), ">f4"),
+        "i": [1],
+    }
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(saved, protocol=protocol))
+    found = arrays_as_tensors(read_torch_file(tmp_path / "x.pkl"))
+    for name in "abc":
+        assert torch.equal(found[name], saved[name])
+    assert torch.equal(found["n"], torch.ones(2, 2))
+    assert found["i"] == [1]
+
+
+class Loading:
+    """Has a tensor read from bytes of the attacker's choice."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+    def __reduce__(self) -> Any:
+        return torch.storage._load_from_bytes, (self.content,)
+
+
+class Harmful:
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.proof}",)
+
+
+def test_bytes_of_tensors_in_pickles_run_nothing(tmp_path: Path) -> None:
+    proof, path = tmp_path / "proof", tmp_path / "x.pkl"
+    inside = io.BytesIO()
+    torch.save(Harmful(proof), inside, _use_new_zipfile_serialization=False)
+    path.write_bytes(pickle.dumps({"w": Loading(inside.getvalue())}))
+    names = [found.name for found in stand_ins_in(read_torch_file(path))]
+    assert names == ["posix.system"]
+    assert not proof.exists()
+    for content in (b"", b"damaged", 7, inside.getvalue()[:40]):
+        path.write_bytes(pickle.dumps(Loading(content)))
+        with pytest.raises(InputError, match="damaged or refused"):
+            read_torch_file(path)
+
+
+def test_bytes_of_tensors_hold_no_others(tmp_path: Path) -> None:
+    """Or any depth could be reached."""
+    deeper = io.BytesIO()
+    torch.save(Loading(b"more"), deeper, _use_new_zipfile_serialization=False)
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(Loading(deeper.getvalue())))
+    found = read_torch_file(tmp_path / "x.pkl")
+    assert [stand_in.name for stand_in in stand_ins_in(found)] == ["torch.storage._load_from_bytes"]

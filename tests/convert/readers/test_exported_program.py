@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import torch
 from convert_models import Images, example, make, with_record
+from torch import Tensor, nn
 
 from edgetrain.convert.foreign_operators import is_program_operator
 from edgetrain.convert.formulas import is_size
-from edgetrain.errors import InputError
+from edgetrain.errors import InputError, UsageError
+from edgetrain.runtimes.inference import InferenceProgram
 
 Convert = Callable[..., Any]
 
@@ -166,3 +168,45 @@ def test_training_mode(convert: Convert, tmp_path: Path) -> None:
     torch.export.save(torch.export.export(Images().train(), (example("Images"),)), path)
     with pytest.raises(InputError, match=r"other results each time|captured in training mode"):
         convert(path)
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, batch: dict[str, Tensor], *, scale: Tensor) -> dict[str, Any]:
+        logits = self.linear(batch["x"]) * batch["w"][:, None]
+        return {"logits": logits, "aux": (logits * scale,)}
+
+
+def test_inputs_in_dictionaries_and_by_name(convert: Convert, tmp_path: Path) -> None:
+    model, batch = Nested().eval(), torch.export.Dim("batch", min=1, max=8)
+    x, w, scale = torch.randn(2, 4), torch.randn(2), torch.randn(2, 1)
+    shapes = {"batch": {"x": {0: batch}, "w": {0: batch}}, "scale": {0: batch}}
+    program = torch.export.export(
+        model, ({"x": x, "w": w},), {"scale": scale}, dynamic_shapes=shapes, strict=False
+    )
+    torch.export.save(program, tmp_path / "net.pt2")
+    report = convert(tmp_path / "net.pt2", max_batch_size=4)
+    assert (report.batch, report.inputs) == (4, ["4", "", "1"])
+    found = InferenceProgram(report.outputs[0])
+    logits, scaled = found.run(x, w, scale)
+    expected = model({"x": x, "w": w}, scale=scale)
+    torch.testing.assert_close(logits, expected["logits"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(scaled, expected["aux"][0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_size_is_chosen_where_several_are_taken(convert: Convert, tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    sizes = {0: torch.export.Dim("batch", max=8), 2: torch.export.Dim("height", min=6, max=64)}
+    program = torch.export.export(model, (torch.randn(2, 3, 9, 12),), dynamic_shapes=(sizes,))
+    torch.export.save(program, tmp_path / "net.pt2")
+    with pytest.raises(UsageError, match=r"several shapes: 3,6\.\.64,12; choose one"):
+        convert(tmp_path / "net.pt2")
+    report = convert(tmp_path / "net.pt2", input_shape=["3,20,12"])
+    assert report.inputs == ["3,20,12"]
+    found, x = InferenceProgram(report.outputs[0]), torch.randn(1, 3, 20, 12)
+    torch.testing.assert_close(found.run(x)[0], model(x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(UsageError, match="fails on the inputs"):
+        convert(tmp_path / "net.pt2", input_shape=["3,20,13"])

@@ -14,6 +14,7 @@ from torch.utils.bundled_inputs import augment_model_with_bundled_inputs
 
 from edgetrain.artifacts.manifest import load_manifest
 from edgetrain.errors import CheckFailedError, InputError
+from edgetrain.runtimes.inference import InferenceProgram
 
 Convert = Callable[..., Any]
 SHAPE = {"input_shape": ["3,12,12"]}
@@ -75,13 +76,19 @@ def test_code_that_hides_what_it_does_to_files(convert: Convert, tmp_path: Path,
     assert not target.exists()
 
 
-def test_other_precisions(convert: Convert, tmp_path: Path) -> None:
-    model = nn.Linear(4, 2).double()
-    torch.jit.trace(model, torch.zeros(1, 4).double()).save(str(tmp_path / "double.pt"))
-    with pytest.raises(
-        InputError, match=r"computes in float64, and programs do in float32; save model.float\(\)"
-    ):
-        convert(tmp_path / "double.pt", input_shape=["4"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scripted", [True, False])
+def test_other_precisions(convert: Convert, tmp_path: Path, dtype: torch.dtype, scripted: bool) -> None:
+    """Their weights, in the precision of programs."""
+    model, inputs = make("Images").to(dtype), example("Images").to(dtype)
+    module = torch.jit.script(model) if scripted else torch.jit.trace(model, inputs)
+    module.save(str(tmp_path / "net.pt"))
+    report = convert(tmp_path / "net.pt", input_shape=["3,12,12"])
+    (note,) = report.notes
+    assert note == f"its weights are {str(dtype).removeprefix('torch.')}; the program computes in float32"
+    program, rounded = InferenceProgram(report.outputs[0]), make("Images").to(dtype).float()
+    x = example("Images", 1)
+    torch.testing.assert_close(program.run(x)[0], rounded(x), rtol=1e-4, atol=1e-5)
 
 
 def test_quantized_modules(convert: Convert, tmp_path: Path) -> None:

@@ -1,8 +1,17 @@
 """Pickles read as data: plain values, tensors, and stand-ins for everything else. Nothing that a pickle names
 is imported or called."""
 
+from .arrays import arrays_as_tensors
 from .machine import DamagedPickleError, unpickled
 from .stand_ins import Global, StandIn, stand_ins_in
 from .torch_files import read_torch_file
 
-__all__ = ["DamagedPickleError", "Global", "StandIn", "read_torch_file", "stand_ins_in", "unpickled"]
+__all__ = [
+    "DamagedPickleError",
+    "Global",
+    "StandIn",
+    "arrays_as_tensors",
+    "read_torch_file",
+    "stand_ins_in",
+    "unpickled",
+]

@@ -26,10 +26,12 @@ class Constructors:
 
     Args:
         size: of the file in bytes, which limits what is made of it.
+        read_storage: makes a storage of the bytes that `pickle.dump` wrote of one; without it there are none.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, read_storage: Callable[[Any], Any] | None = None) -> None:
         self._left = _SMALL + 8 * size
+        self._read_storage = read_storage
 
     def make(self, name: str, args: tuple[Any, ...]) -> Any:
         """The result of a call; see `machine.unpickled`."""
@@ -39,6 +41,9 @@ class Constructors:
         if name in _OF_BYTES:
             self._spend(4 * sum(len(a) for a in args if isinstance(a, str | bytes)))
             return _OF_BYTES[name](*args)
+        if name == "torch.storage._load_from_bytes" and self._read_storage is not None:
+            self._spend(4 * sum(len(a) for a in args if isinstance(a, bytes)))
+            return self._read_storage(*args)
         if name in _OTHERS:
             return _OTHERS[name](*args)
         if name == "torch._tensor._rebuild_from_type_v2":

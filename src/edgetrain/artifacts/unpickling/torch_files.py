@@ -1,5 +1,6 @@
 """What torch.save wrote: a zip file with a pickle and the bytes of each tensor, or, before PyTorch 1.6, one
-pickle after the other and the bytes behind them."""
+pickle after the other and the bytes behind them. And what `pickle.dump` wrote, as data without tensors or
+with those that lie in it as such files."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ..archive import Archive, open_archive
+from ..foreign import OLD_MAGIC
 from .constructors import Constructors
 from .machine import DamagedPickleError, unpickled
 from .tensors import DTYPES, Storages
@@ -24,7 +26,7 @@ _MOST_STORAGES = 1_000_000
 
 
 def read_torch_file(path: Path) -> Any:
-    """Reads a file of torch.save. Nothing that it names is imported or called.
+    """Reads a file of torch.save, or of `pickle.dump`. Nothing that it names is imported or called.
 
     Returns:
         plain values and tensors on the CPU, without gradients; a `StandIn` for each object of a class, a
@@ -37,7 +39,10 @@ def read_torch_file(path: Path) -> Any:
             if file.read(4) == b"PK\x03\x04":
                 return _read_archive(open_archive(path))
             file.seek(0)
-            return _read_old(file, os.fstat(file.fileno()).st_size)
+            begins = file.read(len(OLD_MAGIC))
+            file.seek(0)
+            size = os.fstat(file.fileno()).st_size
+            return _read_old(file, size) if begins == OLD_MAGIC else _read_plain(file, size)
     except DamagedPickleError as error:
         raise InputError(f"{path} is damaged or refused: {error}") from error
     except OSError as error:
@@ -73,6 +78,16 @@ def _read_archive(archive: Archive) -> Any:
         raise DamagedPickleError("it was written on a machine with another order of bytes")
     size = sum(info.file_size for info in archive.records.values())
     return read_archived_pickle(archive, "data.pkl", "data", Constructors(size).make)
+
+
+def _read_plain(file: IO[bytes], size: int) -> Any:
+    def storage(content: Any) -> Any:
+        if not isinstance(content, bytes):
+            raise DamagedPickleError("it has a tensor of nothing")
+        return _read_old(io.BytesIO(content), len(content))
+
+    stream: Any = _Bounded(file, size)
+    return unpickled(stream, Constructors(size, storage).make, Storages(_nothing).load, DTYPES)
 
 
 def _read_old(file: IO[bytes], size: int) -> Any:

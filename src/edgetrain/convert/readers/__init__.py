@@ -12,6 +12,8 @@ from ..source import Source
 # Module and function. Only one of them is needed for a file, and some load much that weights never need.
 _READERS: dict[Kind, tuple[str, str]] = {
     "saved by torch.save": ("torch_save", "read_torch_save"),
+    "pickle": ("torch_save", "read_torch_save"),
+    "arrays of numpy": ("npz", "read_npz"),
     "TorchScript": ("torchscript", "read_torchscript"),
     "exported program": ("exported_program", "read_exported_program"),
     "safetensors": ("safetensors", "read_safetensors"),

@@ -6,20 +6,23 @@ import contextlib
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx.graph import CodeGen
 
 from ...artifacts.specs import INPUTS
 from ...config.convert import ConvertConfig
 from ...errors import InputError, UsageError
 from ...upstream import exported_schema_version
+from ..calling import flat_outputs
 from ..kinds import Identified
 from ..layers_put_back import module_of_program
 from ..rewritten_program import rewritten_program
 from ..source import Captured, Runnable, Source
-from ..specs import ModelInput
+from ..specs import ModelInput, parse_input
 from ..weights import find_weights
 from .named_model import source_of_weights
 
@@ -41,19 +44,44 @@ def read_exported_program(found: Identified, config: ConvertConfig) -> Source:
             f"{origin} has been captured as it is called: export it again with the arguments and outputs "
             "that are wanted, or name its model with --model"
         )
-    inputs, batch = _inputs(program, origin)
+    inputs, batch = _inputs(program, origin, [spec for _, spec in map(parse_input, config.input_shape)])
+    structure = program.call_spec.in_spec
+    nested = structure is not None and _is_nested(structure, len(inputs))
 
     def capture(_: Sequence[Tensor], __: Runnable) -> Captured:
-        return Captured(module_of_program(program, origin), batch)
+        module = module_of_program(program, origin)
+        if nested:
+            module.graph.set_codegen(CodeGen())
+            module.recompile()
+        return Captured(module, batch)
 
     return Source(
         format="exported program",
-        reference=program.module(),
+        reference=_Flat(program) if nested else program.module(),
         state=dict(program.state_dict),
         capture=capture,
         inputs=inputs,
         batch=batch,
     )
+
+
+class _Flat(nn.Module):
+    """A program that takes dictionaries, or arguments by name, as a function of the tensors in them."""
+
+    def __init__(self, program: ExportedProgram) -> None:
+        super().__init__()
+        self.program = program.module()
+        self._structure: Any = program.call_spec.in_spec
+
+    def forward(self, *tensors: Tensor) -> list[Tensor]:
+        args, kwargs = self._structure.unflatten(tensors)
+        return list(flat_outputs(self.program(*args, **kwargs)).values())
+
+
+def _is_nested(structure: Any, count: int) -> bool:
+    """Whether calling takes more than one tensor after the other."""
+    args, kwargs = structure.unflatten([None] * count)
+    return len(args) != count or bool(kwargs)
 
 
 def _load(found: Identified, trust: bool) -> ExportedProgram:
@@ -85,30 +113,50 @@ def _newer(found: Identified) -> InputError:
     )
 
 
-def _inputs(program: ExportedProgram, origin: str) -> tuple[dict[str, ModelInput], int | None]:
-    """Shapes without batch by name, and the batch where it is fixed."""
+def _inputs(
+    program: ExportedProgram, origin: str, given: Sequence[ModelInput]
+) -> tuple[dict[str, ModelInput], int | None]:
+    """Shapes without batch by name, and the batch where it is fixed.
+
+    Args:
+        given: what is chosen where other dimensions than the batch are dynamic.
+    Raises:
+        UsageError: nothing is chosen.
+        InputError: it takes something else than tensors.
+    """
     placeholders = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
     values = {
         name: placeholders[name].meta["val"]
         for name in program.graph_signature.user_inputs
         if isinstance(name, str) and name in placeholders
     }
-    if not values or not all(isinstance(v, Tensor) and v.dim() for v in values.values()):
+    tensors = all(isinstance(v, Tensor) and v.dim() for v in values.values())
+    if not values or not tensors or len(values) < len(program.graph_signature.user_inputs):
         raise InputError(
             f"{origin} takes inputs other than batches of tensors; convert takes no such programs"
         )
     specs = {}
-    for name, value in values.items():
-        if any(isinstance(length, torch.SymInt) for length in value.shape[1:]):
-            raise InputError(
-                f"{origin} has other dynamic dimensions than the batch; export it with fixed ones"
+    chosen = [spec.shape for spec in given] if len(given) == len(values) else [None] * len(values)
+    for (name, value), shape in zip(values.items(), chosen, strict=True):
+        if shape is None and any(isinstance(length, torch.SymInt) for length in value.shape[1:]):
+            sizes = " ".join(",".join(_sizes(program, v.shape[1:])) for v in values.values())
+            raise UsageError(
+                f"{origin} takes inputs of several shapes: {sizes}; choose one for each with --input-shape"
             )
-        shape = tuple(int(n) for n in value.shape[1:])
+        shape = shape or tuple(int(n) for n in value.shape[1:])
         specs[name if len(values) > 1 else INPUTS] = ModelInput(
             shape, str(value.dtype).removeprefix("torch.")
         )
     first = next(iter(values.values())).shape[0]
     return specs, None if isinstance(first, torch.SymInt) else int(first)
+
+
+def _sizes(program: ExportedProgram, lengths: Sequence[int | torch.SymInt]) -> list[str]:
+    """Lengths as numbers, and those that are open as their least and most."""
+    ranges = {str(symbol): bounds for symbol, bounds in program.range_constraints.items()}
+    return [
+        f"{ranges[str(n)].lower}..{ranges[str(n)].upper}" if str(n) in ranges else str(n) for n in lengths
+    ]
 
 
 def _schema(found: Identified) -> int:

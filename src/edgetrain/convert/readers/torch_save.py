@@ -1,4 +1,5 @@
-"""What torch.save writes: state_dicts, checkpoints with more around them, edgetrain's own, whole modules."""
+"""What torch.save or pickle writes: state_dicts, checkpoints with more around them, edgetrain's own, whole
+modules."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
     if config.model is None and _holds_module(payload):
         if not config.trust_pickle:
             raise InputError(_untrusted(payload, origin))
-        module = _module_in(_unpickle(found.path), config.weights_key, origin)
+        module = _module_in(_unpickle(found), config.weights_key, origin)
         module.eval()
         # Only a module needs what captures it, which loads for seconds.
         from ..module_graphs import graph_capture
@@ -55,7 +56,7 @@ def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
             raise
         if not config.trust_pickle:
             raise InputError(_untrusted(payload, origin)) from error
-        weights = find_weights(_unpickle(found.path), origin, config.weights_key)
+        weights = find_weights(_unpickle(found), origin, config.weights_key)
     return source_of_weights(weights, config, "checkpoint" if weights.entry else "state_dict", found.path)
 
 
@@ -101,11 +102,15 @@ def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) 
     )
 
 
-def _unpickle(path: Path) -> Any:
+def _unpickle(found: Identified) -> Any:
     """Loads Python objects, whose classes may lie in the current folder. This runs code from the file."""
+    path, kind = found.path, found.kind
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
+        if kind == "pickle":
+            with path.open("rb") as file:
+                return pickle.load(file)
         return torch.load(path, map_location="cpu", weights_only=False)
     except (AttributeError, ImportError) as error:
         raise InputError(

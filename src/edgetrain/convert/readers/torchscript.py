@@ -43,7 +43,7 @@ def read_torchscript(found: Identified, config: ConvertConfig) -> Source:
     if config.model is not None:
         return source_of_weights(find_weights(module.state_dict(), origin), config, kind, found.path)
 
-    _check_float32(module, origin)
+    notes = _in_float32(module)
 
     def capture(example: Sequence[Tensor], run: Runnable) -> Captured:
         return trace_script(module, example, origin, run)
@@ -54,7 +54,7 @@ def read_torchscript(found: Identified, config: ConvertConfig) -> Source:
         state=tensors_of(module),
         capture=capture,
         inputs=_bundled_inputs(module),
-        notes=[]
+        notes=notes
         if list(module.parameters())
         else ["its weights are frozen into the code: it can't be trained"],
     )
@@ -114,14 +114,14 @@ def _quantized(origin: str) -> InputError:
     )
 
 
-def _check_float32(module: torch.jit.ScriptModule, origin: str) -> None:
+def _in_float32(module: torch.jit.ScriptModule) -> list[str]:
+    """Brings weights of other types to that in which programs compute, and says so."""
     other = {t.dtype for t in module.state_dict().values() if t.is_floating_point()} - {torch.float32}
-    if other:
-        names = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in other))
-        raise InputError(
-            f"{origin} computes in {names}, and programs do in float32; save model.float(), or name the "
-            "model with --model to take the weights alone"
-        )
+    if not other:
+        return []
+    module.float()
+    names = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in other))
+    return [f"its weights are {names}; the program computes in float32"]
 
 
 def _bundled_inputs(module: torch.jit.ScriptModule) -> dict[str, ModelInput] | None:
