@@ -161,7 +161,7 @@ def test_checkpoints_in_several_files(convert: Callable[..., Any], tmp_path: Pat
     assert convert(index, **settings).comparison.max_error == 0
     written = torch.load(tmp_path / "out.pth", weights_only=True)["state_dict"]
     assert torch.equal(written["2.bias"], body[2].bias)
-    with pytest.raises(UsageError, match="holds weights but not the model"):
+    with pytest.raises(UsageError, match=r"holds 4 tensors .*but not the model"):
         convert(index, input_shape=["3"])
 
     torch.save({"other": torch.ones(1)}, tmp_path / "part-1.bin")

@@ -2,74 +2,74 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from importlib.util import find_spec
 
-import torch
 from torch import Tensor
 
-from ..config.model import ModelConfig
-from ..errors import EdgetrainError
-from ..models import build_model
-from ..models.registry import BUILTINS
-from ..models.torchvision_models import PREFIX, torchvision_names
-from .fitting import name_prefix
+from .architecture_table import Architecture, known_architectures, likeness, sketches_of
 
-# Arguments without defaults; any value shows the names of the parameters.
-_ANY: dict[str, dict[str, Any]] = {
-    "cnn1d": {"in_channels": 1, "length": 64, "num_classes": 2},
-    "mlp": {"in_features": 4, "num_classes": 2},
-}
 _LIKE_ENOUGH = 0.5
+# Of those with other shapes, only the names say something.
+_SAME_SHAPES = 0.7
 _MOST = 3
-# Tensors in the smallest model of torchvision (alexnet); building all of them takes seconds.
-_FEWEST = 16
+# What is much less like the weights than the best isn't said.
+_NEARLY = 0.9
+# What wrappers put in front of names has one part or two.
+_PARTS = 3
+_SHOWN = 4
 
 
 def suggest_models(state: Mapping[str, Tensor]) -> list[str]:
-    """Models whose names and shapes are nearest, the best first, as `--model` takes them.
-
-    Where only the last layer differs in size, `--model-arg num_classes=N` is added.
-    """
-    scored = []
-    known = _shapes(*BUILTINS)
-    if len(state) >= _FEWEST:
-        known = {**known, **_shapes(*(PREFIX + name for name in torchvision_names()))}
-    for name, theirs in known.items():
-        prefix = name_prefix(state, theirs)
-        ours = {
-            key.removeprefix(prefix): tuple(t.shape) for key, t in state.items() if key.startswith(prefix)
-        }
-        common = [key for key in theirs if key in ours]
-        equal = sum(theirs[key] == ours[key] for key in common)
-        score = (len(common) + equal) / (2 * len(theirs.keys() | ours.keys()))
-        if score >= _LIKE_ENOUGH:
-            scored.append((score, name + _outputs(theirs, ours)))
-    return [text for _, text in sorted(scored, key=lambda item: -item[0])[:_MOST]]
-
-
-@functools.cache
-def _shapes(*names: str) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Parameters and buffers of registered models, built without memory."""
-    shapes = {}
-    for name in names:
-        args = _ANY.get(name, {})
-        # Some can't be built without memory; they are not suggested then.
-        with contextlib.suppress(EdgetrainError, NotImplementedError), torch.device("meta"):
-            model = build_model(ModelConfig(name=name, args=args))
-            shapes[name] = {key: tuple(t.shape) for key, t in model.state_dict().items()}
-    return shapes
+    """The models of installed libraries whose names and shapes are nearest, the best first, as flags of
+    `convert`."""
+    views = [
+        (*sketches_of(shapes), shapes)
+        for prefix in _prefixes(state)
+        if (
+            shapes := {
+                k.removeprefix(prefix): tuple(t.shape) for k, t in state.items() if k.startswith(prefix)
+            }
+        )
+    ]
+    scored: list[tuple[float, str]] = []
+    for known in known_architectures():
+        if known.model.startswith("timm:") and find_spec("timm") is None:
+            continue
+        best = max(
+            (
+                (likeness(names, known.names), likeness(sizes, known.shapes), index)
+                for index, (names, sizes, _) in enumerate(views)
+            ),
+            default=None,
+        )
+        if best is not None and sum(best[:2]) / 2 >= _LIKE_ENOUGH:
+            shapes = views[best[2]][2]
+            scored.append((sum(best[:2]), _flags(known, shapes, same=best[1] >= _SAME_SHAPES)))
+    scored.sort(key=lambda item: -item[0])
+    return [flags for score, flags in scored[:_MOST] if score >= _NEARLY * scored[0][0]]
 
 
-def _outputs(theirs: Mapping[str, tuple[int, ...]], ours: Mapping[str, tuple[int, ...]]) -> str:
-    differing = [key for key in theirs if key in ours and theirs[key] != ours[key]]
-    last = [key for key in theirs if key.endswith("weight")][-1:]
-    if (
-        last
-        and last[0] in differing
-        and all(key.rpartition(".")[0] == last[0].rpartition(".")[0] for key in differing)
-    ):
-        return f" --model-arg num_classes={ours[last[0]][0]}"
-    return ""
+def describe_weights(state: Mapping[str, Tensor]) -> str:
+    """How many tensors there are, and the first and the last of them."""
+    shown = [f"{name} {list(tensor.shape)}" for name, tensor in state.items()]
+    if len(shown) > _SHOWN:
+        shown = [*shown[: _SHOWN // 2], "...", *shown[-_SHOWN // 2 :]]
+    return f"{len(state)} tensors ({', '.join(shown)})"
+
+
+def _prefixes(state: Mapping[str, Tensor]) -> list[str]:
+    """What may stand in front of the names that a model itself gives."""
+    counts = Counter(
+        "".join(f"{part}." for part in key.split(".")[:parts]) for key in state for parts in range(_PARTS)
+    )
+    return [prefix for prefix, count in counts.items() if 2 * count >= len(state)]
+
+
+def _flags(known: Architecture, shapes: Mapping[str, tuple[int, ...]], *, same: bool) -> str:
+    """The flags, with the number of classes where the last layer has another."""
+    classes = shapes.get(known.head, (known.classes,))[0]
+    head = f" --model-arg num_classes={classes}" if same and classes != known.classes else ""
+    image = f" --input-shape {known.image}" if known.image else ""
+    return f"{known.flags}{head}{image}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..config.stages import ConvertCommand
 from ..errors import EdgetrainError, InputError
 from ..runtimes.limits import limit_memory
+from ..upstream_lowering import import_torch
 from .kinds import Identified
 from .report import FileReport
 
@@ -23,6 +24,7 @@ class Worker:
         self.config = config
         limit_memory(config.convert.memory_limit * _GIB)
         # Only afterwards, so that the limit holds for it as well.
+        import_torch()
         import torch
 
         from .conversion import convert_file

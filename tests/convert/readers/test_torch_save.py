@@ -272,6 +272,57 @@ def test_settings_beside_tensors(convert: Convert, tmp_path: Path) -> None:
         assert convert(tmp_path / "net.pt", **IMAGES).comparison.max_error == 0
 
 
+def _arrays(state: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return {name: tensor.numpy() for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("detectron.pkl", lambda state, p: p.write_bytes(pickle.dumps({"model": _arrays(state), "by": "x"}))),
+        ("tensors.pkl", lambda state, p: p.write_bytes(pickle.dumps(dict(state)))),
+        ("module.pkl", lambda state, p: p.write_bytes(pickle.dumps({"net": make("Images")}))),
+        ("arrays.pt", lambda state, p: torch.save({"state_dict": _arrays(state), "epoch": np.int64(3)}, p)),
+        ("arrays.npz", lambda state, p: np.savez(p, **_arrays(state))),
+    ],
+)
+def test_arrays_and_plain_pickles(convert: Convert, tmp_path: Path, name: str, write: Any) -> None:
+    write(make("Images").state_dict(), tmp_path / name)
+    assert convert(tmp_path / name, **IMAGES).comparison.max_error == 0
+
+
+def test_weights_in_tuples_and_lists(convert: Convert, tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save((make("Images").state_dict(), 17), path)
+    assert convert(path, **IMAGES).comparison.max_error == 0
+    torch.save([make("Images").state_dict(), make("Images").state_dict()], path)
+    with pytest.raises(UsageError, match="has weights at 0, 1; choose with --weights-key 0"):
+        convert(path, **IMAGES)
+    assert convert(path, weights_key="1", **IMAGES).comparison.max_error == 0
+    torch.save((make("Images"), {"epoch": 3}), path)
+    report = convert(path, trust_pickle=True, input_shape=["3,12,12"])
+    assert report.format == "pickled module"
+
+
+def test_what_is_no_model_by_itself(convert: Convert, tmp_path: Path) -> None:
+    path, model = tmp_path / "x.pt", make("Images")
+    torch.save(torch.optim.AdamW(model.parameters()).state_dict(), path)
+    with pytest.raises(InputError, match=r"holds no weights.*\(the state of an optimizer\)"):
+        convert(path, **IMAGES)
+    adapter = {f"base.head.lora_{part}.weight": torch.ones(2, 2) for part in "AB"}
+    torch.save(adapter, path)
+    with pytest.raises(InputError, match=r"an adapter \(LoRA\): merge it into its model first"):
+        convert(path, **IMAGES)
+
+
+def test_modules_in_plain_pickles(convert: Convert, tmp_path: Path) -> None:
+    (tmp_path / "net.pkl").write_bytes(pickle.dumps(make("Images")))
+    with pytest.raises(InputError, match="add --trust-pickle"):
+        convert(tmp_path / "net.pkl", input_shape=["3,12,12"])
+    report = convert(tmp_path / "net.pkl", trust_pickle=True, input_shape=["3,12,12"])
+    assert report.comparison.relative_error < 1e-5
+
+
 def test_tensors_larger_than_their_file(convert: Convert, tmp_path: Path) -> None:
     state = make("Images").state_dict()
     state["conv.weight"] = torch.ones(1).expand(2**30)
@@ -297,8 +348,11 @@ def test_suggestions(convert: Convert, tmp_path: Path) -> None:
 
     resnet = build_model(ModelConfig(name="torchvision:resnet18", args={"num_classes": 7}))
     torch.save(resnet.state_dict(), tmp_path / "net.pt")
+    command = (
+        r"edgetrain convert .*net\.pt --model torchvision:resnet18 --model-arg num_classes=7 --input-shape"
+    )
     with pytest.raises(
-        UsageError, match="it could be --model torchvision:resnet18 --model-arg num_classes=7"
+        UsageError, match=rf"holds 122 tensors \(conv1\.weight \[64, .*it could be: {command}"
     ):
         convert(tmp_path / "net.pt")
     torch.save(make("Images").state_dict(), tmp_path / "net.pt")

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 
 from ...config.convert import ConvertConfig
+from ...upstream_lowering import complete_torch
 from ..kinds import Identified, Kind
 from ..source import Source
 
@@ -28,6 +29,8 @@ def read_source(found: Identified, config: ConvertConfig) -> Source:
         InputError: it is damaged, untrusted, of a newer format, or does not fit its model.
         UsageError: it takes a flag to be read, which the message names.
     """
+    if found.kind in ("TorchScript", "exported program"):
+        complete_torch()
     module, name = _READERS[found.kind]
     read: Callable[[Identified, ConvertConfig], Source] = getattr(
         importlib.import_module(f".{module}", __package__), name

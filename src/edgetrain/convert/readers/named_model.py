@@ -15,10 +15,11 @@ from ...models.arguments import parameter_defaults
 from ...models.registry import BUILTINS
 from ...models.states import tensors_of
 from ...models.transformers_models import SETTINGS, architecture_in, with_folder_config
+from ...upstream_lowering import complete_torch
 from ..fitting import load_weights
 from ..source import Source
 from ..specs import ModelInput
-from ..suggestions import suggest_models
+from ..suggestions import describe_weights, suggest_models
 from ..weights import Weights
 
 
@@ -32,7 +33,11 @@ def source_of_weights(weights: Weights, config: ConvertConfig, format: str, path
         InputError: the weights don't fit the model.
     """
     if config.model is None:
-        raise UsageError(f"{path} holds weights but not the model they belong to; {_hint(weights, path)}")
+        raise UsageError(
+            f"{path} holds {describe_weights(weights.state)}, but not the model they belong to; "
+            f"{_hint(weights, path)}"
+        )
+    complete_torch()
     args = with_folder_config(config.model, config.model_args, path.parent)
     model = ModelConfig(name=config.model, args=args)
     module = build_model(model)
@@ -75,4 +80,5 @@ def _hint(weights: Weights, path: Path) -> str:
     near = suggest_models(weights.state)
     if not near:
         return "name it with --model package.module:factory"
-    return "by names and shapes it could be " + " or ".join(f"--model {name}" for name in near)
+    others = f" (or {' or '.join(near[1:])})" if near[1:] else ""
+    return f"by names and shapes it could be: edgetrain convert {path} {near[0]}{others}"

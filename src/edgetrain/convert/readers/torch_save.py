@@ -19,6 +19,7 @@ from ...factories import Trusted
 from ...models.states import tensors_of
 from ...models.transforms.observers import float_checkpoint
 from ...models.trusted import build_trusted_model
+from ...upstream_lowering import complete_torch
 from ..errors import NoWeightsError
 from ..fitting import load_weights
 from ..kinds import Identified
@@ -79,6 +80,7 @@ def _module_in(payload: Any, entry: str | None, origin: str) -> nn.Module:
 
 
 def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) -> Source:
+    complete_torch()
     checkpoint = float_checkpoint(checkpoint_from(path, payload))
     if config.model not in (None, checkpoint.model.name):
         raise UsageError(f"{path} is a {checkpoint.model.name}, not a {config.model}; leave out --model")
@@ -104,6 +106,7 @@ def _own_checkpoint(path: Path, payload: dict[str, Any], config: ConvertConfig) 
 
 def _unpickle(found: Identified) -> Any:
     """Loads Python objects, whose classes may lie in the current folder. This runs code from the file."""
+    complete_torch()
     path, kind = found.path, found.kind
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
