@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import edgetrain
 from edgetrain.cli import app as program
 from edgetrain.cli import errors
-from edgetrain.cli.app import app, main
+from edgetrain.cli.app import app
 from edgetrain.config.options import flags_of
 from edgetrain.config.stages import COMMANDS as STAGES
 
@@ -217,10 +217,27 @@ def test_a_closed_pipe_ends_quietly(tmp_path, arguments):
     assert (child.returncode, child.stderr) == (1, b"")
 
 
-def test_main_takes_the_process_arguments(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["edgetrain", "--version"])
-    assert main() == 0
-    assert capsys.readouterr().out.startswith("edgetrain ")
+def test_the_process_ends_in_order():
+    code = (
+        "import atexit, sys, threading, time; from edgetrain.cli.app import main\n"
+        "def register(): atexit.register(print, 'registered'); time.sleep(0.2); print('thread')\n"
+        "class Late:\n"
+        "    def __del__(self): print('taken apart')\n"
+        "sys.argv, late = ['edgetrain', '--version'], Late()\n"
+        "sys.modules['edgetrain.late'] = late\n"
+        "from edgetrain.cli import typed\n"
+        "typed.remember = lambda arguments: threading.Thread(target=register).start()\n"
+        "from edgetrain.cli import app; app.remember = typed.remember\n"
+        "sys.exit(main())"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    version = f"edgetrain {edgetrain.__version__}"
+    assert (child.returncode, child.stdout.split("\n")) == (0, [version, "thread", "registered", ""]), child
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["trai"], 2), (["inspect", "no"], 3)])
+def test_exit_codes_of_the_process(spawn, folder, arguments, code):
+    assert spawn(*arguments).returncode == code
 
 
 def test_the_console_script_is_this_main():

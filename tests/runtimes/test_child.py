@@ -130,3 +130,11 @@ def test_a_process_that_nobody_took_is_ended() -> None:
         os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_work_that_nobody_waits_for_any_more_is_ended(helpers: Any) -> None:
+    with Child(helpers.Call, time.sleep, 60, what="sleeping") as child:
+        child.begin("get")
+        time.sleep(0.2)
+        left = time.monotonic()
+    assert time.monotonic() - left < 3, "it isn't waited for, not even five seconds"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -107,6 +109,23 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
+class _Ending:
+    """Ends the process without taking PyTorch apart piece by piece, which lasts a second or two.
+
+    What others register to be done at the end is done before, and threads have been waited for.
+    """
+
+    def __init__(self) -> None:
+        self.code = FAILED
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(self.code)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command line.
 
@@ -115,7 +134,10 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         the exit code.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        end = _Ending()
+        end.code = main(sys.argv[1:])
+        return end.code
     remember(arguments)
     try:
         # Not standalone: what goes wrong before a command runs comes back here instead of being printed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import multiprocessing
@@ -105,6 +106,7 @@ class Child:
         started = started or Started()
         self._what, self._told = what, told
         self._interrupted: float | None = None
+        self._working = False
         self._log, self._pipe, self._process = started.taken()
         self._send((factory, args))
         self._answer()
@@ -148,6 +150,8 @@ class Child:
     def close(self) -> None:
         """Ends the child."""
         self._pipe.close()
+        if self._working:  # for an answer that nobody waits for any more
+            self._process.kill()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -164,6 +168,7 @@ class Child:
         self.close()
 
     def _send(self, message: Any) -> None:
+        self._working = True
         # A child that died since its last answer is found out by _answer.
         with contextlib.suppress(OSError):
             self._pipe.send_bytes(pickle.dumps(message))
@@ -179,6 +184,7 @@ class Child:
             if self._told is not None:
                 self._told(answer[1])
             self._send(None)
+        self._working = False
         succeeded, value = answer
         if not succeeded:
             self.close()
@@ -204,6 +210,9 @@ def serve(descriptor: int, parent: int) -> None:
     """The child: makes the object, then answers calls with (True, result) or (False, exception); before that
     come (None, message) of `tell`."""
     global _pipe
+    finished = False
+    # After all that others have registered since: to take PyTorch apart piece by piece lasts a second or two.
+    atexit.register(lambda: os._exit(0) if finished else None)
     _end_with(parent)
     limit_memory(machine_memory())
     pipe = _pipe = Connection(descriptor)
@@ -228,6 +237,7 @@ def serve(descriptor: int, parent: int) -> None:
             pipe.send_bytes(answer)
             message = pipe.recv_bytes()
         except (EOFError, OSError):
+            finished = True
             return
 
 

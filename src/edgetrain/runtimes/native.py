@@ -34,7 +34,7 @@ class NativeProcess:
     """
 
     def __init__(self, arguments: Sequence[str | Path], *, what: str, runner: Path | None = None) -> None:
-        self._what = what
+        self._what, self._asked = what, False
         self._said = tempfile.TemporaryFile(prefix="edgetrain-")  # noqa: SIM115
         path = self._path = runner or require_runner()
         try:
@@ -71,7 +71,10 @@ class NativeProcess:
         with contextlib.suppress(OSError):  # the reason it ended is found below
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
-        return self.answer()
+        self._asked = True
+        found = self.answer()
+        self._asked = False
+        return found
 
     def answer(self) -> dict[str, Any]:
         """The next event; there has to be one.
@@ -113,6 +116,8 @@ class NativeProcess:
             with contextlib.suppress(OSError):
                 assert stream is not None
                 stream.close()
+        if self._asked:  # for an answer that nobody waits for any more
+            self._process.kill()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
