@@ -17,9 +17,10 @@ TESTS = Path(__file__).parents[1]
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs a command line in `folder`, with the additions."""
+    path = os.pathsep.join([str(TESTS), str(TESTS / "extending" / "in_each_process")])
     return subprocess.run(
         [sys.executable, "-m", "extending.with_additions", *arguments],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, check=False,
+        cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False,
         timeout=300,
     )  # fmt: skip
 

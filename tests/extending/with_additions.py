@@ -1,22 +1,16 @@
-"""The command line of an edgetrain that has the additions of this folder: the one line that each takes."""
+"""The command line of an edgetrain that has the additions of this folder and of `in_each_process`."""
 
 from __future__ import annotations
 
 import sys
 
-from edgetrain.config import names
+from edgetrain.cli import app
+from edgetrain.export import steps
+from extending.products_of_squares import products_of_squares
 
 
 def main() -> int:
     """Runs the command line of this process and returns its exit code."""
-    # Before the configuration, which takes its choices from these tables, is loaded.
-    names.DATA_SETS["line"] = "extending.line:read_line"
-    names.TASKS["closeness"] = "extending.closeness:Closeness"
-
-    from edgetrain.cli import app
-    from edgetrain.export import steps
-    from extending.products_of_squares import products_of_squares
-
     steps.ON_JOINT = (steps.Choice(products_of_squares), *steps.ON_JOINT)
     return app.main(sys.argv[1:])
 
