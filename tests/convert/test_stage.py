@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from edgetrain.config.stages import ConvertCommand
 from edgetrain.convert import convert
 from edgetrain.errors import InputError
+from edgetrain.reporting import Progress, Reporter
 
 GetFile = Callable[[str, str], Path]
 
@@ -61,3 +63,31 @@ def test_files_that_take_forever(tmp_path: Path) -> None:
     assert isinstance(failure.error, InputError)
     assert "took more than 2 s and was given up; raise --time-limit" in str(failure.error)
     assert [path.name for path in tmp_path.iterdir()] == ["endless.pt"]
+
+
+class Steps(Progress):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def advance(self, steps: int = 1, **fields: Any) -> None:
+        if fields.get("now") not in (self.told or [None])[-1:]:
+            self.told.append(fields["now"])
+
+
+class Watching(Reporter):
+    def __init__(self) -> None:
+        self.bar = Steps()
+
+    @contextmanager
+    def progress(self, description: str, total: Any = None) -> Iterator[Progress]:
+        yield self.bar
+
+
+def test_steps_are_told(model_file: GetFile, tmp_path: Path) -> None:
+    path, reporter = model_file("traced", "Images"), Watching()
+    settings = {"input_shape": ["3,12,12"], "backend": "xnnpack", "precision": "int8"}
+    assert not convert(_config(**settings), [(path, tmp_path / "out")], reporter=reporter).failures
+    steps = [
+        f"{path.name}: {step}" for step in ("reading", "capturing", "quantizing", "lowering", "comparing")
+    ]
+    assert reporter.bar.told == [path.name, *steps, path.name]

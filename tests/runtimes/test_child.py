@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from edgetrain.errors import CheckFailedError, InputError
-from edgetrain.runtimes.child import Child, Started
+from edgetrain.runtimes.child import Child, Started, TimeLimitError
 
 HELPERS = """
-import os, signal, sys
+import os, signal, sys, time
 from edgetrain.errors import InputError
+from edgetrain.runtimes.child import tell
 
 class Picky(Exception):
     def __init__(self, one, two):
@@ -54,6 +55,10 @@ class Counter:
         return self.value
     def prepared(self):
         return ready
+    def talk(self):
+        while True:
+            time.sleep(0.2)
+            tell("still there")
     def pid(self):
         return os.getpid()
     def leave(self):
@@ -138,3 +143,13 @@ def test_work_that_nobody_waits_for_any_more_is_ended(helpers: Any) -> None:
         time.sleep(0.2)
         left = time.monotonic()
     assert time.monotonic() - left < 3, "it isn't waited for, not even five seconds"
+
+
+def test_a_time_limit_holds_for_who_tells_something(helpers: Any) -> None:
+    told: list[str] = []
+    child = Child(helpers.Counter, 1, what="talking", told=told.append)
+    started = time.monotonic()
+    with pytest.raises(TimeLimitError, match="talking took more than 1 s"):
+        child.call("talk", timeout=1)
+    assert 1 <= time.monotonic() - started < 10
+    assert told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..runtimes.timing import median_ms
 from .calling import Called, Manner, flat_outputs, is_plain
 from .kinds import Identified
 from .readers import read_source
-from .report import Comparison, FileReport
+from .report import Comparison, FileReport, ignored_step
 from .samples import random_samples, read_samples
 from .shapes import find_inputs, shape_text
 from .source import Runnable, Source
@@ -25,11 +26,14 @@ from .specs import ModelInput, parse_input
 from .verification import run_batches
 
 
-def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileReport:
+def convert_file(
+    config: ConvertCommand, found: Identified, stem: Path, step: Callable[[str], None] = ignored_step
+) -> FileReport:
     """Reads, converts and verifies a file.
 
     Args:
         stem: where to write, without suffix; the folder exists.
+        step: told what is being done.
     Raises:
         InputError: the file is unusable.
         UsageError: it takes a flag that was not given.
@@ -37,6 +41,7 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
     """
     settings = config.convert
     origin = str(found.path)
+    step("reading")
     started = time.perf_counter()
     source = read_source(found, settings)
     load_ms = 1e3 * (time.perf_counter() - started)
@@ -50,7 +55,8 @@ def convert_file(config: ConvertCommand, found: Identified, stem: Path) -> FileR
     # What exports takes seconds to load: by now it is known to be needed.
     from .targets import TARGETS, Job
 
-    job = Job(config, source, origin, inputs, samples, stem)
+    job = Job(config, source, origin, inputs, samples, stem, step)
+    step("capturing")
     timed = job.example(batch)
     with torch.no_grad():
         latency_ms = median_ms(lambda: source.run(*timed))

@@ -82,3 +82,7 @@ class ConvertResult:
 
     reports: list[FileReport]
     failures: list[Failure]
+
+
+def ignored_step(step: str) -> None:
+    """Where nobody wants to know what a conversion is at."""

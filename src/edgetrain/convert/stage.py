@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ..artifacts.commit import check_writable, written_together
 from ..config.stages import ConvertCommand
 from ..errors import CheckFailedError, EdgetrainError, InputError
-from ..reporting import SILENT, Reporter
+from ..reporting import SILENT, Progress, Reporter
 from ..runtimes.child import Child, TimeLimitError
 from .kinds import Identified, identify
-from .report import ConvertResult, Failure, FileReport
+from .report import ConvertResult, Failure, FileReport, ignored_step
 from .worker import Failed, Worker
 
 # What is written, the main file first.
@@ -33,6 +34,7 @@ def convert(
     with reporter.progress("converting", total=len(files)) as progress, _Workers(config) as workers:
         for source, stem in files:
             progress.advance(0, now=source.name)
+            workers.told = partial(_show, progress, source.name)
             try:
                 report = _convert_one(workers, source, stem)
                 reports.append(report)
@@ -40,6 +42,10 @@ def convert(
                 failures.append(Failure(source, error))
             progress.advance(now=source.name)
     return ConvertResult(reports, failures)
+
+
+def _show(progress: Progress, name: str, step: str) -> None:
+    progress.advance(0, now=f"{name}: {step}")
 
 
 def output_files(config: ConvertCommand, stem: Path) -> list[Path]:
@@ -68,6 +74,7 @@ class _Workers:
 
     def __init__(self, config: ConvertCommand) -> None:
         self.config = config
+        self.told: Callable[[str], None] = ignored_step
         self._child: Child | None = None
 
     def __enter__(self) -> _Workers:
@@ -85,7 +92,7 @@ class _Workers:
         settings = self.config.convert
         try:
             if self._child is None:
-                self._child = Child(Worker, self.config, what="converting")
+                self._child = Child(Worker, self.config, what="converting", told=lambda step: self.told(step))
             answer = self._child.call("convert", found, stem, timeout=settings.time_limit)
         except TimeLimitError as error:
             self.close()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.stages import ConvertCommand
 from ..errors import EdgetrainError, InputError
+from ..runtimes.child import tell
 from ..runtimes.limits import limit_memory
 from ..upstream_lowering import import_torch
 from .kinds import Identified
@@ -32,13 +32,13 @@ class Worker:
         # One thread for both sides makes latencies comparable, and small models faster.
         torch.set_num_threads(1)
 
-        self._convert: Callable[[ConvertCommand, Identified, Path], FileReport] = convert_file
+        self._convert = convert_file
 
     def convert(self, found: Identified, stem: Path) -> FileReport | Failed:
         """Converts a file; see `conversion.convert_file`. What goes wrong is returned: raising it would end
         the process, and the next file had to wait for another one."""
         try:
-            return self._convert(self.config, found, stem)
+            return self._convert(self.config, found, stem, tell)
         except Exception as error:
             return Failed(self._explained(error, found.path), RemoteError(traceback.format_exc()))
 

@@ -120,11 +120,7 @@ class Child:
             TimeLimitError: they have passed.
         """
         self._send((method, args))
-        if timeout is not None and not self._pipe.poll(timeout):
-            self._process.kill()
-            self.close()
-            raise TimeLimitError(f"{self._what} took more than {timeout:g} s")
-        return self._answer()
+        return self._answer(timeout)
 
     def begin(self, method: str, *args: Any) -> None:
         """Calls a method without waiting for its result, which `answer` returns."""
@@ -179,8 +175,9 @@ class Child:
         said = [line.strip() for line in lines if line.strip() and "cpuinfo" not in line]
         return f" ({said[-1]})" if said else ""
 
-    def _answer(self) -> Any:
-        while (answer := self._received())[0] is None:
+    def _answer(self, timeout: float | None = None) -> Any:
+        ends = None if timeout is None else time.monotonic() + timeout
+        while (answer := self._received(ends, timeout))[0] is None:
             if self._told is not None:
                 self._told(answer[1])
             self._send(None)
@@ -191,7 +188,11 @@ class Child:
             raise value
         return value
 
-    def _received(self) -> tuple[bool | None, Any]:
+    def _received(self, ends: float | None, timeout: float | None) -> tuple[bool | None, Any]:
+        if ends is not None and not self._pipe.poll(max(0.0, ends - time.monotonic())):
+            self._process.kill()
+            self.close()
+            raise TimeLimitError(f"{self._what} took more than {timeout:g} s")
         try:
             received: tuple[bool | None, Any] = pickle.loads(self._pipe.recv_bytes())
         except (EOFError, OSError):

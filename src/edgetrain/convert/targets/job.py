@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
 from ...config.stages import ConvertCommand
+from ..report import ignored_step
 from ..source import Source
 from ..specs import ModelInput
 from ..verification import Comparison
@@ -22,6 +24,7 @@ class Job:
         inputs: what the model takes, without batch, by name and in the order it takes them.
         samples: one tensor [N, ...] for each input.
         stem: where to write, without suffix.
+        step: told what is being done.
     """
 
     config: ConvertCommand
@@ -30,6 +33,7 @@ class Job:
     inputs: dict[str, ModelInput]
     samples: list[Tensor]
     stem: Path
+    step: Callable[[str], None] = ignored_step
 
     def example(self, size: int) -> list[Tensor]:
         """The first samples as a batch, repeated where there are too few."""

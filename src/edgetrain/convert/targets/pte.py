@@ -40,14 +40,17 @@ def write_pte(job: Job) -> Written:
     largest = 1 if fixed else batch
     program = export_graph(captured.module, example, largest, strict=False)
     if config.precision == "int8":
+        job.step("quantizing")
         quantized = quantize(program, job.samples, len(example[0]))
         program = export_graph(quantized, example, largest, strict=False)
     path = job.output(".pte")
+    job.step("lowering")
     lowered, notes = lower_for_inference(program, config.backend, job.origin)
     path.write_bytes(lowered.program)
     started = time.perf_counter()
     loaded = InferenceProgram(path, threads=1)
     load_ms = 1e3 * (time.perf_counter() - started)
+    job.step("comparing")
     run = loaded.run if config.batched else _with_batch(loaded)
     comparison = _compare(job, run, batch if fixed else 1, batch)
     if config.precision == "int8":

@@ -42,6 +42,7 @@ def write_pth(job: Job) -> Written:
     module.eval()
     load_ms = 1e3 * (time.perf_counter() - started)
     batch = rebuilt.batch or 1
+    job.step("comparing")
     found, expected = (run_batches(model, job.samples, batch) for model in (module, source.run))
     comparison = compare(found, expected)
     check_error(

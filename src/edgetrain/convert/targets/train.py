@@ -62,10 +62,12 @@ def write_train(job: Job) -> Written:
         job.origin,
         source.checkpoint,
     )
+    job.step("exporting and verifying")
     result = export_subject(subject, job.stem)
     started = time.perf_counter()
     session = open_session("executorch", load_program(result.program), threads=1)
     load_ms = 1e3 * (time.perf_counter() - started)
+    job.step("comparing")
     comparison = _compare(job, session)
     timed = dict(zip(job.inputs, job.example(1), strict=True))
     notes = []
