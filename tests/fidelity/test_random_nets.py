@@ -19,6 +19,20 @@ from edgetrain.artifacts.specs import INPUTS, InputSpec
 PARTS, NETS_IN_PART = 20, 15
 
 
+# One that was wrong: running statistics changed once where they change twice.
+UNREAD_BATCH_NORM = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(2)
+        self.head = nn.Linear(72, 3)
+
+    def forward(self, x):
+        self.norm(x)
+        return self.head(self.norm(x).flatten(1))
+"""
+
+
 def check_nets(lab: Lab, number: int, start: int) -> None:
     """Draws nets from a seed and holds each against PyTorch."""
 
@@ -38,6 +52,12 @@ def check_nets(lab: Lab, number: int, start: int) -> None:
         assert not lab.faults(subject)
 
     nets_are_right()
+
+
+@pytest.mark.slow
+def test_a_net_that_was_wrong(lab: Lab) -> None:
+    inputs = {INPUTS: InputSpec(shape=(2, 6, 6))}
+    assert not lab.faults(subject_for(lambda: make_net(UNREAD_BATCH_NORM), inputs, batch_norm="train"))
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from ..artifacts.manifest import Manifest, Verification
 from ..artifacts.memory import chart
 from ..config.stages import ExportCommand
 from ..engine.optimizers import check_groups
+from ..engine.threads import one_thread
 from ..errors import UsageError
 from ..factories import NOTHING, Trusted
 from ..models.transforms.observers import float_checkpoint
@@ -99,6 +100,7 @@ def load_subject(config: ExportCommand, checkpoint: Path, trusted: Trusted) -> S
     return Subject(module, task, source, config, origin=str(checkpoint), path=checkpoint)
 
 
+@one_thread()
 def export_subject(
     subject: Subject, output: Path, *, reporter: Reporter = SILENT, done: Done = ignore
 ) -> ExportResult:
@@ -162,6 +164,7 @@ class Unverified:
     written: Written
 
 
+@one_thread()
 def write_unverified(
     subject: Subject, output: Path, make_batch: MakeBatch, *, reporter: Reporter = SILENT, done: Done = ignore
 ) -> Unverified:

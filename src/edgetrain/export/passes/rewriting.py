@@ -11,6 +11,9 @@ from torch.fx.node import map_arg
 
 from ..module_paths import keep_path
 
+# Of the operators as captured.
+_NORMALISATIONS = (torch.ops.aten.batch_norm.default, torch.ops.aten.instance_norm.default)
+
 
 def calls(program: ExportedProgram, *targets: Any) -> list[Node]:
     """The calls of some operators, in the graph's order."""
@@ -78,6 +81,14 @@ def replace(program: ExportedProgram, old: Node, new: Node) -> bool:
 def finish(program: ExportedProgram) -> None:
     """Removes what nothing needs any more. Random operators stay, since their results are needed by none but
     their state may be."""
-    program.graph.eliminate_dead_code()
+    program.graph.eliminate_dead_code(_has_effect)
     program.graph.lint()
     program.graph_module.recompile()
+
+
+def _has_effect(node: Node) -> bool:
+    """Normalisation changes its running statistics without saying so, also where nobody reads its result."""
+    if node.target in _NORMALISATIONS:
+        _, _, _, running_mean, _, training, *_ = node.args
+        return running_mean is not None and bool(training)
+    return node.is_impure(True)
