@@ -22,7 +22,7 @@ ROWS: list[set[str]] = [
     {"artifacts"},
     {"config"},
     {"runner", "factories"},
-    {"errors", "reporting", "vision", "upstream", "upstream_lowering"},
+    {"errors", "reporting", "collector", "vision", "upstream", "upstream_lowering"},
 ]
 # `python -m edgetrain`, and the version.
 OUTSIDE = {"__main__", "__init__"}

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..collector import collect_seldom
 from ..errors import CheckFailedError, EdgetrainError
 from .limits import limit_memory, machine_memory
 from .signals import forwarded
@@ -216,6 +217,7 @@ def serve(descriptor: int, parent: int) -> None:
     atexit.register(lambda: os._exit(0) if finished else None)
     _end_with(parent)
     limit_memory(machine_memory())
+    collect_seldom()
     pipe = _pipe = Connection(descriptor)
     path, folder, prepare = pickle.loads(pipe.recv_bytes())
     sys.path[:] = path
