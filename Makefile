@@ -23,6 +23,7 @@ BUILD_FLAGS = --config-settings=build-dir=build/native \
 
 # The marker is newer than pyproject.toml and the runner's sources once both are installed.
 $(VENV)/.installed: pyproject.toml $(NATIVE)
+	@echo "installing PyTorch, ExecuTorch and edgetrain into $(VENV): a few minutes, in silence"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(BUILD_NEEDS)
 	CC=$${CC:-cc} CXX=$${CXX:-c++} $(BIN)/python -m pip install --quiet --no-build-isolation $(BUILD_FLAGS) \
