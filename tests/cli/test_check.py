@@ -88,8 +88,9 @@ def test_json(run, calls):
     CheckReport.model_validate({k: v for k, v in found.items() if k in CheckReport.model_fields})
 
 
-def test_checkpoints(run, calls, stand_in):
+def test_checkpoints(run, calls, stand_in, folder):
     stand_in("net.pth", "checkpoint")
+    (folder / "somebody.py").touch()
     assert run("check", "net.pth", "--model", "somebody:net").code == 0
     assert calls[0].checkpoint == Path("net.pth")
     assert calls[0].config.model.name == "somebody:net"

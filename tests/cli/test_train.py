@@ -82,6 +82,7 @@ def test_a_folder_is_no_output(run, folder, train_calls, output):
 
 def test_export_follows(run, train_calls, fake_stage, folder):
     (folder / "c.yaml").write_text("export:\n  max_batch_size: 4\n")
+    (folder / "my").mkdir()
     exports = []
 
     def export(config, checkpoint, output, *, trusted, reporter):

@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..collector import collect_seldom
 from .errors import FAILED, report
 from .late import HELP_NAMES, Subcommand, group_of
 from .typed import remember
@@ -136,7 +135,6 @@ def main(arguments: list[str] | None = None) -> int:
         the exit code.
     """
     if arguments is None:
-        collect_seldom()
         end = _Ending()
         end.code = main(sys.argv[1:])
         return end.code
