@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgetrain.engine.terms import watch_terms
+from edgetrain.engine.terms import watch_means, watch_terms
 
 
 def measured(model: nn.Module, loss: Callable[[], Tensor]) -> dict[str, float]:
@@ -100,3 +100,14 @@ def test_each_step_of_a_recurrent_layer_is_asked_alone() -> None:
         grad = (2 * outputs[:, step] + through) * (1 - outputs[:, step].square())
         squares += grad.square().sum().item()
     assert 0.7 <= sizes["bias_hh_l0"] / squares**0.5 <= 1.4
+
+
+def test_a_running_mean_is_made_of_what_comes_in() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm1d(3, momentum=0.2), nn.Linear(3, 3, bias=False), nn.BatchNorm1d(3))
+    x = torch.randn(50, 3)
+    with watch_means(model) as found:
+        model(x)
+        model.eval()(10 * x)
+    assert found["0.running_mean"] == pytest.approx(0.2 * x.norm().item() / 50)
+    assert found["2.running_mean"] > 100 * model[2].running_mean.norm().item(), "zero but for rounding"

@@ -100,4 +100,4 @@ def test_a_kink_that_is_some_roundings_away_is_found() -> None:
     assert found[Moves.KINKS][name].own_error == pytest.approx(1, rel=1e-5), "all of it or nothing"
     assert sensitivity_of(found[Moves.KINKS]) == pytest.approx(1, rel=1e-5), "though it is small"
     last = "gradient of last.bias"
-    assert found[Moves.KINKS][last].own == found[Moves.ROUNDING][last].own, "which hasn't jumped"
+    assert found[Moves.KINKS][last].own < 4 * found[Moves.ROUNDING][last].own, "which hasn't jumped"

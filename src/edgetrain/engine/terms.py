@@ -6,17 +6,20 @@ and the norm of what comes out is that of the terms, sqrt(sum of squares).
 
 That is done for vectors (biases, scales, tokens). The many products that a matrix's gradient is made of don't
 cancel as a whole, and asking for them again would take half as long as the whole backward pass.
+
+The mean that batch norm keeps cancels, too: behind a layer without bias whose input is normalised it is zero.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..upstream import result_shapes
+from ..upstream import batch_norm_types, result_shapes
 
 
 def watch_terms(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, float]:
@@ -40,6 +43,32 @@ def watch_terms(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, flo
         if used:
             node.register_prehook(_Ask(node, used, sizes, generator))
     return sizes
+
+
+@contextlib.contextmanager
+def watch_means(model: nn.Module) -> Iterator[dict[str, float]]:
+    """While it lasts, batch norms in training tell the terms of what a step adds to their running mean.
+
+    Yields:
+        sizes in the 2-norm by buffer, filled in as the model runs.
+    """
+    sizes: dict[str, float] = {}
+
+    def watch(name: str, layer: Any) -> Any:
+        def ask(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if layer.training and layer.running_mean is not None:
+                x = inputs[0].detach().double().transpose(0, 1).flatten(1)
+                share = 1.0 if layer.momentum is None else layer.momentum
+                sizes[f"{name}.running_mean"] = share * x.norm().item() / x.shape[1]
+
+        return layer.register_forward_pre_hook(ask)
+
+    handles = [watch(n, m) for n, m in model.named_modules() if isinstance(m, batch_norm_types())]
+    try:
+        yield sizes
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class _Ask:
