@@ -179,7 +179,7 @@ def test_junk(tmp_path: Path, content: bytes) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a folder"):
+    with pytest.raises(InputError, match="is an empty folder"):
         describe(tmp_path)
     with pytest.raises(InputError, match="No such file"):
         describe(tmp_path / "missing")

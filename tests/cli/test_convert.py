@@ -28,7 +28,7 @@ def calls(fake_stage, folder):
         )
 
     fake_stage("convert", convert=convert)
-    for name in ("a.pt", "a.ptl", "b.pt", "bad.pt"):
+    for name in ("a.pt", "a.ptl", "b.pt", "bad.pt", "worse_bad.pt"):
         (folder / name).write_bytes(b"")
     return calls
 
@@ -103,6 +103,9 @@ def test_the_source_is_never_overwritten(run, calls, folder):
 def test_failures(run, calls):
     ran = run("convert", "bad.pt")
     assert (ran.code, ran.stdout, ran.stderr) == (3, "", "error: bad.pt is bad\n")
+    ran = run("convert", "bad.pt", "worse_bad.pt")
+    assert (ran.code, ran.stdout) == (1, "converted 0 of 2\n")
+    assert ran.stderr == "error: bad.pt is bad\nerror: worse_bad.pt is bad\n"
     ran = run("convert", "b.pt", "bad.pt", "--json")
     assert (ran.code, ran.stderr) == (1, "error: bad.pt is bad\n")
     document = json.loads(ran.stdout)

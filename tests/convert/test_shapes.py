@@ -56,12 +56,28 @@ def test_views_instead_of_flatten() -> None:
         ("Images", "takes inputs of several shapes: 3,12,12, 3,13,13; choose with --input-shape 3,13,13"),
         ("Seizures", "1,60, 1,61, 1,62, 1,63; choose"),
         ("Recurrent", r"4,4, 8,4, 12,4, 16,4, 24,4, 32,4 and \d+ more; choose"),
-        ("mobilenet", r"3,1,1, .* and \d+ more; choose"),
+        ("mobilenet", "several shapes, among them 3,128,128, 3,256,256; choose with --input-shape 3,256,256"),
     ],
 )
 def test_several_sizes_are_listed(model: str, listed: str) -> None:
     with pytest.raises(UsageError, match=listed):
         find_inputs(_source(make(model)), [], "net.pt")
+
+
+def test_models_of_any_size_are_run_twice() -> None:
+    """Large images take long, and two sizes say as much as five hundred."""
+
+    class Counted(nn.Conv2d):
+        runs = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.runs += 1
+            return super().forward(x)
+
+    model = Counted(1, 2, 3, padding=1)
+    with pytest.raises(UsageError, match="among them 1,128,128, 1,256,256; choose"):
+        find_inputs(_source(model), [], "net.pt")
+    assert model.runs == 2
 
 
 def test_a_first_weight_that_says_nothing() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from .foreign import INDEX, NPZ, PICKLE, SAFETENSORS, SAVED, SCRIPT, Format, describe_foreign, foreign_format
 from .kinds import kind_of
+from .sharded import parts_of, weights_in
 from .tensors import read_tensors
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ def tensors_in(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: see `compare_tensors`.
     """
+    if path.is_dir():
+        weights = weights_in(path)
+        if weights is None:
+            raise InputError(f"{path} is a folder without one model in it; name a file in it")
+        return tensors_in(weights)
     try:
         if kind_of(path) == "file of weights":
             return read_tensors(path).tensors()
@@ -69,14 +75,15 @@ def tensors_in(path: Path) -> dict[str, Tensor]:
 
 
 def _saved(path: Path) -> dict[str, Tensor]:
-    from .inspect_foreign import nested_tensors
+    from .nested import nested_tensors
     from .unpickling import arrays_as_tensors, read_torch_file
 
     return dict(nested_tensors(arrays_as_tensors(read_torch_file(path)), ""))
 
 
 def _script(path: Path) -> dict[str, Tensor]:
-    from .inspect_foreign import nested_tensors, script_content
+    from .inspect_captured import script_content
+    from .nested import nested_tensors
 
     return dict(nested_tensors(script_content(path), ""))
 
@@ -93,8 +100,6 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _index(path: Path) -> dict[str, Tensor]:
-    from .sharded import parts_of
-
     return {name: tensor for part in parts_of(path) for name, tensor in tensors_in(part).items()}
 
 

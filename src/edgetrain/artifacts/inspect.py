@@ -12,11 +12,11 @@ from pydantic import BaseModel
 
 from ..config.optimizer import OptimizerConfig
 from ..errors import InputError
-from .archive import open_archive
 from .checkpoint import FORMAT as CHECKPOINT_FORMAT
 from .checkpoint import load_checkpoint
 from .contract import Argument, Contract, Method, Role, TensorRecord
 from .history import load_history
+from .inspect_folder import describe_folder, is_own_checkpoint
 from .inspect_foreign import describe_foreign_content
 from .inspect_program import describe_program
 from .inspect_results import describe_by_name, describe_report
@@ -37,29 +37,22 @@ if TYPE_CHECKING:
 
 def describe(path: Path) -> dict[str, Any]:
     """Kind and content of any file edgetrain writes, and of others' models and weights, recognised by its
-    content.
+    content; of a folder, of what lies in it.
 
     Returns:
         `kind`, further fields, and `tensors`: name, shape, dtype, ... of each.
     Raises:
         InputError: damaged, or of no known kind.
     """
+    if path.is_dir():
+        return describe_folder(path, describe)
     kind = kind_of(path)
     told = describe_by_name(path) if kind is None else None
     if told is not None:
         return told
-    if kind is None or (kind == "checkpoint" and not _is_ours(path)):
+    if kind is None or (kind == "checkpoint" and not is_own_checkpoint(path)):
         return describe_foreign_content(path)
     return _READERS[kind](path)
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a file of torch.save has edgetrain's mark; a damaged one counts as ours: its reader says so."""
-    try:
-        archive = open_archive(path)
-        return "data.pkl" not in archive or CHECKPOINT_FORMAT.encode() in archive.read("data.pkl")
-    except InputError:
-        return True
 
 
 def _program(path: Path) -> dict[str, Any]:

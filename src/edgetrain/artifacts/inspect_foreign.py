@@ -6,15 +6,15 @@ Nothing in them is executed; pickles are read by `unpickling`.
 from __future__ import annotations
 
 import json
-import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import islice
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InputError
-from .archive import open_archive
 from .foreign import (
     EXPORTED,
     INDEX,
@@ -27,14 +27,19 @@ from .foreign import (
     describe_foreign,
     foreign_format,
 )
+from .inspect_captured import describe_exported, describe_script
+from .nested import Description, is_tensor, nested_tensors, tensor_row
+from .sharded import weight_map
 
-if TYPE_CHECKING:
-    from .archive import Archive
-
-Description = dict[str, Any]
-_METHOD = re.compile(r"^  def (\w+)\(", re.MULTILINE)
 _SHOWN = 12
+_MOST_ENTRIES = 40
 _MOST_HEADER = 100 * 2**20
+_SAFETENSORS_DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "C64": "complex64",
+    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "BOOL": "bool",
+    "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8",
+    "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+}  # fmt: skip
 
 
 def describe_foreign_content(path: Path) -> Description:
@@ -48,8 +53,11 @@ def describe_foreign_content(path: Path) -> Description:
     if format is None or reader is None:
         known = describe_foreign(path) or "is no file edgetrain knows, or it is damaged"
         raise InputError(f"{path} {known}")
-    next_step = {"next": f"edgetrain convert {path}"} if format.is_readable else {}
-    return {"kind": format.what, "bytes": path.stat().st_size, **next_step, **reader(path)}
+    found = reader(path)
+    # A pickle may hold anything: a vocabulary, settings of a training.
+    leads_on = format.is_readable and (format not in (SAVED, PICKLE) or found["tensors"])
+    next_step = {"next": f"edgetrain convert {path}"} if leads_on else {}
+    return {"kind": format.what, "bytes": path.stat().st_size, **next_step, **found}
 
 
 def _saved(path: Path) -> Description:
@@ -57,7 +65,7 @@ def _saved(path: Path) -> Description:
     from .unpickling.stand_ins import Global, StandIn
 
     content = arrays_as_tensors(read_torch_file(path))
-    tensors = [_row(name, tensor) for name, tensor in nested_tensors(content, "")]
+    tensors = [tensor_row(name, tensor) for name, tensor in nested_tensors(content, "")]
     objects = Counter(found.name for found in stand_ins_in(content))
     holds = "something else"
     if isinstance(content, StandIn):
@@ -65,7 +73,7 @@ def _saved(path: Path) -> Description:
     elif isinstance(content, Global):
         holds = f"the name {content.name}"
     elif isinstance(content, dict):
-        direct = [value for value in content.values() if _is_tensor(value)]
+        direct = [value for value in content.values() if is_tensor(value)]
         holds = (
             "a state_dict"
             if direct and len(direct) == len(content)
@@ -76,70 +84,16 @@ def _saved(path: Path) -> Description:
     elif isinstance(content, list | tuple):
         holds = f"a {type(content).__name__} of {len(content)}"
     entries = content if isinstance(content, dict) else {}
-    plain = {str(key): _short(value) for key, value in entries.items() if not _is_tensor(value)}
+    named = {str(key): value for key, value in entries.items() if not is_tensor(value)}
+    plain = {key: _short(value) for key, value in islice(named.items(), _MOST_ENTRIES)}
+    more = len(named) - len(plain)
     return {
         "holds": holds,
         **({"entries": plain} if plain else {}),
+        **({"more_entries": more} if more else {}),
         **({"objects": dict(objects.most_common(_SHOWN))} if objects else {}),
-        "parameters": sum(row["elements"] for row in tensors),
-        "tensors": [{key: row[key] for key in row if key != "elements"} for row in tensors],
-    }
-
-
-def script_content(path: Path) -> Any:
-    """What the module of a TorchScript file holds, as stand-ins and tensors.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    from .unpickling.constructors import Constructors
-    from .unpickling.machine import DamagedPickleError
-    from .unpickling.torch_files import read_archived_pickle
-
-    archive = open_archive(path)
-    size = sum(info.file_size for info in archive.records.values())
-    try:
-        return read_archived_pickle(archive, "data.pkl", "data", Constructors(size).make)
-    except DamagedPickleError as error:
-        raise InputError(f"{path} is damaged: {error}") from error
-
-
-def _script(path: Path) -> Description:
-    from .unpickling import stand_ins_in
-
-    archive, content = open_archive(path), script_content(path)
-    tensors = [_row(name, tensor) for name, tensor in nested_tensors(content, "")]
-    name = getattr(content, "name", "")
-    code = f"code/{name.replace('.', '/').rpartition('/')[0]}.py"
-    methods = _METHOD.findall(_text(archive, code)) if code in archive else []
-    return {
-        "class": name.removeprefix("__torch__."),
-        "functions": methods or None,
-        "for_mobile": "bytecode.pkl" in archive,
-        "code_version": _text(archive, "version").strip() if "version" in archive else None,
-        "layers": dict(
-            Counter(found.name.rpartition(".")[2] for found in stand_ins_in(content)).most_common(_SHOWN)
-        ),
-        "parameters": sum(row["elements"] for row in tensors),
-        "tensors": [{key: row[key] for key in row if key != "elements"} for row in tensors],
-    }
-
-
-def _exported(path: Path) -> Description:
-    archive = open_archive(path)
-    models = [name for name in archive.records if name.startswith("models/") and name.endswith(".json")]
-    try:
-        program = json.loads(archive.read(models[0]))["graph_module"]["graph"]
-        operators = Counter(node["target"].removeprefix("torch.ops.") for node in program["nodes"])
-        values = program["tensor_values"]
-        inputs = [next(iter(v.values()))["name"] for v in program["inputs"] if isinstance(v, dict)]
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
-        raise InputError(f"{path} has no program of torch.export that can be read") from error
-    return {
-        "values": len(values),
-        "inputs": inputs[-_SHOWN:],
-        "operators": dict(operators.most_common(_SHOWN)),
-        "version": _text(archive, "archive_version").strip() if "archive_version" in archive else None,
+        "parameters": sum(prod(row["shape"]) for row in tensors),
+        "tensors": tensors,
     }
 
 
@@ -156,20 +110,36 @@ def _safetensors(path: Path) -> Description:
             {
                 "name": name,
                 "shape": entry["shape"],
-                "dtype": entry["dtype"],
+                "dtype": _SAFETENSORS_DTYPES.get(entry["dtype"], entry["dtype"]),
                 "bytes": entry["data_offsets"][1] - entry["data_offsets"][0],
             }
             for name, entry in entries.items()
         ]
+        ends = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        parameters = sum(prod(row["shape"]) for row in tensors)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is no safetensors file, or a damaged one") from error
-    return {**({"metadata": noted} if noted else {}), "tensors": tensors}
+    if ends > path.stat().st_size:
+        raise InputError(f"{path} is cut short: it should have {ends} bytes, but has {path.stat().st_size}")
+    return {**({"metadata": noted} if noted else {}), "parameters": parameters, "tensors": tensors}
 
 
 def _index(path: Path) -> Description:
-    parts = Counter(str(part) for part in json.loads(path.read_text())["weight_map"].values())
+    """What the parts hold, with the part that each tensor is in."""
+    parts = Counter(weight_map(path).values())
     missing = [part for part in parts if not (path.parent / part).is_file()]
-    return {"files": dict(parts), **({"missing": missing} if missing else {})}
+    tensors = [
+        {**row, "file": part}
+        for part in parts
+        if part not in missing
+        for row in describe_foreign_content(path.parent / part)["tensors"]
+    ]
+    return {
+        "files": dict(parts),
+        **({"missing": missing} if missing else {}),
+        "parameters": sum(prod(row["shape"]) for row in tensors),
+        "tensors": tensors,
+    }
 
 
 def _arrays(path: Path) -> Description:
@@ -187,8 +157,8 @@ def _arrays(path: Path) -> Description:
                         else np.lib.format.read_array_header_2_0
                     )
                     shape, _, dtype = read(record)
-                name = info.filename.removesuffix(".npy")
-                tensors.append({"name": name, "shape": list(shape), "dtype": str(dtype)})
+                row = {"shape": list(shape), "dtype": str(dtype), "bytes": prod(shape) * dtype.itemsize}
+                tensors.append({"name": info.filename.removesuffix(".npy"), **row})
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path} is no file of NumPy arrays that can be read ({error})") from error
     return {"tensors": tensors}
@@ -197,50 +167,12 @@ def _arrays(path: Path) -> Description:
 _READERS: dict[Format, Callable[[Path], Description]] = {
     SAVED: _saved,
     PICKLE: _saved,
-    SCRIPT: _script,
-    EXPORTED: _exported,
+    SCRIPT: describe_script,
+    EXPORTED: describe_exported,
     SAFETENSORS: _safetensors,
     INDEX: _index,
     NPZ: _arrays,
 }
-
-
-def nested_tensors(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """All tensors of nested data, each once, with where they are."""
-    from .unpickling.stand_ins import StandIn
-
-    waiting, seen = [(name, value)], set()
-    while waiting:
-        name, value = waiting.pop()
-        if _is_tensor(value):
-            yield name, value
-            continue
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        items: list[tuple[Any, Any]] = []
-        if isinstance(value, dict):
-            items = list(value.items())
-        elif isinstance(value, list | tuple):
-            items = list(enumerate(value))
-        elif isinstance(value, StandIn):
-            items = list(value.attributes.items()) or [("", value.state), *enumerate(value.args)]
-        waiting += [(f"{name}.{key}".strip("."), item) for key, item in reversed(items)]
-
-
-def _is_tensor(value: Any) -> bool:
-    import torch
-
-    return isinstance(value, torch.Tensor)
-
-
-def _row(name: str, tensor: Any) -> dict[str, Any]:
-    return {
-        "name": name or "(the tensor)",
-        "shape": list(tensor.shape),
-        "dtype": str(tensor.dtype).removeprefix("torch."),
-        "elements": tensor.numel(),
-    }
 
 
 def _short(value: Any) -> Any:
@@ -258,7 +190,3 @@ def _short(value: Any) -> Any:
         if len(text) < 60
         else text[:57] + "..."
     )
-
-
-def _text(archive: Archive, name: str) -> str:
-    return archive.read(name).decode(errors="replace")

@@ -9,6 +9,33 @@ from pathlib import Path
 from ..errors import InputError
 
 _MOST_PARTS = 10_000
+# What `save_pretrained` of Hugging Face's libraries writes.
+_SETTINGS = "config.json"
+_PRETRAINED = ("model.safetensors", "pytorch_model.bin")
+
+
+def weights_in(folder: Path) -> Path | None:
+    """The weights of a folder that holds one model: what `save_pretrained` wrote, or an index of parts; None
+    for other folders."""
+    return pretrained_in(folder) or index_in(folder)
+
+
+def pretrained_in(folder: Path) -> Path | None:
+    """The weights in a folder that `save_pretrained` wrote, beside which lie settings and states of training;
+    None for other folders."""
+    if not (folder / _SETTINGS).is_file():
+        return None
+    whole = (folder / name for name in _PRETRAINED)
+    return next((path for path in whole if path.is_file()), None) or index_in(folder)
+
+
+def architecture_named(folder: Path) -> str | None:
+    """The class that a folder's configuration names first."""
+    try:
+        names = json.loads((folder / _SETTINGS).read_text()).get("architectures")
+    except (ValueError, AttributeError, RecursionError, OSError):
+        return None
+    return str(names[0]) if isinstance(names, list) and names and str(names[0]).isidentifier() else None
 
 
 def index_in(folder: Path) -> Path | None:

@@ -30,7 +30,8 @@ def inspect(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="any file edgetrain writes or reads, and models and weights of others"
+            metavar="FILE",
+            help="any file edgetrain writes or reads, models and weights of others, folders",
         ),
     ],
     other: Annotated[

@@ -33,6 +33,13 @@ def print_table(console: Console, table: Table, *, width: int | None) -> None:
     """
     _print(console, printable(table.title), width, style="table.title")
     rows = [[printable(_cell(cell)) for cell in row] for row in table.rows]
+    if rows:
+        _print_rows(console, table, rows, width)
+    for line in table.below:
+        _print(console, printable(line), width)
+
+
+def _print_rows(console: Console, table: Table, rows: Sequence[Sequence[str]], width: int | None) -> None:
     drawings = (_drawn(table, rows, tight=tight) for tight in (False, True))
     fitting = (drawn for drawn in drawings if width is None or _natural_width(console, drawn) <= width)
     drawn = next(fitting, None)
@@ -43,8 +50,6 @@ def print_table(console: Console, table: Table, *, width: int | None) -> None:
         for line in _records(table.columns, rows, width):
             console.print(line, soft_wrap=True)
         console.print()
-    for line in table.below:
-        _print(console, printable(line), width)
 
 
 def _print(console: Console, text: str, width: int | None, style: str | None = None) -> None:

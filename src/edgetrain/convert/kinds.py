@@ -21,7 +21,7 @@ from ..artifacts.foreign import (
     foreign_format,
     zip_format,
 )
-from ..artifacts.sharded import index_in, parts_of
+from ..artifacts.sharded import index_in, parts_of, pretrained_in
 from ..errors import InputError, UsageError
 from .pickles import PickleSummary, summarize
 
@@ -37,7 +37,6 @@ Kind = Literal[
 
 SUFFIXES = (".pt", ".pth", ".ptl", ".pt2", ".bin", ".ckpt", ".safetensors")
 _KNOWN = "PyTorch checkpoints, TorchScript (.pt, .ptl), exported programs (.pt2), safetensors and .npz"
-_PRETRAINED = ("model.safetensors", "pytorch_model.bin")
 _MOST_HEADER = 100 * 2**20
 
 
@@ -114,7 +113,7 @@ def find_files(given: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        pretrained = _pretrained(path)
+        pretrained = pretrained_in(path)
         if pretrained is not None:
             found.append(pretrained)
             continue
@@ -127,15 +126,6 @@ def find_files(given: Sequence[Path]) -> list[Path]:
             raise UsageError(f"{path} has no files to convert ({', '.join(SUFFIXES)})")
         found += inside
     return list(dict.fromkeys(found))
-
-
-def _pretrained(folder: Path) -> Path | None:
-    """The weights in a folder that `save_pretrained` wrote, beside which lie settings and states of training;
-    None for other folders."""
-    if not (folder / "config.json").is_file():
-        return None
-    whole = (folder / name for name in _PRETRAINED)
-    return next((path for path in whole if path.is_file()), None) or index_in(folder)
 
 
 def _archive_kind(path: Path) -> Identified:

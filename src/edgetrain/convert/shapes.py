@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -62,8 +63,12 @@ def find_inputs(source: Source, given: Sequence[ModelInput], origin: str) -> dic
             shown = ", ".join(shape_text(c) for c in candidates[:6])
             more = f" and {len(candidates) - 6} more" if len(candidates) > 6 else ""
             middle = shape_text(candidates[len(candidates) // 2])
+            # Such sizes were tried, and nothing in the model forbids others.
+            first, last = (math.prod(candidates[at].shape) for at in (0, -1))
+            all_of_them = ":" if last < 2 * first else ", among them"
             raise UsageError(
-                f"{origin} takes inputs of several shapes: {shown}{more}; choose with {_FLAG} {middle}"
+                f"{origin} takes inputs of several shapes{all_of_them} {shown}{more}; choose with {_FLAG} "
+                f"{middle}"
             )
     raise UsageError(f"what {origin} takes can't be told from its weights; say so, as in {_FLAG} 3,32,32")
 
@@ -169,7 +174,8 @@ def _listed(model: Runnable, specs: list[ModelInput]) -> list[ModelInput]:
 
 
 def _sized(model: Runnable, shape: Callable[[int], tuple[int, ...]], largest: int) -> list[ModelInput]:
-    """All sizes that fit, by bisection: what a linear layer gets grows with the size."""
+    """All sizes that fit, by bisection: what a linear layer gets grows with the size. Where half of one fits as
+    well, nothing in the model says which is meant, and those two are enough."""
 
     def trial(size: int) -> int | None:
         problem = run_once(model, [ModelInput(shape=shape(size))])
@@ -178,6 +184,8 @@ def _sized(model: Runnable, shape: Callable[[int], tuple[int, ...]], largest: in
     fits = _first_fit(trial, largest)
     if fits is None:
         return []
+    if trial(fits // 2) == 0:
+        return [ModelInput(shape=shape(size)) for size in (fits // 2, fits)]
     low = _edge(trial, fits, 1)
     high = _edge(trial, fits, largest)
     return [ModelInput(shape=shape(size)) for size in range(low, high + 1)]

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..artifacts.sharded import architecture_named
 from ..config.names import TRANSFORMERS as PREFIX
 from ..errors import InputError, UsageError
 from ..vision import make_torchvision_importable
@@ -48,12 +49,8 @@ def with_folder_config(name: str, args: Mapping[str, Any], folder: Path) -> dict
 
 def architecture_in(folder: Path) -> str | None:
     """The model that a folder's configuration names, as `--model` takes it."""
-    try:
-        names = json.loads((folder / SETTINGS).read_text()).get("architectures")
-    except (ValueError, AttributeError, RecursionError, OSError):
-        return None
-    usable = isinstance(names, list) and names and str(names[0]).isidentifier()
-    return f"{PREFIX}{names[0]}" if usable else None
+    name = architecture_named(folder)
+    return None if name is None else f"{PREFIX}{name}"
 
 
 def build_transformers(name: str, args: Mapping[str, Any]) -> nn.Module:

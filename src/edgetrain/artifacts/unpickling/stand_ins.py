@@ -48,14 +48,18 @@ class StandIn:
 
 def stand_ins_in(value: Any) -> Iterator[Global | StandIn]:
     """Everything in a value that is no plain data, at any depth, each once."""
+    return (found for found in everything_in(value) if isinstance(found, Global | StandIn))
+
+
+def everything_in(value: Any) -> Iterator[Any]:
+    """A value and all that it holds, at any depth; containers and stand-ins once."""
     seen: set[int] = set()
     waiting = [value]
     while waiting:
         current = waiting.pop()
         if id(current) in seen:
             continue
-        if isinstance(current, Global | StandIn):
-            yield current
+        yield current
         children = list(children_of(current))
         if children:
             seen.add(id(current))

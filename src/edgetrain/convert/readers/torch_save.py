@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...artifacts.checkpoint import FORMAT, checkpoint_from
-from ...artifacts.unpickling import StandIn, read_torch_file, stand_ins_in
+from ...artifacts.unpickling import Array, StandIn, everything_in, read_torch_file, stand_ins_in
 from ...config.convert import ConvertConfig
 from ...errors import InputError, UsageError
 from ...factories import Trusted
@@ -53,7 +53,8 @@ def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
     try:
         weights = find_weights(payload, origin, config.weights_key)
     except NoWeightsError as error:
-        if not any(stand_ins_in(payload)):
+        # Of settings, as training_args.bin has, trust would bring nothing to light.
+        if not any(stand_ins_in(payload)) or not _may_hold_weights(payload):
             raise
         if not config.trust_pickle:
             raise InputError(_untrusted(payload, origin)) from error
@@ -64,6 +65,14 @@ def read_torch_save(found: Identified, config: ConvertConfig) -> Source:
 def _holds_module(payload: Any) -> bool:
     """Whether a whole model was saved: by itself, in a dictionary, or in an object such as an average."""
     return any(isinstance(found, StandIn) and found.is_module for found in stand_ins_in(payload))
+
+
+def _may_hold_weights(payload: Any) -> bool:
+    """Whether there are tensors or arrays anywhere, also in objects, or something that only a call would make."""
+    parts = payload.values() if isinstance(payload, dict) else [payload]
+    return any(isinstance(part, StandIn) and not part.attributes for part in parts) or any(
+        isinstance(found, Tensor | Array) for found in everything_in(payload)
+    )
 
 
 def _module_in(payload: Any, entry: str | None, origin: str) -> nn.Module:
@@ -117,8 +126,9 @@ def _unpickle(found: Identified) -> Any:
         return torch.load(path, map_location="cpu", weights_only=False)
     except (AttributeError, ImportError) as error:
         raise InputError(
-            f"{path} needs the code it was made with ({_first_line(error)}); run convert where that can be "
-            "imported, or save model.state_dict() there and name the model with --model"
+            f"{path} needs the code it was made with ({_first_line(error)}): run convert where that can be "
+            "imported, or take the weights alone, by naming the model's class as you have it, "
+            "--model package.module:Class, with its arguments (--model-arg NAME=VALUE)"
         ) from error
     except (*_DAMAGE, pickle.UnpicklingError) as error:
         raise InputError(f"{path} is damaged ({_first_line(error)}); copy or download it again") from error
@@ -127,11 +137,17 @@ def _unpickle(found: Identified) -> Any:
 
 
 def _untrusted(payload: Any, origin: str) -> str:
-    names = dict.fromkeys(found.name for found in stand_ins_in(payload))
+    found = list(stand_ins_in(payload))
+    names = dict.fromkeys(each.name for each in found)
+    module = next((each.name for each in found if isinstance(each, StandIn) and each.is_module), None)
+    way_out = "save model.state_dict() there and name the model with --model"
+    if module is not None:
+        # What PyTorch's containers hold, their names don't say.
+        builder = "package.module:factory" if module.startswith("torch.") else ":".join(module.rsplit(".", 1))
+        way_out = f"have its weights alone, without running anything in it: --model {builder}"
     return (
         f"{origin} is a pickle of Python objects ({', '.join(list(names)[:2])}): loading it can run any code "
-        "that is in it; if you trust where it comes from, add --trust-pickle, or save model.state_dict() "
-        "there and name the model with --model"
+        f"that is in it; if you trust where it comes from, add --trust-pickle, or {way_out}"
     )
 
 
