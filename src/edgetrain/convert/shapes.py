@@ -174,8 +174,8 @@ def _listed(model: Runnable, specs: list[ModelInput]) -> list[ModelInput]:
 
 
 def _sized(model: Runnable, shape: Callable[[int], tuple[int, ...]], largest: int) -> list[ModelInput]:
-    """All sizes that fit, by bisection: what a linear layer gets grows with the size. Where half of one fits as
-    well, nothing in the model says which is meant, and those two are enough."""
+    """All sizes that fit, by bisection: what a linear layer gets grows with the size. Where half of one fits
+    as well, nothing in the model says which is meant, and those two are enough."""
 
     def trial(size: int) -> int | None:
         problem = run_once(model, [ModelInput(shape=shape(size))])

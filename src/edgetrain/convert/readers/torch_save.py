@@ -68,7 +68,7 @@ def _holds_module(payload: Any) -> bool:
 
 
 def _may_hold_weights(payload: Any) -> bool:
-    """Whether there are tensors or arrays anywhere, also in objects, or something that only a call would make."""
+    """Whether there are tensors or arrays anywhere, also in objects, or what only a call would make."""
     parts = payload.values() if isinstance(payload, dict) else [payload]
     return any(isinstance(part, StandIn) and not part.attributes for part in parts) or any(
         isinstance(found, Tensor | Array) for found in everything_in(payload)
