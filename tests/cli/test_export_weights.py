@@ -37,8 +37,8 @@ def test_what_is_missing_is_named(weights: Path) -> None:
     assert "edgetrain convert net.pth --to pth --model NAME --input-shape C,H,W" in refused.stderr
     finetuned = _edgetrain(weights, "finetune", "net.pth")
     assert finetuned.returncode == 3
-    assert "make one with 'edgetrain export net.pth'" in finetuned.stderr
-    assert "'edgetrain convert net.pth --to train'" in finetuned.stderr
+    assert "edgetrain did not write" in finetuned.stderr
+    assert "bring it over first: edgetrain convert net.pth --to train" in finetuned.stderr
 
 
 @pytest.mark.thorough

@@ -57,7 +57,7 @@ def check_input(command: str, path: Path | None, wanted: Kind) -> None:
     if not path.exists():
         raise InputError(f"{path} does not exist; {needed}")
     if path.is_dir():
-        raise InputError(f"{path} is a folder; {needed}")
+        raise InputError(f"{path} is a folder; {needed}{_way_from_a_folder(path, wanted)}")
     from ..artifacts.kinds import kind_of
 
     found = kind_of(path)
@@ -69,9 +69,22 @@ def check_input(command: str, path: Path | None, wanted: Kind) -> None:
             raise InputError(f"{path} {known}")
         raise InputError(f"{path} is no {wanted}, or a damaged one; {needed}")
     if found == "checkpoint" and wanted == "program":
-        needed += (
-            f"; make one with 'edgetrain export {path}', or of what edgetrain did not train with "
-            f"'edgetrain convert {path}{_FROM_ELSEWHERE[wanted]}'"
-        )
+        from ..artifacts.inspect_folder import is_own_checkpoint
+
+        if not is_own_checkpoint(path):
+            raise InputError(
+                f"{path} is a file of torch.save that edgetrain did not write; {needed}; bring it over first: "
+                f"edgetrain convert {path}{_FROM_ELSEWHERE[wanted]}"
+            )
+        needed += f"; make one with 'edgetrain export {path}'"
     if found != wanted:
         raise InputError(f"{path} is a {found}; {needed}")
+
+
+def _way_from_a_folder(path: Path, wanted: Kind) -> str:
+    """How to bring over the model that lies in a folder, where one does."""
+    from ..artifacts.sharded import weights_in
+
+    if wanted not in _FROM_ELSEWHERE or weights_in(path) is None:
+        return ""
+    return f"; bring the model in it over first: edgetrain convert {path}{_FROM_ELSEWHERE[wanted]}"

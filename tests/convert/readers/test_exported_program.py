@@ -190,6 +190,7 @@ def test_inputs_in_dictionaries_and_by_name(convert: Convert, tmp_path: Path) ->
     torch.export.save(program, tmp_path / "net.pt2")
     report = convert(tmp_path / "net.pt2", max_batch_size=4)
     assert (report.batch, report.inputs) == (4, ["4", "", "1"])
+    assert report.returned == ["logits", "aux.0"]
     found = InferenceProgram(report.outputs[0])
     logits, scaled = found.run(x, w, scale)
     expected = model({"x": x, "w": w}, scale=scale)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
 from ...artifacts.specs import INPUTS
@@ -51,8 +52,7 @@ def read_exported_program(found: Identified, config: ConvertConfig) -> Source:
     def capture(_: Sequence[Tensor], __: Runnable) -> Captured:
         module = module_of_program(program, origin)
         if nested:
-            module.graph.set_codegen(CodeGen())
-            module.recompile()
+            _flatten(module, program.call_spec.out_spec)
         return Captured(module, batch)
 
     return Source(
@@ -65,6 +65,18 @@ def read_exported_program(found: Identified, config: ConvertConfig) -> Source:
     )
 
 
+def _flatten(module: GraphModule, returns: Any) -> None:
+    """Makes a module take one tensor after the other, and return them by name where they have names."""
+    module.graph.set_codegen(CodeGen())
+    output = module.graph.output_node()
+    nodes = output.args[0]
+    assert isinstance(nodes, list | tuple)
+    marks = [torch.empty(0) if isinstance(node, Node) else None for node in nodes]
+    names = flat_outputs(returns.unflatten(marks))
+    output.args = (dict(zip(names, (node for node in nodes if isinstance(node, Node)), strict=True)),)
+    module.recompile()
+
+
 class _Flat(nn.Module):
     """A program that takes dictionaries, or arguments by name, as a function of the tensors in them."""
 
@@ -73,9 +85,9 @@ class _Flat(nn.Module):
         self.program = program.module()
         self._structure: Any = program.call_spec.in_spec
 
-    def forward(self, *tensors: Tensor) -> list[Tensor]:
+    def forward(self, *tensors: Tensor) -> dict[str, Tensor]:
         args, kwargs = self._structure.unflatten(tensors)
-        return list(flat_outputs(self.program(*args, **kwargs)).values())
+        return flat_outputs(self.program(*args, **kwargs))
 
 
 def _is_nested(structure: Any, count: int) -> bool:
