@@ -12,10 +12,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from edgetrain.config.convert import ConvertConfig
+from edgetrain.config.model import ModelConfig
 from edgetrain.convert import find_files, stem_of
 from edgetrain.convert.fitting import load_weights
-from edgetrain.convert.weights import find_weights
+from edgetrain.convert.readers.named_model import source_of_weights
+from edgetrain.convert.weights import Weights, find_weights
 from edgetrain.errors import InputError, UsageError
+from edgetrain.models import build_model
+from edgetrain.vision import make_torchvision_importable
 
 Change = Callable[[dict[str, Tensor]], dict[str, Any]]
 
@@ -185,3 +190,24 @@ def test_folders_of_save_pretrained(convert: Callable[..., Any], tmp_path: Path)
     save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(UsageError, match=r"its config\.json says that it is --model transformers:BertModel"):
         convert(tmp_path / "model.safetensors", input_shape=["8:int64"])
+
+
+def test_surplus_weights_of_the_class_that_a_folder_names(tmp_path: Path) -> None:
+    """The library leaves them out as well; of another class they are still asked for."""
+    make_torchvision_importable()
+    pytest.importorskip("transformers")
+    settings = {
+        "model_type": "bert", "architectures": ["BertForMaskedLM"], "hidden_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 30, "max_position_embeddings": 16,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    named, encoder = "transformers:BertForMaskedLM", "transformers:BertModel"
+    model = build_model(ModelConfig(name=named, args={"config": settings}))
+    pooler = {"bert.pooler.dense.weight": torch.ones(16, 16), "bert.pooler.dense.bias": torch.ones(16)}
+    weights = Weights({**model.state_dict(), **pooler}, "")
+    path = tmp_path / "pytorch_model.bin"
+    source = source_of_weights(weights, ConvertConfig(model=named), "state_dict", path)
+    surplus = "bert.pooler.dense.bias, bert.pooler.dense.weight"
+    assert source.notes == [f"left out {surplus}, which are no weights of {named}"]
+    with pytest.raises(InputError, match=r"unexpected .*leave them out with --allow-extra"):
+        source_of_weights(weights, ConvertConfig(model=encoder), "state_dict", path)

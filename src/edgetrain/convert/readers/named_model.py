@@ -41,7 +41,9 @@ def source_of_weights(weights: Weights, config: ConvertConfig, format: str, path
     args = with_folder_config(config.model, config.model_args, path.parent)
     model = ModelConfig(name=config.model, args=args)
     module = build_model(model)
-    notes = load_weights(module, weights, str(path), config.model, allow_extra=config.allow_extra)
+    # Of its own class the library leaves out what it no longer has, as poolers of older versions.
+    surplus = config.allow_extra or config.model == architecture_in(path.parent)
+    notes = load_weights(module, weights, str(path), config.model, allow_extra=surplus)
     module.eval()
     return Source(
         format=format,
