@@ -22,7 +22,8 @@ ROWS: list[set[str]] = [
     {"artifacts"},
     {"config"},
     {"runner", "factories"},
-    {"errors", "reporting", "collector", "vision", "upstream", "upstream_lowering"},
+    {"errors", "reporting", "collector", "vision", "upstream"}
+    | {"upstream_imports", "upstream_lowering", "upstream_shapes", "upstream_tracing"},
 ]
 # `python -m edgetrain`, and the version.
 OUTSIDE = {"__main__", "__init__"}

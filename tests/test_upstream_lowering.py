@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-import subprocess
-import sys
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +11,8 @@ from executorch.exir import to_edge
 from torch import Tensor, fx, nn
 
 from edgetrain.upstream import edge_settings
-from edgetrain.upstream_lowering import kept_values, plain_tracing
+from edgetrain.upstream_lowering import spared_lowering
+from edgetrain.upstream_tracing import plain_tracing
 
 
 class Model(nn.Module):
@@ -46,7 +43,7 @@ def lowered(monkeypatch: pytest.MonkeyPatch, *, kept: bool) -> tuple[bytes, int]
         ran += type(self) is fx.Interpreter
         return run(self, *args, **kwargs)
 
-    with monkeypatch.context() as patched, kept_values() if kept else nullcontext():
+    with monkeypatch.context() as patched, spared_lowering() if kept else nullcontext():
         patched.setattr(fx.Interpreter, "call_function", counting)
         manager = to_edge(program, compile_config=edge_settings()).to_executorch()
     return manager.buffer, ran
@@ -66,52 +63,3 @@ def test_plain_tracing_changes_no_program_and_leaves_nothing_behind(monkeypatch:
         found, _ = lowered(monkeypatch, kept=True)
     assert found == expected
     assert (fx.GraphModule.recompile, fx.traceback.NodeSource, fx.config.do_not_emit_stack_traces) == before
-
-
-def test_code_is_written_when_it_is_asked_for() -> None:
-    with plain_tracing():
-        traced = fx.symbolic_trace(nn.Sequential(nn.Linear(3, 3), nn.ReLU()))
-        for node in traced.graph.nodes:
-            if node.target == "1":
-                node.replace_all_uses_with(node.args[0])
-        traced.graph.eliminate_dead_code()
-        traced.recompile()
-        x = torch.randn(2, 3)
-        torch.testing.assert_close(traced(x), traced.get_submodule("0")(x))
-    assert "relu" not in traced.code
-    assert "input" in str(inspect.signature(traced.forward))
-
-
-def test_the_list_of_edge_operators_is_that_of_the_other_parser() -> None:
-    code = "from executorch.exir.dialects.edge import _ops; print(sorted(_ops._edge_dialect_info.items()))"
-    first = "from edgetrain.upstream_lowering import import_lowering; import_lowering(); "
-    ours, theirs = (
-        subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True).stdout
-        for text in (first + code, code)
-    )
-    assert len(ours) > 1000
-    assert ours == theirs
-
-
-_WITHOUT_SHAPES = """
-import sys
-from pathlib import Path
-from edgetrain.upstream_lowering import complete_torch, import_torch
-import_torch()
-import torch
-print("torch._meta_registrations" in sys.modules, "torch._refs" in sys.modules)
-torch.save({"weight": torch.ones(2, 3)}, sys.argv[1])
-from edgetrain.artifacts.unpickling import read_torch_file
-print(list(read_torch_file(Path(sys.argv[1]))))
-complete_torch()
-model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Hardswish()).eval()
-x = torch.randn(2, 3, 8, 8)
-program = torch.export.export(model, (x,))
-print(torch.equal(program.module()(x), model(x)))
-"""
-
-
-def test_torch_is_completed_before_it_captures(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", _WITHOUT_SHAPES, str(tmp_path / "x.pth")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["False False", "['weight']", "True"]

@@ -6,8 +6,8 @@ dynamic batch that is symbolic algebra, and much of the time that an export take
 
 from __future__ import annotations
 
+import copy
 import functools
-import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -21,188 +21,101 @@ if TYPE_CHECKING:
 _CONSTANTS = (bool, int, float, complex, str)
 
 
-_SHAPES = "torch._meta_registrations"
-
-
-def import_torch() -> None:
-    """Imports `torch` without what tells the shapes of results where there are no numbers: that takes a third
-    of the time, and reading files doesn't need it. Before anything is built or captured comes
-    `complete_torch`."""
-    import sys
-    from types import ModuleType
-
-    if "torch" in sys.modules:
-        return
-    sys.modules[_SHAPES] = ModuleType(_SHAPES)
-    try:
-        import torch  # noqa: F401
-    finally:
-        del sys.modules[_SHAPES]
-
-
-def complete_torch() -> None:
-    """Imports what `import_torch` left out."""
-    import importlib
-
-    importlib.import_module(_SHAPES)
-
-
-_UNUSED_PASS = "torch.export._remove_auto_functionalized_pass"
-
-
-def import_lowering() -> None:
-    """Imports `executorch.exir` without what takes a third of the time and is not needed.
-
-    Its list of operators (`exir.dialects.edge._ops`) is read by PyYAML's parser, which is written in C, and
-    not by ruamel.yaml's. A pass for custom operators that write into their arguments (`torch.export.
-    _remove_auto_functionalized_pass`), which brings a compiler, is imported once a program has such a call.
-    """
-    import sys
-    from types import ModuleType
-
-    import yaml
-    from ruamel import yaml as ruamel
-
-    if "executorch.exir" in sys.modules:
-        return
-    loader = getattr(yaml, "CSafeLoader", None)
-
-    class Parser:
-        def __init__(self, typ: str = "safe") -> None:
-            self.original = original(typ=typ)
-
-        def load(self, text: Any) -> Any:
-            return self.original.load(text) if loader is None else yaml.load(text, loader)
-
-    original, others = ruamel.YAML, cast(Any, ruamel)
-    if _UNUSED_PASS not in sys.modules:
-        late: Any = ModuleType(_UNUSED_PASS)
-        late.unsafe_remove_auto_functionalized_pass = _without_auto_functionalized
-        sys.modules[_UNUSED_PASS] = late
-    others.YAML = Parser
-    try:
-        import executorch.exir  # noqa: F401
-    finally:
-        others.YAML = original
-        if getattr(sys.modules[_UNUSED_PASS], "__spec__", None) is None:
-            del sys.modules[_UNUSED_PASS]
-
-
-def _without_auto_functionalized(program: Any) -> Any:
-    """What `unsafe_remove_auto_functionalized_pass` makes of a program: the same, mostly."""
-    import importlib
-
-    found = any(
-        str(node.target).startswith("auto_functionalized")
-        for module in program.graph_module.modules()
-        for node in getattr(getattr(module, "graph", None), "nodes", ())
-    )
-    if not found:
-        return program
-    return importlib.import_module(_UNUSED_PASS).unsafe_remove_auto_functionalized_pass(program)
-
-
-# Objects made between two looks of the garbage collector, and how often it looks at all it has seen before.
-_COLLECTED = (100_000, 20, 20)
-
-
 @contextmanager
-def plain_tracing() -> Iterator[None]:
-    """Has PyTorch trace and change graphs without what nobody reads here.
+def spared_lowering() -> Iterator[None]:
+    """Has ExecuTorch's passes, and those of PyTorch that it runs, work out once what stays as it is.
 
-    Left out are where in Python a node was made (`torch.fx.config.do_not_emit_stack_traces`), the history of
-    its copies in `meta["from_node"]` (`torch.fx.traceback.NodeSource`), and the Python code of graphs that
-    nobody runs (`GraphModule.recompile`). The operators that are made of others are looked up once
-    (`torch._export.utils._materialize_cpp_cia_ops`). The garbage collector looks less often: what these
-    graphs are made of lives long, and there is much of it.
+    - A pass runs every call on fake tensors to learn what it returns (`_ExportPassBase._fx`; in PyTorch
+      `_ExportPassBaseDeprecatedDoNotUse._fx`). The old graph says that in the node's `meta["val"]`, as long
+      as operator and arguments are the same. What has to be run and returns a tensor like the old one counts
+      as the old one, so that all that follows stays the same.
+    - An `ExportPass` of no kind, which `SpecPropPass` begins with, copies a graph to learn its values anew.
+    - The order of dimensions by their strides (`exir.tensor.dim_order_from_stride`), which makes a class for
+      each tensor.
+    - A signature's inputs by kind (`ExportGraphSignature.inputs_to_parameters` and its likes), which emitting
+      asks for once for each node.
     """
-    from torch._export import utils
-    from torch.fx import GraphModule, config, traceback
-
-    class WithoutHistory(traceback.NodeSource):
-        def __init__(self, node: Any, pass_name: str = "", action: Any = None) -> None:
-            super().__init__(None, pass_name, action)
-            if node is not None:
-                self.node_info = self.NodeInfo(node.name, str(node.target), id(node.graph))
-
-    patched: list[tuple[Any, str, Any]] = [
-        (config, "do_not_emit_stack_traces", True),
-        (traceback, "NodeSource", WithoutHistory),
-        (GraphModule, "recompile", _recompiled_when_run(GraphModule.recompile)),
-        (utils, "_materialize_cpp_cia_ops", functools.cache(utils._materialize_cpp_cia_ops)),
-    ]
-    before = [getattr(owner, name) for owner, name, _ in patched]
-    threshold = gc.get_threshold()
-    for owner, name, value in patched:
-        setattr(owner, name, value)
-    gc.set_threshold(*_COLLECTED)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*threshold)
-        for (owner, name, _), value in zip(patched, before, strict=True):
-            setattr(owner, name, value)
-
-
-def _recompiled_when_run(recompile: Callable[[Any], Any]) -> Callable[[Any], None]:
-    """A `GraphModule.recompile` that writes and compiles a graph's code once somebody asks for its `forward`
-    or `_code`. What it sets besides is set at once: `_in_spec` and `_out_spec`. Every graph module has a
-    class of its own."""
-
-    class Forward:
-        def __get__(self, module: Any, kind: Any) -> Any:
-            if module is None:
-                return self
-            recompile(module)
-            return module.forward
-
-    def code(self: Any) -> Any:
-        if "_code" not in self.__dict__:
-            recompile(self)
-        return self.__dict__["_code"]
-
-    def keep_code(self: Any, text: str) -> None:
-        self.__dict__["_code"] = text
-
-    def later(self: Any) -> None:
-        info = getattr(self._graph._codegen, "pytree_info", None)
-        if info is not None:
-            self._in_spec, self._out_spec = info.in_spec, info.out_spec
-        self.__dict__.pop("_code", None)
-        kind: Any = type(self)
-        kind.forward, kind._code = Forward(), property(code, keep_code)
-
-    return later
-
-
-@contextmanager
-def kept_values() -> Iterator[None]:
-    """Has the passes of ExecuTorch, and those of PyTorch that it runs, keep the value of a call that they
-    copy as it is.
-
-    A pass runs every call on fake tensors to learn what it returns (`_ExportPassBase._fx`; in PyTorch
-    `_ExportPassBaseDeprecatedDoNotUse._fx`). The old graph says that in the node's `meta["val"]`, as long as
-    operator and arguments are the same. What has to be run and returns a tensor like the old one counts as
-    the old one, so that all that follows stays the same.
-    """
-    from executorch.exir.pass_base import _ExportPassBase
+    from executorch.exir import tensor
+    from executorch.exir.pass_base import ExportPass, _ExportPassBase
     from torch._export.pass_base import _ExportPassBaseDeprecatedDoNotUse
+    from torch.export.graph_signature import ExportGraphSignature
 
     bases: tuple[Any, ...] = (_ExportPassBase, _ExportPassBaseDeprecatedDoNotUse)
-    before = [(base._fx, base.ExportInterpreter.run_node) for base in bases]
+    signature: Any = ExportGraphSignature
+    patched: list[tuple[Any, str]] = [
+        *((base, "_fx") for base in bases),
+        *((base.ExportInterpreter, "run_node") for base in bases),
+        (ExportPass, "call"),
+        (tensor, "dim_order_from_stride"),
+        *((signature, name) for name in _BY_KIND),
+    ]
+    before = [owner.__dict__.get(name, _MISSING) for owner, name in patched]
     for base, kind_of_value in zip(bases, _traced(), strict=True):
         _keep_values(base, kind_of_value)
+    ExportPass.call = _unless_of_no_kind(ExportPass)
+    tensor.dim_order_from_stride = _kept_by_numbers(tensor.dim_order_from_stride)
+    for name in _BY_KIND:
+        setattr(signature, name, _kept_by_inputs(signature.__dict__[name]))
     try:
         yield
     finally:
-        for base, (make, run_node) in zip(bases, before, strict=True):
-            base._fx, base.ExportInterpreter.run_node = make, run_node
+        for (owner, name), value in zip(patched, before, strict=True):
+            if value is _MISSING:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, value)
+
+
+_MISSING = object()
+_BY_KIND = ("inputs_to_parameters", "inputs_to_buffers", "inputs_to_lifted_tensor_constants")
+
+
+def _unless_of_no_kind(export_pass: Any) -> Callable[[Any, Any], Any]:
+    """The pass's `call`, which a pass that changes nothing leaves out where all values are known."""
+    from torch.fx.passes.infra.pass_base import PassResult
+
+    original = export_pass.call
+
+    def call(self: Any, module: Any) -> Any:
+        known = all("val" in node.meta for node in module.graph.nodes if node.op != "output")
+        if type(self) is export_pass and known:
+            return PassResult(module, False)
+        return original(self, module)
+
+    return call
+
+
+def _kept_by_numbers(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A function of several lengths, each worked out once where they are numbers."""
+    kept = functools.cache(function)
+
+    def of(lengths: Any) -> Any:
+        return kept(tuple(lengths)) if all(type(n) is int for n in lengths) else function(lengths)
+
+    return of
+
+
+def _kept_by_inputs(original: property) -> property:
+    """A property of a signature, worked out anew once its inputs, or what they stand for, are others."""
+
+    kept: dict[int, tuple[Any, Any, Any]] = {}
+
+    def get(self: Any) -> Any:
+        now = [(spec.kind, spec.arg.name, spec.target) for spec in self.input_specs]
+        known = kept.get(id(self))
+        if known is None or known[1] != now:
+            known = kept[id(self)] = self, now, cast(Any, original.fget)(self)
+        return known[2]
+
+    return property(get)
 
 
 def _keep_values(base: Any, kind_of_value: Any) -> None:
     """Changes one of the classes that passes are made from, whose values are of the other class."""
     import torch
     from torch import fx
+    from torch.fx import traceback
+    from torch.fx.proxy import _COPY_META_FIELDS
 
     original = base._fx
     # By pass, the node of the old graph that it is at.
@@ -212,6 +125,22 @@ def _keep_values(base: Any, kind_of_value: Any) -> None:
         self.node = node
         current[id(self.callback)] = node
         return fx.Interpreter.run_node(self, node)
+
+    def copied(tracer: Any, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
+        """A node of the new graph, where one of the old graph is being copied."""
+        name = None
+        if isinstance(target, torch._ops.OpOverload):
+            name = tracer.graph._target_to_str(target.overloadpacket.__name__)
+        try:
+            given, named = _each(args, _node, _plain), _each(kwargs, _node, _plain)
+        except _NotPlainError:
+            return tracer.create_proxy(kind, target, _each(args, _proxy), _each(kwargs, _proxy), name=name)
+        made = tracer.graph.create_node(kind, target, given, named, name)
+        current = traceback.get_current_meta()
+        made.meta.update(
+            {field: copy.copy(current[field]) for field in _COPY_META_FIELDS if field in current}
+        )
+        return tracer.proxy(made)
 
     def make(self: Any, kind: str, target: Any, args: Any, kwargs: Any, meta: Any) -> Any:
         node = current.get(id(self))
@@ -229,10 +158,7 @@ def _keep_values(base: Any, kind_of_value: Any) -> None:
             value = getattr(self.interpreter, kind)(target, data, named)
             if _alike(value, known):
                 value = known
-        name = None
-        if isinstance(target, torch._ops.OpOverload):
-            name = self.tracer.graph._target_to_str(target.overloadpacket.__name__)
-        proxy = self.tracer.create_proxy(kind, target, _each(args, _proxy), _each(kwargs, _proxy), name=name)
+        proxy = copied(self.tracer, kind, target, args, kwargs)
         proxy.node.meta.update(meta.data)
         if value is known and "tensor_meta" in node.meta:
             proxy.node.meta["val"] = known
@@ -266,17 +192,43 @@ def _proxy(value: Any) -> Any:
     return value.proxy
 
 
-def _each(structure: Any, of: Callable[[Any], Any]) -> Any:
-    """A structure of arguments with `of` in place of each traced value."""
+def _node(value: Any) -> Any:
+    return value.proxy.node
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+class _NotPlainError(Exception):
+    """An argument that a tracer has to look at: a module, a tensor, a symbolic length."""
+
+
+def _plain(value: Any) -> Any:
+    """Raises:
+    _NotPlainError: it is none of the constants that graphs hold as they are.
+    """
+    import torch
+
+    if value is None or type(value) in _CONSTANTS:
+        return value
+    if isinstance(value, (torch.dtype, torch.device, torch.layout, torch.memory_format)):
+        return value
+    raise _NotPlainError
+
+
+def _each(structure: Any, of: Callable[[Any], Any], constant: Callable[[Any], Any] = _as_it_is) -> Any:
+    """A structure of arguments with `of` in place of each traced value, and `constant` of what else there
+    is."""
     if isinstance(structure, _traced()):
         return of(structure)
     if type(structure) in (tuple, list):
-        return type(structure)([_each(item, of) for item in structure])
+        return type(structure)([_each(item, of, constant) for item in structure])
     if isinstance(structure, (tuple, list)):  # immutable lists of torch.fx
-        return [_each(item, of) for item in structure]
+        return [_each(item, of, constant) for item in structure]
     if isinstance(structure, Mapping):
-        return {name: _each(item, of) for name, item in structure.items()}
-    return structure
+        return {name: _each(item, of, constant) for name, item in structure.items()}
+    return constant(structure)
 
 
 def _same(old: Any, new: Any) -> bool:

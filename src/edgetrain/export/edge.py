@@ -19,7 +19,7 @@ from ..upstream import (
     merged_managers,
     restore_batch_range,
 )
-from ..upstream_lowering import kept_values
+from ..upstream_lowering import spared_lowering
 from .passes.copied_weight_views import copied_weight_views
 from .passes.core_calls import core_calls
 from .passes.dropped_clones import dropped_clones
@@ -74,7 +74,7 @@ def _plain(graphs: Graphs) -> EdgeProgramManager:
         del given["predict"]
     if "train" in given:
         core_calls(given["train"])
-    with kept_values():
+    with spared_lowering():
         # Left whole: `kept_linear` has put it there, and the runtime has a kernel for it.
         manager = manager_of(given, edge_settings([torch.ops.aten.linear.default]))
     lowered = {name: manager.exported_program(name) for name in given}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executorch.exir import ExecutorchBackendConfig
 
-from ..upstream_lowering import kept_values
+from ..upstream_lowering import spared_lowering
 from .memory.timeline import MemoryTimeline
 from .memory_planning import SharedWeightsPlanning
 from .pipeline import Edge, Lowered, Recipe
@@ -18,7 +18,7 @@ def lower(edge: Edge, recipe: Recipe) -> Lowered:
         external=edge.tensors if recipe.external else (),
         from_zero=joint.states,
     )
-    with kept_values():
+    with spared_lowering():
         manager = edge.manager.to_executorch(
             ExecutorchBackendConfig(memory_planning_pass=planning.passes(methods))
         )

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ..config.stages import ExportCommand
 from ..errors import UsageError
-from ..upstream_lowering import plain_tracing
+from ..upstream_shapes import known_shapes
+from ..upstream_tracing import plain_tracing
 from .batches import Batch
 from .capture import capture
 from .edge import to_edge_dialect
@@ -33,7 +34,7 @@ def plan_program(subject: Subject, example: Batch, samples: Batch | None, done: 
     """
 
     def plan(command: ExportCommand) -> Lowered:
-        with plain_tracing():
+        with plain_tracing(), known_shapes():
             captured = _captured(subject, example, samples)
             done("captured")
             return lower_captured(captured, training_recipe(command), subject.origin, done)
