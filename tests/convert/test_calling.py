@@ -80,6 +80,18 @@ class Cells(nn.Module):
         return state.sum((0, 1)), state
 
 
+class Stepping(nn.Module):
+    """A step of an LSTM, which takes its state as a tuple and returns the next one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(4, 3)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        state = self.cell(x, state)
+        return state[0].sum(-1, keepdim=True), state
+
+
 class Bytes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -192,6 +204,26 @@ def test_inputs_without_a_batch(convert: Convert, tmp_path: Path, save: Callable
         torch.testing.assert_close(ours, theirs)
     with pytest.raises(ValueError, match="inputs without a batch"):
         convert(path, batched=False, to="train", **settings)
+
+
+@pytest.mark.parametrize("save", [_saved, _scripted], ids=["weights", "script"])
+def test_state_in_a_tuple(convert: Convert, tmp_path: Path, save: Callable[..., Path]) -> None:
+    model = Stepping()
+    path = save(model, tmp_path / "stepping.pt")
+    settings: dict[str, Any] = {"model": "test_calling:Stepping"} if save is _saved else {}
+    with pytest.raises(UsageError, match=r"state\.0=SHAPE and state\.1=SHAPE for a tuple"):
+        convert(path, input_shape=["4"], **settings)
+    settings["input_shape"] = ["x=4", "state.1=3", "state.0=3"]
+    report = convert(path, max_batch_size=4, **settings)
+    assert report.returned == ["output", "output1.0", "output1.1"]
+    x, hidden, cell = torch.randn(2, 4), torch.randn(2, 3), torch.randn(2, 3)
+    program = InferenceProgram(tmp_path / "out.pte")
+    # In the order that the shapes were given in.
+    found = program.run(x, cell, hidden)
+    for ours, theirs in zip(found, flat_outputs(model(x, (hidden, cell))).values(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    trained = convert(path, to="train", output_name="output", **settings)
+    assert (trained.returned, trained.gradient_error < 1e-5) == (["output"], True)
 
 
 def test_bytes(convert: Convert, tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ def check_input(command: str, path: Path | None, wanted: Kind) -> None:
 
         if not is_own_checkpoint(path):
             raise InputError(
-                f"{path} is a file of torch.save that edgetrain did not write; {needed}; bring it over first: "
-                f"edgetrain convert {path}{_FROM_ELSEWHERE[wanted]}"
+                f"{path} is a file of torch.save that edgetrain did not write; {needed}; bring it over "
+                f"first: edgetrain convert {path}{_FROM_ELSEWHERE[wanted]}"
             )
         needed += f"; make one with 'edgetrain export {path}'"
     if found != wanted:

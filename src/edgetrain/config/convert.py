@@ -33,7 +33,8 @@ class ConvertConfig(Section):
     allow_extra: bool = setting(False, "leave out weights that the model has no place for")
     input_shape: NamedInputShapes = setting(
         [],
-        "shape of an input without batch, as in 3,32,32, 16:int64 or mask=16:bool; repeat it for more inputs",
+        "shape of an input without batch, as in 3,32,32, 16:int64 or mask=16:bool; repeat it for more "
+        "inputs, also for those of a tuple: state.0=8 and state.1=8",
         commas=False,
     )
     batched: bool = setting(

@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 _LENGTHS = r"[1-9]\d{0,6}(,[1-9]\d{0,6}){0,7}"
 _SHAPE = re.compile(rf"{_LENGTHS}(:(float32|int64))?")
 _NAMED_SHAPE = re.compile(
-    rf"([A-Za-z_]\w*=)?{_LENGTHS}(:(float32|float64|int64|int32|int16|int8|uint8|bool))?"
+    rf"([A-Za-z_]\w*(\.\d)?=)?{_LENGTHS}(:(float32|float64|int64|int32|int16|int8|uint8|bool))?"
 )
 
 
@@ -39,5 +39,5 @@ def _checked_names(value: list[str]) -> list[str]:
 
 
 InputShapes = Annotated[list[str], AfterValidator(_checked)]
-# Also with names, and with dtypes that no training program takes.
+# Also with names, of the parts of a tuple with their places, and with dtypes that no training program takes.
 NamedInputShapes = Annotated[list[str], AfterValidator(_checked_names)]

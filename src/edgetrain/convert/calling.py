@@ -51,7 +51,8 @@ class Called(nn.Module):
     def changes_arguments(self) -> bool:
         """Whether somebody who has the model's code alone would call it in another way."""
         manner = self.manner
-        return bool(manner.values or manner.output or self._takes_mapping) or not manner.batched
+        in_tuples = any("." in name for name in manner.names)
+        return bool(manner.values or manner.output or self._takes_mapping or in_tuples) or not manner.batched
 
     def forward(self, *tensors: Tensor) -> dict[str, Tensor]:
         """The outputs that are kept.
@@ -62,7 +63,7 @@ class Called(nn.Module):
         manner = self.manner
         if not manner.batched:
             tensors = tuple(tensor[0] for tensor in tensors)
-        named = dict(zip(manner.names, tensors, strict=True)) if manner.names else {}
+        named = _arguments(dict(zip(manner.names, tensors, strict=True))) if manner.names else {}
         if self._takes_mapping:
             returned = self.model(named, **manner.values)
         else:
@@ -75,6 +76,15 @@ class Called(nn.Module):
                 )
             found = {manner.output: found[manner.output]}
         return found if manner.batched else {name: tensor[None] for name, tensor in found.items()}
+
+
+def _arguments(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Tensors by name; those that are named `state.0`, `state.1` are one argument, a tuple."""
+    found: dict[str, Any] = {}
+    for name in sorted(tensors):
+        whole, _, place = name.partition(".")
+        found[whole] = (*found.get(whole, ()), tensors[name]) if place else tensors[name]
+    return found
 
 
 def flat_outputs(returned: Any) -> dict[str, Tensor]:

@@ -88,7 +88,8 @@ def _way_out(source: Source, inputs: Mapping[str, ModelInput], problem: str) -> 
     lacking = _LACKING.search(problem)
     if lacking:
         return (
-            f"; fix an argument with --input-value {lacking[1]}=VALUE, or add its {_FLAG} if it is an input"
+            f"; fix an argument with --input-value {lacking[1]}=VALUE, or add its {_FLAG} if it is an input "
+            f"({lacking[1]}.0=SHAPE and {lacking[1]}.1=SHAPE for a tuple of two)"
         )
     alone = Called(source.reference, replace(manner, batched=False))
     if manner.batched and run_once(alone, list(inputs.values()), 1) is None:
@@ -105,7 +106,8 @@ def _named(source: Source, specs: Sequence[ModelInput]) -> dict[str, ModelInput]
     known = source.inputs or {}
     manner = source.called.manner if source.called is not None else Manner()
     if len(known) != len(specs) or manner.names:
-        names = manner.names or input_names(source.reference, len(specs), without=manner.values)
+        in_graphs = [name.replace(".", "_") for name in manner.names]
+        names = in_graphs or input_names(source.reference, len(specs), without=manner.values)
         return {
             name: ModelInput(shape=spec.shape, dtype=spec.dtype)
             for name, spec in zip(names, specs, strict=True)
