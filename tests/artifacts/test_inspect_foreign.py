@@ -196,3 +196,21 @@ def test_a_pickle_without_weights(tmp_path: Path) -> None:
     assert "next" not in found
     assert len(found["entries"]) + found["more_entries"] == 1000
     assert len(found["entries"]) < 100
+
+
+@pytest.mark.parametrize(
+    ("shape", "offsets"), [([9_999_999_999], [0, 8]), ([-2], [8, 0]), (["2"], [0, 8]), ([3], [0, 8])]
+)
+def test_safetensors_whose_sizes_make_no_sense(tmp_path: Path, shape: list[Any], offsets: list[int]) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}).encode()
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(InputError, match="damaged"):
+        describe(path)
+
+
+def test_an_index_that_leads_to_itself(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {"w": path.name}}))
+    with pytest.raises(InputError, match="must name files that lie beside it"):
+        describe(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from math import prod
 from pathlib import Path
@@ -39,6 +39,12 @@ _SAFETENSORS_DTYPES = {
     "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "BOOL": "bool",
     "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8",
     "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+}  # fmt: skip
+# Bytes of an element.
+_WIDTHS = {
+    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "complex64": 8, "bool": 1,
+    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint64": 8, "uint32": 4, "uint16": 2, "uint8": 1,
+    "float8_e4m3fn": 1, "float8_e5m2": 1,
 }  # fmt: skip
 
 
@@ -117,11 +123,20 @@ def _safetensors(path: Path) -> Description:
         ]
         ends = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
         parameters = sum(prod(row["shape"]) for row in tensors)
+        if not all(_is_consistent(row) for row in tensors):
+            raise ValueError("a tensor's bytes are not those of its shape")
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is no safetensors file, or a damaged one") from error
     if ends > path.stat().st_size:
         raise InputError(f"{path} is cut short: it should have {ends} bytes, but has {path.stat().st_size}")
     return {**({"metadata": noted} if noted else {}), "parameters": parameters, "tensors": tensors}
+
+
+def _is_consistent(row: Mapping[str, Any]) -> bool:
+    """Whether a tensor has as many bytes as its shape says; of dtypes that are new, it isn't known."""
+    width = _WIDTHS.get(row["dtype"])
+    whole = all(isinstance(length, int) and length >= 0 for length in row["shape"])
+    return whole and (width is None or row["bytes"] == prod(row["shape"]) * width)
 
 
 def _index(path: Path) -> Description:

@@ -52,12 +52,17 @@ def weight_map(index: Path) -> Mapping[str, str]:
     """
     try:
         found = json.loads(index.read_text())["weight_map"]
-        usable = all(isinstance(p, str) and p not in ("", "..") and Path(p).name == p for p in found.values())
+        usable = all(isinstance(part, str) and _lies_beside(part) for part in found.values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise InputError(f"{index} is no index of a checkpoint in several files, or a damaged one") from error
     if not found or not usable or len(set(found.values())) > _MOST_PARTS:
         raise InputError(f"{index} must name files that lie beside it, at most {_MOST_PARTS}")
     return dict(found)
+
+
+def _lies_beside(part: str) -> bool:
+    """Whether it is a file's name alone; another index would lead around in circles."""
+    return part not in ("", "..") and Path(part).name == part and not part.endswith(".json")
 
 
 def parts_of(index: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..artifacts.unpickling import StandIn, arrays_as_tensors
+from ..artifacts.unpickling import StandIn, arrays_as_tensors, stand_ins_in
 from ..errors import InputError, UsageError
 from .errors import NoWeightsError
 
@@ -19,6 +19,7 @@ _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "ema_model"
 _NEVER = ("optimizer", "lr_scheduler", "scheduler", "scaler", "rng", "random")
 # How PyTorch builds tensors that no program takes.
 _OTHER_TENSORS = ("torch._utils._rebuild_qtensor", "torch._utils._rebuild_sparse")
+_WITHOUT_NUMBERS = "torch._utils._rebuild_meta_tensor"
 _SHOWN = 3
 # More than any model has; files may say anything.
 _MOST_LAYERS = 100_000
@@ -53,7 +54,10 @@ def find_weights(payload: Any, origin: str, entry: str | None = None) -> Weights
         )
     what, payload = _what(payload), _by_place(payload)
     found = dict(_states(payload)) or dict(_states(arrays_as_tensors(payload)))
+    # In lists there may be much else, as the losses of each epoch.
+    found = found or dict(_states(payload, lists=True))
     if not found:
+        _refuse_without_numbers(stand_ins_in(payload), origin)
         raise NoWeightsError(
             f"{origin} holds no weights: neither a state_dict nor a checkpoint with one ({what})"
         )
@@ -119,13 +123,18 @@ def modules_in(payload: Any, entry: str = "", depth: int = 3) -> Iterable[tuple[
 
 
 def _states(
-    payload: Any, entry: str = "", depth: int = 3, seen: set[int] | None = None
+    payload: Any, entry: str = "", depth: int = 3, seen: set[int] | None = None, *, lists: bool = False
 ) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """All mappings from names to tensors, by their dotted path; each once."""
+    """All mappings from names to tensors, by their dotted path; each once.
+
+    Args:
+        lists: also those in lists and tuples.
+    """
     seen = set() if seen is None else seen
     if id(payload) in seen:
         return
     seen.add(id(payload))
+    payload = _by_place(payload) if lists else payload
     if isinstance(payload, nn.Module):
         payload = payload.state_dict()
     elif isinstance(payload, StandIn):
@@ -133,12 +142,13 @@ def _states(
     if not isinstance(payload, Mapping):
         return
     tensors = [key for key, value in payload.items() if isinstance(value, Tensor)]
-    nested = [key for key, value in payload.items() if isinstance(value, Mapping | nn.Module | StandIn)]
+    kinds = Mapping | nn.Module | StandIn | list | tuple if lists else Mapping | nn.Module | StandIn
+    nested = [key for key, value in payload.items() if isinstance(value, kinds)]
     below = [
         found
         for key in (nested if depth else ())
         if isinstance(key, str) and not key.lower().startswith(_NEVER)
-        for found in _states(payload[key], f"{entry}.{key}" if entry else key, depth - 1, seen)
+        for found in _states(payload[key], f"{entry}.{key}" if entry else key, depth - 1, seen, lists=lists)
     ]
     # Beside weights in entries of their own, tensors without a layer's name are counters.
     if tensors and all(isinstance(key, str) for key in payload) and (not below or "." in "".join(tensors)):
@@ -186,8 +196,17 @@ def _what(payload: Any) -> str:
     return payload.name if isinstance(payload, StandIn) else type(payload).__name__
 
 
+def _refuse_without_numbers(values: Iterable[Any], origin: str) -> None:
+    if any(isinstance(value, StandIn) and value.name.startswith(_WITHOUT_NUMBERS) for value in values):
+        raise InputError(
+            f"{origin} has tensors of PyTorch's device meta, which are shapes without numbers; save the "
+            "model after its weights have been loaded"
+        )
+
+
 def _plain(state: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    _refuse_without_numbers(state.values(), origin)
     if any(isinstance(v, StandIn) and v.name.startswith(_OTHER_TENSORS) for v in state.values()):
         raise InputError(
             f"{origin} has quantized or sparse weights; convert the float weights it was made from"
