@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgetrain.artifacts.inspect import describe
 from edgetrain.artifacts.unpickling import read_torch_file
 from edgetrain.convert.weights import find_weights
 from edgetrain.errors import InputError, UsageError
@@ -33,6 +34,27 @@ def test_weights_in_lists(tmp_path: Path) -> None:
 
 def test_lists_are_no_rival_of_an_entry(tmp_path: Path) -> None:
     content = {"mine": nn.Linear(3, 2).state_dict(), "epochs": [{"loss.value": torch.ones(1)}]}
+    assert find_weights(_read(content, tmp_path / "net.pth"), "net.pth").entry == "mine"
+
+
+class Settings(dict[str, Any]):
+    """As of libraries for settings, whose dictionaries have a class of their own."""
+
+
+@pytest.mark.parametrize("around", [Settings, lambda state: {"state_dict": Settings(state)}])
+def test_weights_in_dictionaries_of_another_class(tmp_path: Path, around: Any) -> None:
+    model = nn.Linear(3, 2)
+    path = tmp_path / "net.pth"
+    found = find_weights(_read(around(model.state_dict()), path), "net.pth")
+    assert {name: tensor.tolist() for name, tensor in found.state.items()} == {
+        "weight": model.weight.tolist(),
+        "bias": model.bias.tolist(),
+    }
+    assert len(describe(path)["tensors"]) == 2
+
+
+def test_measurements_are_no_rival_of_weights(tmp_path: Path) -> None:
+    content = {"mine": nn.Linear(3, 2).state_dict(), "metrics": {"loss": torch.tensor(1.0)}}
     assert find_weights(_read(content, tmp_path / "net.pth"), "net.pth").entry == "mine"
 
 

@@ -27,7 +27,7 @@ def nested_tensors(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         elif isinstance(value, list | tuple):
             items = list(enumerate(value))
         elif isinstance(value, StandIn):
-            items = list(value.attributes.items()) or [("", value.state), *enumerate(value.args)]
+            items = list(value.named.items()) or [("", value.state), *enumerate(value.args)]
         waiting += [(f"{name}.{key}".strip("."), item) for key, item in reversed(items)]
 
 

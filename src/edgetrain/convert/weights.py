@@ -61,6 +61,8 @@ def find_weights(payload: Any, origin: str, entry: str | None = None) -> Weights
         raise NoWeightsError(
             f"{origin} holds no weights: neither a state_dict nor a checkpoint with one ({what})"
         )
+    # Numbers by name, as measurements are, are the weights only of a file that has no others.
+    found = {name: state for name, state in found.items() if _has_layers(state)} or found
     if entry is not None and entry not in found:
         found |= _begun_with(entry, found)
     chosen = chosen_entry(found, entry, origin)
@@ -89,6 +91,10 @@ def chosen_entry(found: Mapping[str, Any], entry: str | None, origin: str) -> st
             f"{origin} has weights at {listed(candidates)}; choose with --weights-key {candidates[0]}"
         )
     return candidates[0]
+
+
+def _has_layers(state: Mapping[str, Any]) -> bool:
+    return any(isinstance(value, Tensor) and value.dim() for value in state.values())
 
 
 def _by_place(payload: Any) -> Any:
@@ -138,7 +144,7 @@ def _states(
     if isinstance(payload, nn.Module):
         payload = payload.state_dict()
     elif isinstance(payload, StandIn):
-        payload = _state_of(payload) if payload.is_module else payload.attributes
+        payload = _state_of(payload) if payload.is_module else payload.named
     if not isinstance(payload, Mapping):
         return
     tensors = [key for key, value in payload.items() if isinstance(value, Tensor)]

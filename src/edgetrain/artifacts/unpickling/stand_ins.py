@@ -41,6 +41,12 @@ class StandIn:
         return state if isinstance(state, dict) and all(isinstance(key, str) for key in state) else {}
 
     @property
+    def named(self) -> Mapping[str, Any]:
+        """What it holds by name: its attributes, and the entries of a class that is a dictionary, too."""
+        entries = {key: value for key, value in self.entries if isinstance(key, str)}
+        return {**self.attributes, **entries}
+
+    @property
     def is_module(self) -> bool:
         """Whether it was an `nn.Module`, by its attributes."""
         return {"_parameters", "_buffers", "_modules"} <= self.attributes.keys()
