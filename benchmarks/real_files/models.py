@@ -69,6 +69,46 @@ def attacut() -> nn.Module:
     return Features(kind(kind.dataset().setup_featurizer(folder), settings.params))
 
 
+def anarcii() -> nn.Module:
+    """anarcii's model that tells antibodies from T cell receptors, of its own settings."""
+    from anarcii.classifii import TypeLoader
+
+    model: nn.Module = TypeLoader("cpu").model
+    # It comes with its weights, but those that are compared shall be convert's.
+    for weight in model.parameters():
+        nn.init.zeros_(weight)
+    return model
+
+
+def beatnet() -> nn.Module:
+    """BeatNet's model, which keeps its state in attributes, as a function of that state."""
+    from BeatNet.model import BDA
+
+    class Step(BDA):  # type: ignore[misc, unused-ignore]
+        def forward(self, data: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            self.hidden, self.cell = hidden, cell
+            found = super().forward(data), self.hidden, self.cell
+            # Else what is traced would stay behind.
+            self.hidden = self.cell = None
+            return found
+
+    return Step(272, 150, 2, "cpu")
+
+
+class G2pM(nn.Module):
+    """What g2pM computes with numpy alone: of characters, [B, length], a score for each pronunciation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5398, 64)
+        self.lstm = nn.LSTM(64, 32, batch_first=True, bidirectional=True)
+        self.logit_layer = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 876))
+
+    def forward(self, characters: Tensor) -> Tensor:
+        scores: Tensor = self.logit_layer(self.lstm(self.embedding(characters))[0])
+        return scores
+
+
 def cdpam() -> nn.Module:
     """cdpam's distance of two sounds, which its own code computes outside of a module."""
     from cdpam.models import FINnet

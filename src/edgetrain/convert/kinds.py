@@ -35,7 +35,7 @@ Kind = Literal[
     "sharded checkpoint",
 ]
 
-SUFFIXES = (".pt", ".pth", ".ptl", ".pt2", ".bin", ".ckpt", ".safetensors")
+SUFFIXES = (".pt", ".pth", ".pth.tar", ".ptl", ".pt2", ".bin", ".ckpt", ".safetensors")
 _KNOWN = "PyTorch checkpoints, TorchScript (.pt, .ptl), exported programs (.pt2), safetensors and .npz"
 _MOST_HEADER = 100 * 2**20
 
@@ -96,8 +96,9 @@ def identify(path: Path) -> Identified:
 
 def stem_of(path: Path) -> str:
     """The name of a result: without suffix, and of an index that of its parts."""
-    name = path.name.removesuffix(".index.json") if path.name.endswith(".index.json") else path.name
-    return Path(name).stem
+    name = path.name.removesuffix(".index.json")
+    # As PyTorch's own examples name checkpoints, which are no archives.
+    return Path(name[:-4] if name.lower().endswith(".pth.tar") else name).stem
 
 
 def find_files(given: Sequence[Path]) -> list[Path]:
@@ -117,7 +118,7 @@ def find_files(given: Sequence[Path]) -> list[Path]:
         if pretrained is not None:
             found.append(pretrained)
             continue
-        inside = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
+        inside = sorted(p for p in path.iterdir() if p.is_file() and p.name.lower().endswith(SUFFIXES))
         index = index_in(path)
         if index is not None:
             parts = {part.name for part in parts_of(index)}

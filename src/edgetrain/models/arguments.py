@@ -77,9 +77,13 @@ def check_names(name: str, args: Mapping[str, Any], factory: Callable[..., Any])
         key for key, default in known.items() if default is inspect.Parameter.empty and key not in args
     ]
     if missing:
-        raise UsageError(
-            f"{name} needs model.args.{missing[0]}; give it as in --model-arg {missing[0]}=VALUE"
-        )
+        needed = ", ".join(f"model.args.{key}" for key in missing)
+        flags = " ".join(f"--model-arg {key}=VALUE" for key in missing)
+        own = ""
+        if ":" in name:
+            own = "; where one is an object, name what builds the model: --model package.module:factory"
+        how = f"give {'it' if len(missing) == 1 else 'them'} as in {flags}"
+        raise UsageError(f"{name} needs {needed}; {how}{own}")
 
 
 def unknown_argument(name: str, key: str, known: Collection[str]) -> str:
