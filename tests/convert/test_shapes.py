@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from edgetrain.artifacts.specs import INPUTS, Preprocessing, TensorSpec
 from edgetrain.convert.shapes import find_inputs, shape_text
 from edgetrain.convert.source import Source
 from edgetrain.convert.specs import ModelInput
-from edgetrain.errors import UsageError
+from edgetrain.errors import InputError, UsageError
 
 
 def _source(model: nn.Module) -> Source:
@@ -78,6 +79,31 @@ def test_models_of_any_size_are_run_twice() -> None:
     with pytest.raises(UsageError, match="among them 1,128,128, 1,256,256; choose"):
         find_inputs(_source(model), [], "net.pt")
     assert model.runs == 2
+
+
+def test_modules_of_another_version_of_their_code() -> None:
+    """An attribute that the class gives its objects today was unknown when this one was saved."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.GELU())
+    del model[1].approximate
+    source = Source("pickled module", model.eval(), model.state_dict())
+    for given in ([], [TensorSpec(shape=(3,))]):
+        with pytest.raises(
+            InputError, match=r"another version of its code .*'GELU'.* no attribute 'approx.*--model"
+        ):
+            find_inputs(source, given, "net.pt")
+
+
+def test_models_that_take_other_objects() -> None:
+    class Graphs(nn.Linear):
+        def forward(self, graph: Any) -> Tensor:
+            return super().forward(graph.nodes)
+
+    with pytest.raises(
+        UsageError, match=r"fails on the inputs .*'nodes'; it takes other objects than tensors"
+    ):
+        find_inputs(_source(Graphs(3, 2)), [TensorSpec(shape=(3,))], "net.pt")
+    with pytest.raises(UsageError, match="can't be told from its weights"):
+        find_inputs(_source(Graphs(3, 2)), [], "net.pt")
 
 
 def test_a_first_weight_that_says_nothing() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError, UsageError
 from ..models.input_names import input_names
@@ -35,6 +35,10 @@ _FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AssertionError, t
 Trial = Callable[[int], int | None]
 
 
+class _OutdatedModuleError(Exception):
+    """A layer lacks an attribute that its own code reads."""
+
+
 def find_inputs(source: Source, given: Sequence[ModelInput], origin: str) -> dict[str, ModelInput]:
     """What a model takes, without batch, by name.
 
@@ -43,8 +47,22 @@ def find_inputs(source: Source, given: Sequence[ModelInput], origin: str) -> dic
         origin: the file, for messages.
     Raises:
         UsageError: it can't be told from the file alone, or several sizes fit; those are listed.
-        InputError: the model fails on the inputs it says it takes.
+        InputError: the model fails on the inputs it says it takes, or on any.
     """
+    try:
+        return _find_inputs(source, given, origin)
+    except _OutdatedModuleError as error:
+        kind = type(source.reference)
+        builder = f"{kind.__module__}:{kind.__qualname__}"
+        if source.format != "pickled module" or kind.__module__.startswith("torch."):
+            builder = "package.module:factory"
+        raise InputError(
+            f"{origin} was saved by another version of its code than is here: {error}; have its weights "
+            f"alone, in a model that this code builds: --model {builder}"
+        ) from error
+
+
+def _find_inputs(source: Source, given: Sequence[ModelInput], origin: str) -> dict[str, ModelInput]:
     known = _named(source, given) if given else source.inputs
     if known:
         problem = _find_batch(source, list(known.values()))
@@ -91,6 +109,8 @@ def _way_out(source: Source, inputs: Mapping[str, ModelInput], problem: str) -> 
             f"; fix an argument with --input-value {lacking[1]}=VALUE, or add its {_FLAG} if it is an input "
             f"({lacking[1]}.0=SHAPE and {lacking[1]}.1=SHAPE for a tuple of two)"
         )
+    if problem.startswith("'Tensor' object has no attribute"):
+        return "; it takes other objects than tensors: name a model of your own that makes them of tensors"
     alone = Called(source.reference, replace(manner, batched=False))
     if manner.batched and run_once(alone, list(inputs.values()), 1) is None:
         return "; without a batch it takes them: add --no-batched"
@@ -140,6 +160,10 @@ def run_once(model: Runnable, specs: Sequence[ModelInput], batch: int | None = N
     try:
         with torch.no_grad():
             outputs = list(flat_outputs(model(*inputs)).values())
+    except AttributeError as error:
+        if isinstance(getattr(error, "obj", None), nn.Module):
+            raise _OutdatedModuleError(str(error)) from error
+        return str(error)
     except _FAILURES as error:
         if "can't allocate memory" in str(error):
             raise
