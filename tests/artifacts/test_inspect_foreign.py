@@ -65,8 +65,21 @@ def test_a_whole_module_is_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Net, "__setstate__", None)
     described = describe(path)
     assert described["holds"] == f"an object of {Net.__module__}.Net, a whole module"
-    assert len(described["tensors"]) == 4
-    assert {t["name"].split(".")[-1] for t in described["tensors"]} == {"weight", "bias"}
+    assert _shapes(described) == SHAPES
+
+
+def test_tensors_of_a_module_have_the_names_of_its_state_dict(tmp_path: Path) -> None:
+    """Each once, though an LSTM keeps a list of its weights; and what else the module keeps."""
+    model = nn.Sequential(nn.LSTM(3, 4), nn.BatchNorm1d(4))
+    model.last = torch.ones(2)
+    state = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    for content, prefix in ((model, ""), ({"ema": model}, "ema.")):
+        torch.save(content, tmp_path / "m.pt")
+        assert _shapes(describe(tmp_path / "m.pt"), prefix) == {**state, "last": [2]}
+    # Under two names, as torch.save keeps them.
+    weight = torch.ones(3)
+    torch.save({"a": weight, "b": weight}, tmp_path / "m.pt")
+    assert _shapes(describe(tmp_path / "m.pt")) == {"a": [3], "b": [3]}
 
 
 def test_torchscript(tmp_path: Path) -> None:
