@@ -71,13 +71,16 @@ def _has_effects(program: ExportedProgram) -> bool:
 def _found(part: ExportedProgram, whole: ExportedProgram) -> dict[Node, Node]:
     """For nodes of `part`, those of `whole` that compute the same."""
     known: dict[Any, Node] = {}
-    same_as: dict[Node, Node] = {}  # without gradients, what is detached is what it was
+    # Without gradients, what is detached is what it was; and what is computed twice is the first of them.
+    same_as: dict[Node, Node] = {}
     sizes = [node for node in whole.graph.nodes if is_batch_size(node)]
     for node in whole.graph.nodes:
         if node in sizes:
             same_as[node] = sizes[0]
         elif node.op == "call_function":
-            known.setdefault(_call(node, same_as), node)
+            first = known.setdefault(_call(node, same_as), node)
+            if first is not node:
+                same_as[node] = first
             if node.target is torch.ops.aten.detach.default:
                 (source,) = node.all_input_nodes
                 same_as[node] = same_as.get(source, source)

@@ -36,6 +36,14 @@ class Seen(nn.Module):
         return view.sum(1) + kept.flatten(1).sum(1)
 
 
+class Filled(nn.Module):
+    """Dropout whose arguments have other names in place; a bias of attention, filled where a mask says."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = torch.zeros_like(x).masked_fill_(x < 0, -10.0)
+        return nn.functional.dropout(nn.functional.hardswish(x * 2), 0.2, self.training, inplace=True) + bias
+
+
 class Mixed(nn.Module):
     """Whole numbers take a sum; out of place it would be one of floats."""
 
@@ -45,7 +53,9 @@ class Mixed(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("kind", "left"), [(Block, 0), (Seen, 2), (Mixed, 1)], ids=["block", "seen", "mixed"]
+    ("kind", "left"),
+    [(Block, 0), (Filled, 0), (Seen, 2), (Mixed, 1)],
+    ids=["block", "filled", "seen", "mixed"],
 )
 def test_only_what_nobody_can_tell_is_rewritten(kind: type[nn.Module], left: int) -> None:
     torch.manual_seed(0)

@@ -22,7 +22,8 @@ _FRESH = {
     *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear"),
     *("matmul", "mm", "bmm", "addmm", "batch_norm", "layer_norm", "group_norm", "cat"),
     *("add", "sub", "mul", "div", "relu", "hardtanh", "hardswish", "hardsigmoid", "silu", "gelu"),
-    *("leaky_relu", "elu", "sigmoid", "tanh", "clamp"),
+    *("leaky_relu", "elu", "sigmoid", "tanh", "clamp", "exp", "log", "sqrt", "neg", "pow", "where", "clone"),
+    *("zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "masked_fill", "softmax"),
 }
 
 
@@ -49,16 +50,20 @@ def _functional(node: Node) -> Any:
         return None
     if written.op != "call_function" or not is_operator(written.target) or _name(written) not in _FRESH:
         return None
-    tensors = [source.meta.get("val") for source in node.all_input_nodes]
-    # Otherwise the result would have the type that these have in common.
+    # Otherwise the result would have the type that these have in common; a mask doesn't count.
+    others = node.all_input_nodes if name != "masked_fill_" else [written]
+    tensors = [source.meta.get("val") for source in others]
     if any(not isinstance(t, Tensor) or t.dtype != written.meta["val"].dtype for t in tensors):
         return None
     target = aten_operator(name.removesuffix("_"), str(node.target).split(".")[-1])
-    if target is None or [a.name for a in schema_arguments(target)] != [
-        a.name for a in schema_arguments(node.target)
-    ]:
+    if target is None or _taken(target) != _taken(node.target):
         return None
     return target
+
+
+def _taken(operator: Any) -> list[str]:
+    """What it takes besides the tensor, which `dropout_` calls `self` and `dropout` calls `input`."""
+    return [argument.name for argument in schema_arguments(operator)][1:]
 
 
 def _name(node: Node) -> str:
