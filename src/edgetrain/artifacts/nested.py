@@ -41,8 +41,8 @@ def _items(value: Any) -> list[tuple[Any, Any, bool]]:
     if not isinstance(value, StandIn):
         return []
     if not value.is_module:
-        items = list(value.named.items()) or [("", value.state), *enumerate(value.args)]
-        return [(key, item, False) for key, item in items]
+        items: list[tuple[Any, Any]] = list(value.named.items())
+        return [(key, item, False) for key, item in items or [("", value.state), *enumerate(value.args)]]
     held = [value.attributes[kind] for kind in _OF_MODULES]
     others = [(key, item, True) for key, item in value.named.items() if key not in _OF_MODULES]
     own = [(key, item, False) for each in held if isinstance(each, dict) for key, item in each.items()]
