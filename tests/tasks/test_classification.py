@@ -82,7 +82,9 @@ def test_verification() -> None:
     task(classes=tuple("abcde")).check_targets(targets)
     assert list(targets) == ["targets"]
     assert task().value_bounds({"output": OUTPUTS}) == (0, 4, None)
-    with pytest.raises(CheckFailedError, match=r"needs outputs \[B, classes\], the model gives \[40\]"):
+    with pytest.raises(
+        CheckFailedError, match=r"needs outputs \[B, classes\], the model gives \[40\]; say .*--task"
+    ):
         task().random_targets({"output": OUTPUTS[:, 0]}, None, generator)
 
 

@@ -122,7 +122,9 @@ def test_random_targets_are_such_as_the_data_may_hold(name: str) -> None:
     task.check_targets({"targets": made})
     assert (made == task.spec.ignore_index).any()
     assert task.value_bounds({"output": outputs}) == (0, 3, task.spec.ignore_index)
-    with pytest.raises(CheckFailedError, match=f"needs outputs of {task.output_dims} dimensions"):
+    with pytest.raises(
+        CheckFailedError, match=f"of {task.output_dims} dimensions, .*; say what it learns: --task"
+    ):
         task.random_targets({"output": outputs[0]}, None, torch.Generator())
 
 

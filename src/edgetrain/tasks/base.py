@@ -19,6 +19,8 @@ from .own_loss import OwnLoss, Tensors
 # Sums that every task returns: of the loss, and of what it is a mean over.
 LOSS_SUM, COUNT = "loss_sum", "count"
 LOSS = Metric(name="loss", top=LOSS_SUM, bottom=COUNT, better="lower")
+# What to do where a model's outputs aren't what a task needs.
+OTHER_TASK = "say what it learns: --task segmentation for a class of each pixel, --loss mse for numbers, ..."
 
 
 class Task(ABC):

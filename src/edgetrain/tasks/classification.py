@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from ..artifacts.contract import Metric
 from ..errors import CheckFailedError, UsageError
-from .base import COUNT, LOSS, Task, Tensors, only_target
+from .base import COUNT, LOSS, OTHER_TASK, Task, Tensors, only_target
 from .labels import batch_shape, check_labels, count_classes, label_error, random_labels
 from .outputs import main_output
 
@@ -57,7 +57,8 @@ class Classification(Task):
     def _random_target(self, output: Tensor, generator: torch.Generator) -> Tensor:
         if output.dim() != 2:
             raise CheckFailedError(
-                f"{self.spec.loss} needs outputs [B, classes], the model gives {list(output.shape)}"
+                f"{self.spec.loss} needs outputs [B, classes], the model gives {list(output.shape)}; "
+                f"{OTHER_TASK}"
             )
         return random_labels(output, 1, generator)
 

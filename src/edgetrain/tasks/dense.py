@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckFailedError, UsageError
-from .base import Task, Tensors, only_target
+from .base import OTHER_TASK, Task, Tensors, only_target
 from .labels import (
     batch_shape,
     check_labels,
@@ -79,7 +79,7 @@ class DenseTask(Task):
         if output.dim() != self.output_dims:
             raise CheckFailedError(
                 f"the task {self.name} needs outputs of {self.output_dims} dimensions, the model gives "
-                f"{list(output.shape)}"
+                f"{list(output.shape)}; {OTHER_TASK}"
             )
         labels = random_labels(output, self.class_dim, generator)
         if self.spec.ignore_index is not None and labels.numel() > 1:
