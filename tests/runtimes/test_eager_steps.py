@@ -93,7 +93,8 @@ class NearKink(nn.Module):
 
 def test_a_kink_that_is_some_roundings_away_is_found() -> None:
     inputs, targets = {INPUTS: torch.ones(1, 2)}, {TARGETS: torch.zeros(1, dtype=torch.int64)}
-    found = {moves: steps(NearKink()).truths(inputs, targets, 1, None, moves) for moves in Moves}
+    evidence = steps(NearKink()).evidence(inputs, targets, 1)
+    found = {moves: evidence.truths(moves) for moves in Moves}
     name = "gradient of hidden.weight"
     assert found[Moves.NONE][name].own_error < 1e-5
     assert found[Moves.ROUNDING][name].own_error < 1e-5

@@ -130,8 +130,9 @@ class Judge:
                 (runtime, kernels, run(batch.inputs, batch.targets, case.steps, self.eager.optimizer))
                 for runtime, kernels, run in places
             ]
+            evidence = self.eager.evidence(batch.inputs, batch.targets, case.steps, reference)
             for moves in (Moves.ROUNDING, Moves.KINKS):
-                truths = self.eager.truths(batch.inputs, batch.targets, case.steps, reference, moves)
+                truths = evidence.truths(moves)
                 self.float32_alone = all(
                     torch.equal(truth.exact, reference.quantities[name].double())
                     for name, truth in truths.items()

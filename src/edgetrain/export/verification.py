@@ -29,7 +29,7 @@ from ..engine.program_optimizer import own_optimizer
 from ..errors import CheckFailedError
 from ..runner import find_kernels
 from ..runtimes.child import Child, Started
-from ..runtimes.eager_steps import EagerSteps, Moves, kind_of, sensitivity_of
+from ..runtimes.eager_steps import EagerSteps, Evidence, Moves, kind_of, sensitivity_of
 from ..runtimes.kernels import Kernels
 from ..runtimes.steps import DeviceSteps, Steps
 from ..tasks import Task
@@ -204,7 +204,7 @@ class _Reference:
         self.eager, self._make_batch = eager, make_batch
         self._batches: dict[tuple[int, int], Batch] = {}
         self._steps: dict[tuple[int, int, int], Steps] = {}
-        self._truths: dict[tuple[int, int, int, Moves], dict[str, Truth]] = {}
+        self._evidence: dict[tuple[int, int, int], Evidence] = {}
 
     def batch(self, draw: int, size: int) -> Batch:
         """What the results are of."""
@@ -220,12 +220,12 @@ class _Reference:
         return batch, self._steps[key]
 
     def truths(self, draw: int, size: int, steps: int, moves: Moves) -> dict[str, Truth]:
-        """What these results should be; `moves` as in `EagerSteps.truths`."""
-        key = (draw, size, steps, moves)
-        if key not in self._truths:
+        """What these results should be; `moves` as in `Evidence.truths`."""
+        key = (draw, size, steps)
+        if key not in self._evidence:
             batch, found = self.steps(draw, size, steps)
-            self._truths[key] = self.eager.truths(batch.inputs, batch.targets, steps, found, moves)
-        return self._truths[key]
+            self._evidence[key] = self.eager.evidence(batch.inputs, batch.targets, steps, found)
+        return self._evidence[key].truths(moves)
 
 
 @dataclass

@@ -18,6 +18,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -66,44 +67,23 @@ class EagerSteps:
         """`steps` steps on one batch."""
         return self._run(copy.deepcopy(self.model), inputs, targets, steps)
 
-    @one_thread()
-    def truths(
-        self,
-        inputs: Tensors,
-        targets: Tensors,
-        steps: int,
-        reference: Steps | None = None,
-        moves: Moves = Moves.ROUNDING,
-    ) -> dict[str, Truth]:
-        """What every quantity of such steps should be, by name.
-
-        Losses have the largest `own` of theirs, and sums of one metric too: they are made of terms of one
-        size, and one that is small, as of a sample the model is sure of, may stay where it is just by chance.
+    def evidence(
+        self, inputs: Tensors, targets: Tensors, steps: int, reference: Steps | None = None
+    ) -> Evidence:
+        """What shows how such steps should come out.
 
         Args:
             reference: what `run` gave.
-            moves: with fewer, eager seems to know its results better than it does.
         """
-        reference = reference or self.run(inputs, targets, steps)
-        exact, terms = self._exact(inputs, targets, steps, reference)
-        own = _distances([reference], exact)
-        if moves is not Moves.NONE:
-            near = _distances(self._all_moved(_ROUNDING, inputs, targets, steps), exact)
-            own = {name: largest((own[name], near[name])) for name in own}
-        if moves is Moves.KINKS:
-            far = _distances(self._all_moved(_KINK, inputs, targets, steps), exact)
-            in_proportion = _JUMP * _KINK / _ROUNDING
-            own = {
-                name: far[name]
-                if far[name] > in_proportion * own[name]
-                else max(own[name], far[name] / OWN_ERRORS)
-                for name in own
-            }
-        own = {name: largest(own[n] for n in own if _made_alike(n) == _made_alike(name)) for name in own}
-        return {name: Truth(value, own[name], terms.get(name, 0.0)) for name, value in exact.items()}
+        return Evidence(self, inputs, targets, steps, reference or self.run(inputs, targets, steps))
 
-    def _all_moved(self, by: float, inputs: Tensors, targets: Tensors, steps: int) -> list[Steps]:
-        """Results from weights moved by a share of their size."""
+    def truths(self, inputs: Tensors, targets: Tensors, steps: int) -> dict[str, Truth]:
+        """What every quantity of such steps should be, by name; see `Evidence.truths`."""
+        return self.evidence(inputs, targets, steps).truths(Moves.ROUNDING)
+
+    @one_thread()
+    def moved(self, by: float, inputs: Tensors, targets: Tensors, steps: int) -> list[Steps]:
+        """Results from weights moved by a share of their size, in some directions."""
         return [
             self._run(_moved(self.model, by, seed), inputs, targets, steps) for seed in range(_DIRECTIONS)
         ]
@@ -114,7 +94,8 @@ class EagerSteps:
         found = self.truths(inputs, targets, 1)
         return {name.removeprefix(prefix): t for name, t in found.items() if name.startswith(prefix)}
 
-    def _exact(
+    @one_thread()
+    def exact(
         self, inputs: Tensors, targets: Tensors, steps: int, reference: Steps
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Quantities in float64, and the sizes of the terms of some. A model with float32 in its code can't
@@ -191,6 +172,61 @@ class EagerSteps:
         found.outputs[method] = {name: tensor.detach() for name, tensor in outputs.items()}
         sums = self.task.sums(found.outputs[method], targets, loss.detach())
         found.quantities.update({f"sum of {name} in {method}": tensor for name, tensor in sums.items()})
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What shows how steps on one batch should come out, and how well eager knows it; each part is worked out
+    once, when it is first asked for."""
+
+    eager: EagerSteps
+    inputs: Tensors
+    targets: Tensors
+    steps: int
+    reference: Steps
+
+    @cached_property
+    def _exact(self) -> tuple[dict[str, Tensor], dict[str, float]]:
+        return self.eager.exact(self.inputs, self.targets, self.steps, self.reference)
+
+    @cached_property
+    def _own(self) -> dict[str, float]:
+        return _distances([self.reference], self._exact[0])
+
+    @cached_property
+    def _near(self) -> dict[str, float]:
+        return self._moved_by(_ROUNDING)
+
+    @cached_property
+    def _far(self) -> dict[str, float]:
+        return self._moved_by(_KINK)
+
+    def _moved_by(self, share: float) -> dict[str, float]:
+        moved = self.eager.moved(share, self.inputs, self.targets, self.steps)
+        return _distances(moved, self._exact[0])
+
+    def truths(self, moves: Moves) -> dict[str, Truth]:
+        """What every quantity of the steps should be, by name.
+
+        Losses have the largest `own` of theirs, and sums of one metric too: they are made of terms of one
+        size, and one that is small, as of a sample the model is sure of, may stay where it is just by chance.
+
+        Args:
+            moves: with fewer, eager seems to know its results better than it does.
+        """
+        own = self._own
+        if moves is not Moves.NONE:
+            own = {name: largest((own[name], self._near[name])) for name in own}
+        if moves is Moves.KINKS:
+            own = {name: _with_kinks(own[name], self._far[name]) for name in own}
+        own = {name: largest(own[n] for n in own if _made_alike(n) == _made_alike(name)) for name in own}
+        exact, terms = self._exact
+        return {name: Truth(value, own[name], terms.get(name, 0.0)) for name, value in exact.items()}
+
+
+def _with_kinks(own: float, far: float) -> float:
+    """How well a quantity is known that weights moved by ten roundings take so far."""
+    return far if far > _JUMP * _KINK / _ROUNDING * own else max(own, far / OWN_ERRORS)
 
 
 def kind_of(quantity: str) -> str:
