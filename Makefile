@@ -29,6 +29,7 @@ $(VENV)/.installed: pyproject.toml $(NATIVE)
 	CC=$${CC:-cc} CXX=$${CXX:-c++} $(BIN)/python -m pip install --quiet --no-build-isolation $(BUILD_FLAGS) \
 		--editable '.[dev]'
 	rm -f build/native/CMakeCache.txt
+	@$(BIN)/edgetrain-runner --help > /dev/null || echo "all else was installed"
 	touch $@
 
 install: $(VENV)/.installed ## make .venv with edgetrain and its development tools

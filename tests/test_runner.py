@@ -28,6 +28,7 @@ def test_it_lies_in_the_installed_package(tmp_path: Path, monkeypatch: pytest.Mo
             return None
 
     monkeypatch.delenv(runner.OVERRIDE, raising=False)
+    monkeypatch.setattr(runner, "find_compiler", lambda: None)
     monkeypatch.setattr(runner.importlib.metadata, "distribution", lambda name: Installed())
     assert runner.find_runner() is None
     with pytest.raises(EdgetrainError, match="install a C\\+\\+ compiler"):
@@ -83,4 +84,19 @@ def test_the_advice_names_where_it_came_from(
             return record
 
     monkeypatch.setattr(runner.importlib.metadata, "distribution", lambda name: Installed())
-    assert runner.how_to_build().endswith(f"'pip install --force-reinstall --no-deps {source}'")
+    monkeypatch.setattr(runner, "find_compiler", lambda: None)
+    assert runner.how_to_build().endswith(f"'pip install --verbose --force-reinstall --no-deps {source}'")
+
+
+def test_who_has_a_compiler_is_not_told_to_install_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert runner.find_compiler() is None
+    assert runner.how_to_build().startswith("install a C++ compiler")
+    found = _program(tmp_path / "g++")
+    assert runner.find_compiler() == str(found)
+    assert runner.how_to_build().startswith("run 'pip install --verbose ")
+    monkeypatch.setenv("CXX", str(_program(tmp_path / "mine")))
+    assert runner.find_compiler() == str(tmp_path / "mine")

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shlex
+import shutil
 import sys
 import urllib.parse
 from pathlib import Path
@@ -98,8 +99,16 @@ def how_to_build() -> str:
     if url.scheme == "file":
         source = shlex.quote(urllib.parse.unquote(url.path))
         source = f"--editable {source}" if record.get("dir_info", {}).get("editable") else source
-    command = f"pip install --force-reinstall --no-deps {source}"
-    return f"install a C++ compiler (such as g++), then run '{command}'"
+    command = f"pip install --verbose --force-reinstall --no-deps {source}"
+    if find_compiler() is None:
+        return f"install a C++ compiler (such as g++), then run '{command}'"
+    return f"run '{command}', which builds it or shows why it can't"
+
+
+def find_compiler() -> str | None:
+    """The C++ compiler that a build would take."""
+    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 def runner_environment() -> dict[str, str]:

@@ -57,6 +57,14 @@ def test_the_table_fits_a_terminal(run, calls, monkeypatch):
     assert "executorch 16 128 1235 2.346e+04 123 12345.0 1.2e-05" in " ".join(ran.stdout.split())
 
 
+def test_a_missing_runner_is_told_where_nobody_chose(run, calls, monkeypatch):
+    monkeypatch.setattr("edgetrain.cli.bench.find_runner", lambda: None)
+    ran = run("bench", "net.pte")
+    assert ran.code == 0
+    assert "warning: the native runner is not installed, so it is left out; " in ran.stderr
+    assert run("bench", "net.pte", "--runtimes", "torch", "--force").stderr == ""
+
+
 def test_json(run, calls):
     document = json.loads(run("bench", "net.pte", "--json", "-o", "b.json").stdout)
     assert document["results"] == [ENTRY]

@@ -187,6 +187,7 @@ def test_inputs_are_never_overwritten(run, calls, folder, stand_in, arguments):
 
 def test_a_missing_runner_is_told_where_nobody_chose(run, calls, monkeypatch):
     monkeypatch.setattr("edgetrain.cli.finetune.find_runner", lambda: None)
+    monkeypatch.setattr("edgetrain.runner.find_compiler", lambda: None)
     ran = run("finetune", "net.pte")
     assert ran.code == 0
     assert "the native runner is not installed, so executorch trains; install a C++ compiler" in ran.stderr

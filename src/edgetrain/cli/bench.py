@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..factories import Trusted
+from ..runner import find_runner, how_to_build
 from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .console import plain
 from .inputs import check_input
@@ -72,6 +73,8 @@ def bench(
         explicit=output is not None,
         kinds=["bench report"],
     )
+    if not run.config.bench.runtimes and find_runner() is None:
+        run.reporter.warn(f"the native runner is not installed, so it is left out; {how_to_build()}")
     from .. import bench as stage
 
     trusted = Trusted(model, loss)

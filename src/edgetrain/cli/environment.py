@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from typing import Any, Literal
 
 from .. import __version__
 from ..errors import EdgetrainError, UsageError
-from ..runner import find_kernels, how_to_build, require_runner, runner_environment
+from ..runner import find_compiler, find_kernels, how_to_build, require_runner, runner_environment
 from .dependencies import dependencies
 
 _PACKAGES = ("torch", "torchvision", "executorch")
@@ -88,7 +87,7 @@ def examine() -> Iterator[Finding]:
     yield _memory()
     yield _runner()
     yield _kernels()
-    yield _tool("C++ compiler", (os.environ.get("CXX", ""), "c++", "g++", "clang++"), "g++ or clang")
+    yield _compiler()
 
 
 def pins() -> dict[str, str]:
@@ -256,8 +255,9 @@ def _kernels() -> Finding:
     return Finding("fast kernels", "ok", str(path))
 
 
-def _tool(name: str, commands: tuple[str, ...], package: str) -> Finding:
-    found = next((path for command in commands if command and (path := shutil.which(command))), None)
+def _compiler() -> Finding:
+    found = find_compiler()
     if found is None:
-        return Finding(name, "optional", "none; needed to build the native runner", f"install {package}")
-    return Finding(name, "ok", found)
+        advice = "install g++ or clang"
+        return Finding("C++ compiler", "optional", "none; needed to build the native runner", advice)
+    return Finding("C++ compiler", "ok", found)
