@@ -6,6 +6,7 @@
 #include "edgetrain/samples.h"
 #include "edgetrain/trainer.h"
 #include "feature_cache.h"
+#include "history.h"
 
 namespace edgetrain {
 namespace {
@@ -39,6 +40,8 @@ void keep_features(Program& program, const Samples& samples, const Settings& set
 }  // namespace
 
 std::string state_path(const std::string& output) { return with_suffix(output, ".state.ptd"); }
+
+std::string history_path(const std::string& output) { return with_suffix(output, ".history.json"); }
 
 Result<std::unique_ptr<Program>> open_program(const Job& job, std::unique_ptr<Profiler> profiler,
                                               unsigned more) {
@@ -78,8 +81,12 @@ Result<FinetuneResult> finetune(Program& program, Job job, Observer& observer, c
   EDGETRAIN_CHECK(check_groups(settings.rates(), program.contract().trainable()));
   EDGETRAIN_TAKE(BestEpoch best,
                  BestEpoch::make(settings, program.contract().metrics, validation.loader != nullptr));
+  std::optional<History> history;
+  if (!job.history.empty()) {
+    EDGETRAIN_TAKE(history, History::open(job.history));
+  }
   Trainer trainer(program, *training.loader, validation.loader.get(), job, choice, std::move(best),
-                  source_of(program, *training.dataset), observer, stop);
+                  std::move(history), source_of(program, *training.dataset), observer, stop);
   observer.on_progress(choice.sentence());
   if (job.resume) EDGETRAIN_CHECK(trainer.resume());
   EDGETRAIN_CHECK(trainer.run());

@@ -11,9 +11,9 @@ namespace {
 
 using Kind = Json::Kind;
 
-constexpr const char* kKnown[] = {"schema_version", "kind",     "program",   "weights",       "data",
-                                  "validation",     "output",   "resume",    "preprocessing", "augmentation",
-                                  "log_steps",      "finetune", "optimizer", "schedule"};
+constexpr const char* kKnown[] = {"schema_version", "kind",      "program",  "weights",   "data",
+                                  "validation",     "output",    "history",  "resume",    "preprocessing",
+                                  "augmentation",   "log_steps", "finetune", "optimizer", "schedule"};
 
 Status read_job(JsonFields& fields, const Json& json, const std::string& folder, Job& job) {
   for (const auto& member : json.object) {
@@ -40,6 +40,7 @@ Status read_job(JsonFields& fields, const Json& json, const std::string& folder,
   job.program = file("program");
   job.weights = file("weights");
   job.output = file("output");
+  job.history = file("history");
   files("data", job.data);
   files("validation", job.validation);
   job.resume = flag("resume");

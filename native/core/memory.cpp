@@ -1,4 +1,4 @@
-#include "memory.h"
+#include "edgetrain/memory.h"
 
 #include <sys/resource.h>
 

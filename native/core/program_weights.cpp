@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "contents.h"
-#include "edgetrain/commit.h"
 #include "edgetrain/hashing.h"
 #include "edgetrain/program.h"
 #include "edgetrain/tensor_writer.h"
@@ -80,11 +79,6 @@ Status Program::prepare_save(Holds holds) {
   }
   base_->file().release_pages();
   return {};
-}
-
-Status Program::save(const std::string& path) const {
-  EDGETRAIN_TAKE(std::vector<AtomicFile> files, new_files(path));
-  return commit_together(with_suffix(path, ""), std::move(files));
 }
 
 Result<std::vector<AtomicFile>> Program::new_files(const std::string& path) const {

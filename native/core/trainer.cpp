@@ -8,6 +8,7 @@
 #include "edgetrain/finetune.h"
 #include "edgetrain/manifest.h"
 #include "edgetrain/stopwatch.h"
+#include "history.h"
 #include "kept_weights.h"
 #include "parts.h"
 #include "preprocessing_json.h"
@@ -49,8 +50,8 @@ Result<Meter> evaluate(Program& program, BatchLoader& loader, const Stop* stop) 
 }
 
 Trainer::Trainer(Program& program, BatchLoader& training, BatchLoader* validation, const Job& job,
-                 const UpdateChoice& choice, BestEpoch best, std::map<std::string, std::string> source,
-                 Observer& observer, const Stop* stop)
+                 const UpdateChoice& choice, BestEpoch best, std::optional<History> history,
+                 std::map<std::string, std::string> source, Observer& observer, const Stop* stop)
     : program_(program),
       training_(training),
       validation_(validation),
@@ -65,6 +66,7 @@ Trainer::Trainer(Program& program, BatchLoader& training, BatchLoader* validatio
       run_(std::make_unique<RunRecord>()),
       best_epoch_(std::make_unique<BestEpoch>(std::move(best))),
       best_(std::make_unique<KeptWeights>()),
+      history_(history ? std::make_unique<History>(std::move(*history)) : nullptr),
       last_(new_record()) {
   if (job.settings.has(kFinetune, "max_steps")) {
     total_steps_ = std::min(total_steps_, job.settings.whole(kFinetune, "max_steps"));
@@ -129,8 +131,6 @@ Status Trainer::run() {
       run.meter = {};
       run.train_time_s = 0;
     }
-    // A run that ended within an epoch, and goes on there, has an older record of it.
-    run.epochs.resize(std::min<size_t>(run.epochs.size(), record.epoch));
     run.epochs.push_back(epoch_json(record));
     keep_if_best(record.epoch, finished);
     if (is_new_best_ || !best_epoch_->keeps()) last_ = record;
@@ -230,11 +230,19 @@ Status Trainer::save() {
   // The output keeps the best weights until there are better ones.
   std::vector<AtomicFile> files;
   if (is_new_best_ || best_->size() == 0) {
-    EDGETRAIN_TAKE(files, program_.new_files(job_.output));
+    best_->swap_with(program_);
+    auto output = program_.new_files(job_.output);
+    best_->swap_with(program_);
+    EDGETRAIN_TAKE(files, std::move(output));
   }
   EDGETRAIN_TAKE(AtomicFile state,
                  RunState::new_file(state_path(job_.output), *run_, program_, *stepper_, *best_));
   files.push_back(std::move(state));
+  if (history_) {
+    EDGETRAIN_TAKE(AtomicFile history,
+                   history_->new_file(history_path(job_.output), run_->epochs, kept_epoch()));
+    files.push_back(std::move(history));
+  }
   EDGETRAIN_CHECK(commit_together(with_suffix(job_.output, ""), std::move(files)));
   saved_ = true;
   is_new_best_ = false;
@@ -277,17 +285,17 @@ Status Trainer::resume() {
   *run_ = state.record;
   run_->config = config;
   resumed_ = true;
-  if (run_->best_epoch && *run_->best_epoch > run_->epoch && run_->step < total_steps_) {
-    run_->best_epoch.reset();
-    best_->drop();
+  // The record of an epoch that max_steps cut short comes again once the epoch is whole.
+  if (run_->step < total_steps_) {
+    run_->epochs.resize(std::min<size_t>(run_->epochs.size(), run_->epoch + 1));
+    if (run_->best_epoch && *run_->best_epoch > run_->epoch) {
+      run_->best_epoch.reset();
+      best_->drop();
+    }
   }
-  // The state holds the weights, too: an output that was lost, or is older than the state, is made whole
-  // again.
-  best_->swap_with(program_);
-  Status made_whole = program_.save(job_.output);
-  best_->swap_with(program_);
-  EDGETRAIN_CHECK(std::move(made_whole));
-  saved_ = true;
+  // The state holds all of them: an output or a history that was lost, or is another run's, is made whole.
+  is_new_best_ = best_->size() > 0;
+  EDGETRAIN_CHECK(save());
   const auto count = [](uint64_t steps) { return std::to_string(steps); };
   if (schedule_.name == "cosine" && planned != total_steps_) {
     observer_.on_note(

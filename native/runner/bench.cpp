@@ -9,11 +9,11 @@
 #include "commands.h"
 #include "edgetrain/cpu.h"
 #include "edgetrain/json.h"
+#include "edgetrain/memory.h"
 #include "edgetrain/stepper.h"
 #include "edgetrain/stopwatch.h"
 #include "edgetrain/tensor_writer.h"
 #include "json_line.h"
-#include "memory.h"
 #include "outputs.h"
 #include "setup.h"
 

@@ -2,9 +2,9 @@
 
 #include "commands.h"
 #include "edgetrain/cpu.h"
+#include "edgetrain/memory.h"
 #include "edgetrain/trainer.h"
 #include "json_line.h"
-#include "memory.h"
 #include "outputs.h"
 #include "setup.h"
 

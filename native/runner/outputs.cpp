@@ -18,6 +18,7 @@ std::vector<std::string> inputs_of(const Arguments& arguments, const Program& pr
   if (files.manifest && files.manifest->weights) {
     inputs.push_back(weights_path(arguments.job.program, *files.manifest->weights));
   }
+  if (!arguments.job.history.empty()) inputs.push_back(arguments.job.history);
   for (const auto* paths : {&arguments.job.data, &arguments.job.validation}) {
     for (const auto& path : *paths) inputs.insert(inputs.end(), {path, manifest_path(path)});
   }
@@ -28,6 +29,7 @@ std::vector<std::string> outputs_of(const Arguments& arguments, const Program& p
   std::vector<std::string> outputs;
   if (const std::string& output = arguments.job.output; !output.empty()) {
     outputs.insert(outputs.end(), {output, state_path(output)});
+    if (!arguments.job.history.empty()) outputs.push_back(history_path(output));
     if (program.manifest() && !program.files().weights) outputs.push_back(manifest_path(output));
   }
   for (const auto& path : {arguments.gradients, arguments.profile}) {

@@ -99,6 +99,25 @@ def test_files_and_history(digits_program: Any, inline_program: Any, tmp_path: P
             assert torch.equal(state[name], tensor), name
 
 
+def test_all_runtimes_write_the_same_history(digits_program: Any, tmp_path: Path) -> None:
+    found = []
+    for runtime in ("executorch", "torch", "native"):
+        output = tmp_path / f"{runtime}.ptd"
+        finetune(_config(runtime, finetune={"keep": "best"}), digits_program.program, output)
+        found.append(json.loads(output.with_suffix(".history.json").read_text()))
+    first = found[0]
+    for other in found[1:]:
+        assert list(other) == list(first)
+        assert [set(epoch) for epoch in other["epochs"]] == [set(epoch) for epoch in first["epochs"]]
+        for same in ("schema_version", "device", "threads", "seed", "best_epoch", "metrics", "source"):
+            assert other[same] == first[same], same
+        settings = {"runtime": "", "kernels": ""}
+        configs = [
+            {**c["config"], "finetune": {**c["config"]["finetune"], **settings}} for c in (first, other)
+        ]
+        assert configs[0] == configs[1]
+
+
 def test_resuming_is_exact(digits_program: Any, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole.ptd", tmp_path / "parts.ptd"
     data = {**DIGITS, "crop_padding": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from edgetrain.artifacts.checkpoint import load_checkpoint
+from edgetrain.artifacts.commit import recover
 from edgetrain.artifacts.history import load_history
 from edgetrain.artifacts.packed import load_description_of
 from edgetrain.artifacts.program import load_program
@@ -82,13 +84,23 @@ def _check_packed(folder: Path) -> None:
 
 
 def _check_tuned(folder: Path) -> None:
-    if (folder / "m.ptd").exists():
-        program = load_program(folder / "model.pte", folder / "m.ptd")
-        saved = load_run(folder / "m.state.ptd")
-        for name, tensor in saved.weights.items():
-            assert bool((program.tensors()[name] == tensor).all()), f"weights and state differ in {name}"
-    if (folder / "m.history.json").exists():
-        load_history(folder / "m.history.json")
+    """Weights, state and history are of one moment of one run, though nobody has resumed it."""
+    weights, state, history = (folder / f"m.{end}" for end in ("ptd", "state.ptd", "history.json"))
+    recover(weights)
+    if not weights.exists():
+        assert not state.exists()
+        assert not history.exists()
+        return
+    tensors, saved, told = (
+        load_program(folder / "model.pte", weights).tensors(),
+        load_run(state),
+        load_history(history),
+    )
+    for name, tensor in saved.weights.items():
+        assert bool((tensors[name] == tensor).all()), f"weights and state differ in {name}"
+    assert told.epochs == saved.record.epochs
+    assert told.runtime == saved.record.runtime
+    assert told.seed == saved.record.config["finetune"]["seed"]
 
 
 STAGES: dict[str, tuple[Callable[[Path], list[str]], Callable[[Path], None], float]] = {
@@ -96,6 +108,7 @@ STAGES: dict[str, tuple[Callable[[Path], list[str]], Callable[[Path], None], flo
     "export": (_export, _check_exported, 8.0),
     "pack": (_pack, _check_packed, 2.5),
     "finetune": (_finetune("executorch"), _check_tuned, 6.0),
+    "finetune in torch": (_finetune("torch"), _check_tuned, 6.0),
     "finetune natively": (_finetune("native"), _check_tuned, 4.0),
 }
 
@@ -114,7 +127,7 @@ def _kill_often(folder: Path, made: Any, stage: str, kills: int) -> None:
             stderr=subprocess.DEVNULL,
             env=environment,
         )
-        time.sleep(random.uniform(0.5, longest))
+        _wait(process, folder, longest)
         process.send_signal(signal.SIGKILL)
         process.wait()
         deadline = time.monotonic() + 5
@@ -128,6 +141,25 @@ def _kill_often(folder: Path, made: Any, stage: str, kills: int) -> None:
     assert done.returncode == 0, done.stderr
     check(folder)
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path, longest: float) -> None:
+    """Until some moment of a run; half of them are soon after it has first written something."""
+    if random.random() < 0.5:
+        time.sleep(random.uniform(0.5, longest))
+        return
+    before = _written(folder)
+    while process.poll() is None and _written(folder) == before:
+        time.sleep(0.005)
+    time.sleep(random.uniform(0, 0.3))
+
+
+def _written(folder: Path) -> dict[str, int]:
+    found = {}
+    for path in folder.glob("m.*"):
+        with contextlib.suppress(FileNotFoundError):
+            found[path.name] = path.stat().st_mtime_ns
+    return found
 
 
 def _alive_of(number: int) -> list[int]:

@@ -50,6 +50,7 @@ class Job(_Record):
         weights: a .ptd to start from; None: the one the program was exported with.
         data, validation: packed samples; several files of one layout follow each other.
         output: where the tuned weights go.
+        history: a history without epochs, which is filled in and written beside `output`; None: none is.
         resume: go on from the state beside `output`.
         preprocessing: of inputs by name, for programs without a manifest.
         log_steps: report each step.
@@ -64,6 +65,7 @@ class Job(_Record):
     data: list[Path] = Field(min_length=1)
     validation: list[Path] = Field(default_factory=list)
     output: Path
+    history: Path | None = None
     resume: bool = False
     preprocessing: dict[str, Preprocessing] = Field(default_factory=dict)
     augmentation: AugmentationRecord = AugmentationRecord()

@@ -90,18 +90,21 @@ def run_in_process(run: Run) -> None:
             run.log,
             run.reporter,
         ).run()
-    run.take(record)
 
 
 def _save(run: Run, saved: SavedRun) -> None:
     """Writes weights, state and history together."""
-    run.take(saved.record)
-    run.history.peak_rss_bytes = peak_rss_bytes()
+    record, keep = saved.record, run.config.finetune.keep
+    found = {
+        "epochs": record.epochs,
+        "best_epoch": record.best_epoch if keep == "best" else None,
+        "peak_rss_bytes": peak_rss_bytes(),
+    }
     with written_together(run.output.with_suffix("")) as folder:
         output = folder / run.output.name
         run.program.save(output, saved.kept, run.config.finetune.save)
         save_run(state_path(output), saved)
-        save_history(history_path(output), run.history)
+        save_history(history_path(output), run.history.model_copy(update=found))
 
 
 def _open(run: Run, tensors: dict[str, Tensor]) -> Session:

@@ -7,12 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.history import EpochRecord
+from ..artifacts.history import EpochRecord, save_history
 from ..artifacts.job import AugmentationRecord, Job, save_job
 from ..artifacts.run_state import load_run
 from ..artifacts.temporary import scratch_folder
 from ..data.packing import pack_split
-from ..engine.best import is_best
 from ..engine.run_parts import VALIDATION, run_parts
 from ..engine.schedules import count_steps, steps_per_epoch
 from ..reporting import Piece, Progress
@@ -23,8 +22,8 @@ from .run import Run
 
 
 def run_natively(run: Run) -> None:
-    """Trains a program in the native runner, which writes weights and state after every epoch; the history
-    follows. The samples are packed into a temporary folder first, as a device would get them.
+    """Trains a program in the native runner, which writes weights, state and history after every epoch. The
+    samples are packed into a temporary folder first, as a device would get them.
 
     Raises:
         InputError: the runner refuses a file.
@@ -35,15 +34,14 @@ def run_natively(run: Run) -> None:
     step = 0
     if run.resume:
         # The runner reports only what is new.
-        record = load_run(state_path(run.output)).record
-        run.take(record)
-        step = record.step
+        step = load_run(state_path(run.output)).record.step
     with scratch_folder() as folder:
-        training, validation = folder / "train.ptd", folder / "test.ptd"
+        training, validation, history = folder / "train.ptd", folder / "test.ptd", folder / "history.json"
         pack_split(run.dataset.train, training, run.reporter)
         pack_split(run.dataset.test, validation, run.reporter)
+        save_history(history, run.history)
         job = folder / "job.json"
-        save_job(job, _job(run, training, validation))
+        save_job(job, _job(run, training, validation, history))
         with NativeProcess(["train", job], what="fine-tuning") as process:
             try:
                 with process.forwarding_signals():
@@ -53,7 +51,7 @@ def run_natively(run: Run) -> None:
                     run.reporter.warn(note)
 
 
-def _job(run: Run, training: Path, validation: Path) -> Job:
+def _job(run: Run, training: Path, validation: Path, history: Path) -> Job:
     augmentation = run.dataset.augmentation
     weights = run.program.weights_path
     return Job(
@@ -62,6 +60,7 @@ def _job(run: Run, training: Path, validation: Path) -> Job:
         data=[training],
         validation=[validation],
         output=run.output.absolute(),
+        history=history,
         resume=run.resume,
         augmentation=AugmentationRecord(
             flip=augmentation.flip,
@@ -77,10 +76,11 @@ def _job(run: Run, training: Path, validation: Path) -> Job:
 
 
 def _follow(process: NativeProcess, run: Run, step: int) -> None:
-    """Shows and keeps what the runner reports from a step on."""
+    """Shows what the runner reports from a step on."""
     settings = run.config.finetune
     per_epoch = steps_per_epoch(-(-len(run.dataset.train) // run.batch_size), settings.accumulate)
     total = count_steps(settings.epochs, per_epoch, settings.max_steps)
+    done = step
     with _Bars(run, step, total, per_epoch) as bars:
         for event in process.events():
             if event["event"] == "step":
@@ -89,15 +89,13 @@ def _follow(process: NativeProcess, run: Run, step: int) -> None:
                 record = EpochRecord.model_validate({k: v for k, v in event.items() if k != "event"})
                 if record.val_loss is not None:
                     bars.validated()
-                _add_epoch(run, record, per_epoch)
-            elif event["event"] == "result":
-                run.history.threads = event["threads"]
-                run.history.peak_rss_bytes = event["peak_rss_bytes"]
-                run.history.best_epoch = event.get("best_epoch")
-    if run.history.epochs and run.history.epochs[-1].steps < total:
-        done = run.history.epochs[-1].steps
+                run.log.write(record)
+                if record.epoch > 0:
+                    metrics = run.program.manifest.contract.metrics
+                    run.reporter.epoch(describe_epoch(record, metrics, settings.epochs))
+                done = record.steps
+    if done < total:
         run.reporter.info(f"stopped early: patience for a better epoch ended after {done} steps")
-    run.save_history()
 
 
 class _Bars:
@@ -120,7 +118,7 @@ class _Bars:
             validated=validated,
             every=settings.eval_every,
         )
-        self._plan = rest if run.history.epochs else [Piece(VALIDATION, validated), *rest]
+        self._plan = rest if run.resume else [Piece(VALIDATION, validated), *rest]
         self._stack, self._inner = ExitStack(), ExitStack()
         self._steps: Progress | None = None
         self._meter = (0.0, 0.0)
@@ -154,20 +152,3 @@ class _Bars:
     def validated(self) -> None:
         """The validation after an epoch is done, or that before the first."""
         self._parts.advance()
-
-
-def _add_epoch(run: Run, record: EpochRecord, per_epoch: int) -> None:
-    history, settings = run.history, run.config.finetune
-    # An epoch that --max-steps cut short is reported again once it is whole.
-    history.epochs = [r for r in history.epochs if r.epoch != record.epoch]
-    known = next((r for r in history.epochs if r.epoch == history.best_epoch), None)
-    history.epochs.append(record)
-    run.log.write(record)
-    if record.epoch > 0:
-        metrics = run.program.manifest.contract.metrics
-        # The runner decides by the same rule.
-        whole = record.steps == record.epoch * per_epoch
-        if settings.keep == "best" and is_best(record, known, metrics, str(settings.best_by), whole=whole):
-            history.best_epoch = record.epoch
-        run.reporter.epoch(describe_epoch(record, metrics, run.config.finetune.epochs))
-        run.save_history()

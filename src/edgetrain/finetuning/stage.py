@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ..artifacts.commit import check_writable
 from ..artifacts.contract import Contract
-from ..artifacts.history import EpochRecord, History, hash_of
+from ..artifacts.history import EpochRecord, History, hash_of, load_history
 from ..artifacts.manifest import Manifest
 from ..artifacts.program import Program, load_program
 from ..artifacts.run_state import load_run
@@ -74,7 +75,7 @@ def finetune_here(
             run_natively(run)
         else:
             run_in_process(run)
-    records = run.history.epochs
+    run = replace(run, history=load_history(history_path(output)))
     if to_pth is not None and source is not None:
         fold_back(run, source, to_pth)
     return FinetuneResult(
@@ -83,7 +84,7 @@ def finetune_here(
         history=run.history,
         state_path=state_path(output),
         checkpoint=to_pth,
-        before=_evaluation(records[0]),
+        before=_evaluation(run.history.epochs[0]),
         after=_evaluation(run.history.kept_epoch) or Evaluation({}),
     )
 

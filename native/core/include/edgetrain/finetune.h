@@ -38,4 +38,7 @@ Result<FinetuneResult> finetune(Program& program, Job job, Observer& observer, c
 /// The file beside `output` that --resume goes on from.
 std::string state_path(const std::string& output);
 
+/// The file beside `output` that tells of the epochs, where a job asks for it.
+std::string history_path(const std::string& output);
+
 }  // namespace edgetrain

@@ -16,6 +16,7 @@ struct Job {
   std::string weights;  ///< a .ptd to start from; empty: the one the program was exported with
   std::vector<std::string> data, validation;
   std::string output;                  ///< where the tuned weights go
+  std::string history;                 ///< without epochs, to be filled in beside `output`; empty: none
   bool resume = false;                 ///< go on from the state beside `output`
   bool log_steps = false;              ///< tell of each step
   PreprocessingByInput preprocessing;  ///< for programs without a manifest

@@ -109,10 +109,8 @@ class Program {
 
   /// Finds out whether the weights can be saved like that.
   Status prepare_save(Holds holds);
-  /// Writes the weights as prepared: a .ptd like the one exported, or of those that change; or, where the
-  /// weights are inside, a copy of the program, with its manifest. Atomic.
-  Status save(const std::string& path) const;
-  /// What save() writes, to take its place together with other files.
+  /// The weights as prepared: a .ptd like the one exported, or of those that change; or, where the weights
+  /// are inside, a copy of the program, with its manifest. commit_together gives them their names.
   Result<std::vector<AtomicFile>> new_files(const std::string& path) const;
 
   /// Runs every method that is loaded once, on zeros. Weights stay as they are, running statistics don't.

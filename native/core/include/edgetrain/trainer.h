@@ -20,6 +20,7 @@ namespace edgetrain {
 
 struct RunRecord;
 class BestEpoch;
+class History;
 class KeptWeights;
 
 /// The sums of a data set in evaluation mode.
@@ -32,15 +33,17 @@ class Trainer {
   /// @param validation, stop may be null
   /// @param choice as choose_update makes it
   /// @param best tells which epoch is best
+  /// @param history is filled in and saved with the weights
   /// @param source SHA-256 of all that the run starts from, by what it is
   Trainer(Program& program, BatchLoader& training, BatchLoader* validation, const Job& job,
-          const UpdateChoice& choice, BestEpoch best, std::map<std::string, std::string> source,
-          Observer& observer, const Stop* stop = nullptr);
+          const UpdateChoice& choice, BestEpoch best, std::optional<History> history,
+          std::map<std::string, std::string> source, Observer& observer, const Stop* stop = nullptr);
   ~Trainer();
 
   /// Goes on from a saved run: weights, optimizer, position.
   Status resume();
-  /// Trains to the end of the run and writes weights and state after every epoch, and when interrupted.
+  /// Trains to the end of the run and writes weights, state and history after every epoch, and when
+  /// interrupted.
   Status run();
   uint64_t steps() const;
   /// The epoch whose weights are the output, where that is not always the last.
@@ -75,8 +78,9 @@ class Trainer {
   std::unique_ptr<RunRecord> run_;
   std::unique_ptr<BestEpoch> best_epoch_;
   std::unique_ptr<KeptWeights> best_;
+  std::unique_ptr<History> history_;  // null: none is asked for
   bool resumed_ = false, saved_ = false;
-  bool is_new_best_ = false;  // and not written yet
+  bool is_new_best_ = false;  // what is kept, and not written yet
   EpochRecord last_;
 };
 
