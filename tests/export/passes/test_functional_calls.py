@@ -52,6 +52,13 @@ class Mixed(nn.Module):
         return (half * 1).add_(x)
 
 
+def test_active_dropout_stays_as_the_module_says() -> None:
+    program = export_graph(Filled().train(), (torch.randn(3, 3, 4, 4),), 8)
+    assert [str(n.target) for n in program.graph.nodes if "dropout" in str(n.target)] == [
+        "aten.dropout_.default"
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "left"),
     [(Block, 0), (Filled, 0), (Seen, 2), (Mixed, 1)],

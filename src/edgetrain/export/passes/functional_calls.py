@@ -48,6 +48,10 @@ def _functional(node: Node) -> Any:
     name, written = _name(node), arguments(node)[0] if node.args else None
     if not name.endswith("_") or not isinstance(written, Node) or list(written.users) != [node]:
         return None
+    # In place, an active one draws its mask by `rand`; out of place, it is an operator that can be turned
+    # off. `fixed_randomness.no_dropout` expects what the module says.
+    if name == "dropout_" and arguments(node)[2]:
+        return None
     if written.op != "call_function" or not is_operator(written.target) or _name(written) not in _FRESH:
         return None
     # Otherwise the result would have the type that these have in common; a mask doesn't count.
