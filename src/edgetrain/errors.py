@@ -6,6 +6,9 @@ turns them into a line on stderr and the process's exit code (see `cli/errors.py
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 
 class EdgetrainError(Exception):
     """A failure that is understood. `str(error)` is one sentence for the user."""
@@ -47,3 +50,9 @@ class InterruptedRun(EdgetrainError):  # noqa: N818 - an interruption is not an 
     """Ctrl-C or SIGTERM: the state was saved and the run can be resumed."""
 
     exit_code = 130
+
+
+def as_argument(path: Path) -> str:
+    """A file as a command line in a sentence names it, ready to be copied into a shell."""
+    text = shlex.quote(str(path))
+    return f"./{text}" if str(path).startswith("-") else text

@@ -55,7 +55,7 @@ def test_every_kind(digits_program: Any, inline_program: Any, tmp_path: Path) ->
     assert checkpoint["kind"] == "edgetrain.checkpoint"
     assert not checkpoint["resumable"]
     assert describe(digits_program.checkpoint.with_name("model.last.pth"))["resumable"]
-    assert checkpoint["parameters"] == sum(int(np.prod(t["shape"])) for t in stored if t["update"] == "graph")
+    assert checkpoint["elements"] == sum(int(np.prod(t["shape"])) for t in stored if t["update"] == "graph")
     history = describe(digits_program.checkpoint.with_name("model.history.json"))
     assert (history["kind"], history["runtime"]) == ("edgetrain history", "torch")
     assert describe(inline_program.program)["weights"] is None

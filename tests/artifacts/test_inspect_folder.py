@@ -43,7 +43,7 @@ def test_what_save_pretrained_wrote(tmp_path: Path) -> None:
 def test_a_checkpoint_in_several_files(tmp_path: Path) -> None:
     _in_parts(tmp_path)
     described = describe(tmp_path)
-    assert (described["kind"], described["parameters"]) == ("a checkpoint in several files", 8)
+    assert (described["kind"], described["elements"]) == ("a checkpoint in several files", 8)
     assert _rows(described) == ROWS
     assert {t["name"]: t["file"] for t in described["tensors"]} == {
         "fc.weight": "model-0.safetensors",

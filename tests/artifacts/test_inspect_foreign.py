@@ -6,6 +6,7 @@ import argparse
 import json
 import pickle
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,33 @@ def test_a_state_dict(tmp_path: Path, old: bool) -> None:
     described = describe(path)
     assert (described["kind"], described["holds"]) == ("a file of torch.save", "a state_dict")
     assert _shapes(described) == SHAPES
-    assert described["parameters"] == 26
+    assert described["elements"] == 26
     assert described["next"] == f"edgetrain convert {path}"
+
+
+@pytest.mark.parametrize(
+    ("save", "holds"),
+    [
+        (lambda: torch.ones(2), "a tensor"),
+        (lambda: [torch.ones(2), torch.ones(3)], "tensors without names"),
+        (lambda: {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": []}, "the state of an optimizer"),
+        (lambda: [], "a list of 0"),
+    ],
+)
+def test_what_can_not_be_converted_leads_nowhere(tmp_path: Path, save: Any, holds: str) -> None:
+    torch.save(save(), tmp_path / "x.pt")
+    described = describe(tmp_path / "x.pt")
+    assert described["holds"] == holds
+    assert "next" not in described
+
+
+@pytest.mark.parametrize("name", ["two words.pth", "-dash.pth"])
+def test_the_next_command_can_be_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(Net().state_dict(), name)
+    program, command, argument = shlex.split(describe(Path(name))["next"])
+    assert (program, command, Path(argument)) == ("edgetrain", "convert", Path(name))
+    assert not argument.startswith("-")
 
 
 def test_a_checkpoint_of_a_script(tmp_path: Path) -> None:
@@ -131,7 +157,7 @@ def test_an_exported_program(tmp_path: Path) -> None:
     ]
     assert _shapes(described) == SHAPES
     assert {t["dtype"] for t in described["tensors"]} == {"float32"}
-    assert (described["parameters"], sum(t["bytes"] for t in described["tensors"])) == (26, 104)
+    assert (described["elements"], sum(t["bytes"] for t in described["tensors"])) == (26, 104)
 
 
 def test_safetensors_its_index_and_arrays(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from ..config.model import ModelConfig
-from ..errors import InputError
+from ..errors import InputError, as_argument
 from .atomic import atomic_writer
 from .checksums import check_sums
 from .specs import InputSpec, TaskSpec, TensorSpec
@@ -97,7 +97,7 @@ def load_plain(path: Path) -> Any:
     if names:
         raise InputError(
             f"{path} holds Python objects ({', '.join(names[:2])}), which no file of edgetrain does; if it "
-            f"is a model of yours, convert it: edgetrain convert {path}"
+            f"is a model of yours, convert it: edgetrain convert {as_argument(path)}"
         )
     return payload
 
@@ -113,7 +113,8 @@ def checkpoint_from(path: Path, payload: Any) -> Checkpoint:
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise InputError(
             f"{path} is no edgetrain checkpoint, though PyTorch wrote it; bring it over first: "
-            f"edgetrain convert {path} --to pth --model NAME --input-shape C,H,W (export takes both as well)"
+            f"edgetrain convert {as_argument(path)} --to pth --model NAME --input-shape C,H,W (export takes "
+            "both as well)"
         )
     if payload.get("version") not in _READ:
         raise InputError(

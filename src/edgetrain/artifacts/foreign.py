@@ -11,6 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import as_argument
+
 
 @dataclass(frozen=True)
 class Format:
@@ -61,7 +63,7 @@ _TAR = _unpack("a tar archive", "'tar -xf'")
 _EMPTY = Format("an empty file", "download or save it again")
 NPZ = Format(
     "a file of NumPy arrays (.npz)",
-    "as data: --data arrays --data-root FILE; as weights: edgetrain convert FILE --model NAME",
+    "as data: --data arrays --data-dir FILE; as weights: edgetrain convert FILE --model NAME",
 )
 _KERAS = Format("a Keras model", "save its weights as safetensors, and build the model in PyTorch")
 _PACKAGE = Format(
@@ -125,7 +127,11 @@ def describe_foreign(path: Path, *, needed: str = "", to: str = "") -> str | Non
     format = foreign_format(path)
     if format is None:
         return None
-    way_out = f"bring it over first: edgetrain convert {path}{to}" if format.is_readable else format.way_out
+    way_out = (
+        f"bring it over first: edgetrain convert {as_argument(path)}{to}"
+        if format.is_readable
+        else format.way_out
+    )
     return "; ".join(part for part in (f"is {format.what}", needed, way_out) if part)
 
 

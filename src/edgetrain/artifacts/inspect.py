@@ -124,7 +124,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         "metrics": checkpoint.metrics,
         "resumable": checkpoint.training is not None,
         **(_position(path, checkpoint.training) if checkpoint.training is not None else {}),
-        "parameters": sum(t.numel() for t in checkpoint.state.values()),
+        "elements": sum(t.numel() for t in checkpoint.state.values()),
         "tensors": _tensor_rows(checkpoint.state),
     }
 

@@ -67,7 +67,7 @@ def describe_script(path: Path) -> Description:
             Counter(found.name.rpartition(".")[2] for found in stand_ins_in(content)).most_common(_SHOWN)
         ),
         **({"constants": fixed} if fixed else {}),
-        "parameters": sum(prod(row["shape"]) for row in rows),
+        "elements": sum(prod(row["shape"]) for row in rows),
         "tensors": rows,
     }
 
@@ -108,7 +108,7 @@ def describe_exported(path: Path) -> Description:
             "outputs": dict(_described(arg, values) for arg in outputs),
             "operators": dict(operators.most_common(_SHOWN)),
             "version": _text(archive, "archive_version").strip() if "archive_version" in archive else None,
-            "parameters": sum(prod(row["shape"]) for row in tensors),
+            "elements": sum(prod(row["shape"]) for row in tensors),
             "tensors": [{**row, "bytes": prod(row["shape"]) * _width(row["dtype"])} for row in tensors],
         }
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:

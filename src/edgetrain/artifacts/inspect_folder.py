@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, as_argument
 from .archive import open_archive
 from .checkpoint import FORMAT as CHECKPOINT_FORMAT
 from .foreign import foreign_format
@@ -62,7 +62,7 @@ def _with_weights(path: Path, weights: Path, described: dict[str, Any]) -> dict[
     return {
         **described,
         "kind": "a folder of save_pretrained" if settings else "a checkpoint in several files",
-        "next": f"edgetrain convert {path}{f' --model transformers:{model}' if model else ''}",
+        "next": f"edgetrain convert {as_argument(path)}{f' --model transformers:{model}' if model else ''}",
         **({"model": model} if model else {}),
         "weights": f"{weights.name}, {described['kind']}",
     }

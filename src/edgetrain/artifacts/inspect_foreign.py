@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, as_argument
 from .foreign import (
     EXPORTED,
     INDEX,
@@ -40,6 +40,9 @@ _SAFETENSORS_DTYPES = {
     "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8",
     "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
 }  # fmt: skip
+# Tensors that are no weights of a model, or whose names are lost.
+_TENSOR, _TENSORS, _OPTIMIZER = "a tensor", "tensors without names", "the state of an optimizer"
+_WITHOUT_NAMES = (_TENSOR, _TENSORS, _OPTIMIZER)
 # Bytes of an element.
 _WIDTHS = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "complex64": 8, "bool": 1,
@@ -61,46 +64,53 @@ def describe_foreign_content(path: Path) -> Description:
         raise InputError(f"{path} {known}")
     found = reader(path)
     # A pickle may hold anything: a vocabulary, settings of a training.
-    leads_on = format.is_readable and (format not in (SAVED, PICKLE) or found["tensors"])
-    next_step = {"next": f"edgetrain convert {path}"} if leads_on else {}
+    leads_on = format.is_readable and (
+        format not in (SAVED, PICKLE) or (found["tensors"] and found["holds"] not in _WITHOUT_NAMES)
+    )
+    next_step = {"next": f"edgetrain convert {as_argument(path)}"} if leads_on else {}
     return {"kind": format.what, "bytes": path.stat().st_size, **next_step, **found}
 
 
 def _saved(path: Path) -> Description:
     from .unpickling import arrays_as_tensors, read_torch_file, stand_ins_in
-    from .unpickling.stand_ins import Global, StandIn
 
     content = arrays_as_tensors(read_torch_file(path))
     tensors = [tensor_row(name, tensor) for name, tensor in nested_tensors(content, "")]
     objects = Counter(found.name for found in stand_ins_in(content))
-    holds = "something else"
-    if isinstance(content, StandIn):
-        holds = f"an object of {content.name}{', a whole module' if content.is_module else ''}"
-    elif isinstance(content, Global):
-        holds = f"the name {content.name}"
-    elif isinstance(content, dict):
-        direct = [value for value in content.values() if is_tensor(value)]
-        holds = (
-            "a state_dict"
-            if direct and len(direct) == len(content)
-            else "a checkpoint"
-            if tensors
-            else "a dict"
-        )
-    elif isinstance(content, list | tuple):
-        holds = f"a {type(content).__name__} of {len(content)}"
     entries = content if isinstance(content, dict) else {}
     named = {str(key): value for key, value in entries.items() if not is_tensor(value)}
     plain = {key: _short(value) for key, value in islice(named.items(), _MOST_ENTRIES)}
     more = len(named) - len(plain)
     return {
-        "holds": holds,
+        "holds": _what(content, tensors),
         **({"entries": plain} if plain else {}),
         **({"more_entries": more} if more else {}),
         **({"objects": dict(objects.most_common(_SHOWN))} if objects else {}),
-        "parameters": sum(prod(row["shape"]) for row in tensors),
+        "elements": sum(prod(row["shape"]) for row in tensors),
         "tensors": tensors,
     }
+
+
+def _what(content: Any, tensors: Sequence[Description]) -> str:
+    """What a pickle holds, in a few words."""
+    from .unpickling.stand_ins import Global, StandIn
+
+    if is_tensor(content):
+        return _TENSOR
+    if isinstance(content, StandIn):
+        return f"an object of {content.name}{', a whole module' if content.is_module else ''}"
+    if isinstance(content, Global):
+        return f"the name {content.name}"
+    if isinstance(content, list | tuple):
+        nameless = content and all(is_tensor(item) for item in content)
+        return _TENSORS if nameless else f"a {type(content).__name__} of {len(content)}"
+    if not isinstance(content, dict):
+        return "something else"
+    if content.keys() == {"state", "param_groups"}:
+        return _OPTIMIZER
+    if content and all(is_tensor(value) for value in content.values()):
+        return "a state_dict"
+    return "a checkpoint" if tensors else "a dict"
 
 
 def _safetensors(path: Path) -> Description:
@@ -122,14 +132,14 @@ def _safetensors(path: Path) -> Description:
             for name, entry in entries.items()
         ]
         ends = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        parameters = sum(prod(row["shape"]) for row in tensors)
+        elements = sum(prod(row["shape"]) for row in tensors)
         if not all(_is_consistent(row) for row in tensors):
             raise ValueError("a tensor's bytes are not those of its shape")
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is no safetensors file, or a damaged one") from error
     if ends > path.stat().st_size:
         raise InputError(f"{path} is cut short: it should have {ends} bytes, but has {path.stat().st_size}")
-    return {**({"metadata": noted} if noted else {}), "parameters": parameters, "tensors": tensors}
+    return {**({"metadata": noted} if noted else {}), "elements": elements, "tensors": tensors}
 
 
 def _is_consistent(row: Mapping[str, Any]) -> bool:
@@ -152,7 +162,7 @@ def _index(path: Path) -> Description:
     return {
         "files": dict(parts),
         **({"missing": missing} if missing else {}),
-        "parameters": sum(prod(row["shape"]) for row in tensors),
+        "elements": sum(prod(row["shape"]) for row in tensors),
         "tensors": tensors,
     }
 

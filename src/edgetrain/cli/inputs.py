@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, as_argument
 
 if TYPE_CHECKING:
     from ..artifacts.kinds import Kind
@@ -74,9 +74,9 @@ def check_input(command: str, path: Path | None, wanted: Kind) -> None:
         if not is_own_checkpoint(path):
             raise InputError(
                 f"{path} is a file of torch.save that edgetrain did not write; {needed}; bring it over "
-                f"first: edgetrain convert {path}{_FROM_ELSEWHERE[wanted]}"
+                f"first: edgetrain convert {as_argument(path)}{_FROM_ELSEWHERE[wanted]}"
             )
-        needed += f"; make one with 'edgetrain export {path}'"
+        needed += f"; make one with 'edgetrain export {as_argument(path)}'"
     if found != wanted:
         raise InputError(f"{path} is a {found}; {needed}")
 
@@ -87,4 +87,6 @@ def _way_from_a_folder(path: Path, wanted: Kind) -> str:
 
     if wanted not in _FROM_ELSEWHERE or weights_in(path) is None:
         return ""
-    return f"; bring the model in it over first: edgetrain convert {path}{_FROM_ELSEWHERE[wanted]}"
+    return (
+        f"; bring the model in it over first: edgetrain convert {as_argument(path)}{_FROM_ELSEWHERE[wanted]}"
+    )

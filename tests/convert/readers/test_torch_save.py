@@ -371,6 +371,11 @@ def test_suggestions(convert: Convert, tmp_path: Path) -> None:
         UsageError, match=rf"holds 122 tensors \(conv1\.weight \[64, .*it could be: {command}"
     ):
         convert(tmp_path / "net.pt")
+    torch.save(resnet, tmp_path / "net.pt")
+    with pytest.raises(
+        InputError, match=r"have its weights alone, .*: --model torchvision:resnet18 --model-arg"
+    ):
+        convert(tmp_path / "net.pt")
     torch.save(make("Images").state_dict(), tmp_path / "net.pt")
     with pytest.raises(UsageError, match=r"name it with --model package\.module:factory"):
         convert(tmp_path / "net.pt")

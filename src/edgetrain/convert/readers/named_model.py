@@ -9,7 +9,7 @@ from torch import nn
 from ...artifacts.specs import INPUTS
 from ...config.convert import ConvertConfig
 from ...config.model import ModelConfig
-from ...errors import UsageError
+from ...errors import UsageError, as_argument
 from ...models import build_model, without_pretrained_weights
 from ...models.arguments import parameter_defaults
 from ...models.registry import BUILTINS
@@ -83,4 +83,4 @@ def _hint(weights: Weights, path: Path) -> str:
     if not near:
         return "name it with --model package.module:factory"
     others = f" (or {' or '.join(near[1:])})" if near[1:] else ""
-    return f"by names and shapes it could be: edgetrain convert {path} {near[0]}{others}"
+    return f"by names and shapes it could be: edgetrain convert {as_argument(path)} {near[0]}{others}"

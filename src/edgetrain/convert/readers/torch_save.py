@@ -25,9 +25,11 @@ from ..fitting import load_weights
 from ..kinds import Identified
 from ..source import Source
 from ..specs import model_inputs
+from ..suggestions import suggest_models
 from ..weights import chosen_entry, find_weights, modules_in
 from .named_model import source_of_weights
 
+_LIBRARIES = ("torchvision.", "timm.")
 _DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, OSError, IndexError, TypeError)
 
 
@@ -142,13 +144,25 @@ def _untrusted(payload: Any, origin: str) -> str:
     module = next((each.name for each in found if isinstance(each, StandIn) and each.is_module), None)
     way_out = "save model.state_dict() there and name the model with --model"
     if module is not None:
-        # What PyTorch's containers hold, their names don't say.
-        builder = "package.module:factory" if module.startswith("torch.") else ":".join(module.rsplit(".", 1))
-        way_out = f"have its weights alone, without running anything in it: --model {builder}"
+        way_out = (
+            f"have its weights alone, without running anything in it: {_builder(module, payload, origin)}"
+        )
     return (
         f"{origin} is a pickle of Python objects ({', '.join(list(names)[:2])}): loading it can run any code "
         f"that is in it; if you trust where it comes from, add --trust-pickle, or {way_out}"
     )
+
+
+def _builder(module: str, payload: Any, origin: str) -> str:
+    """The flags that name what builds a saved module."""
+    if module.startswith(_LIBRARIES):
+        # Their classes take blocks and layers; their models are known by names.
+        near = suggest_models(find_weights(payload, origin).state)
+        if near:
+            return near[0]
+    # What PyTorch's containers hold, their names don't say.
+    builder = "package.module:factory" if module.startswith("torch.") else ":".join(module.rsplit(".", 1))
+    return f"--model {builder}"
 
 
 def _first_line(error: BaseException) -> str:
