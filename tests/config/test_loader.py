@@ -332,6 +332,18 @@ def test_a_path_is_the_data_set_in_it(given, name, root):
     assert (data.name, str(data.root)) == (name, root)
 
 
+def test_a_path_without_data_is_no_misspelt_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in ("./photos", "photos/cats", "photos/"):
+        assert problems("train", flags={"data.name": given}) == [
+            f"data.name: {given} does not exist; name a data set, a folder or a file [--data]"
+        ]
+    (tmp_path / "table.csv").write_text("1,2")
+    assert problems("train", flags={"data.name": "table.csv"}) == [
+        "data.name: table.csv is no image folder, and no .npz, .safetensors, .ptd or text file [--data]"
+    ]
+
+
 def test_a_path_and_a_place_contradict_each_other(tmp_path):
     with pytest.raises(ConfigError, match="must be one of digits"):
         load_config("train", flags={"data.name": "d.npz", "data.root": str(tmp_path)})

@@ -119,6 +119,18 @@ class DataConfig(Section):
                 return {**values, "name": kind, "root": name}
         return values
 
+    @field_validator("name", mode="before")
+    @classmethod
+    def _known_place(cls, value: Any) -> Any:
+        """Raises ValueError for a path with no data at it, which is no misspelt name."""
+        place = Path(value) if isinstance(value, str) and value not in DATA_SETS else None
+        if place is not None and _kind_of_place(place) is None:
+            if place.exists():
+                raise ValueError(f"{value} is no image folder, and no .npz, .safetensors, .ptd or text file")
+            if len(place.parts) > 1 or value != place.name:
+                raise ValueError(f"{value} does not exist; name a data set, a folder or a file")
+        return value
+
     @field_validator("shift", mode="before", json_schema_input_type=list[str] | str | dict[str, Any])
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
