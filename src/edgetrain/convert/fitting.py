@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, UsageError
 from ..models.transformers_models import PREFIX, fill_transformers
+from .suggestions import suggest_models
 from .weights import Weights, is_averaged, listed
 
 # torch.compile puts this in front of every name, also inside.
@@ -75,7 +76,7 @@ def _fill(
         without_place = _load_by_hooks(model, chosen)
         if without_place is not None and (allow_extra or not without_place):
             return without_place
-    _check_fit(missing, unexpected, shapes, origin, name)
+    _check_fit(missing, unexpected, shapes, origin, name, chosen)
     model.load_state_dict({key: t for key, t in chosen.items() if key in wanted}, strict=False)
     return []
 
@@ -94,7 +95,14 @@ def _load_transformers(
     return [f"left out {listed(unexpected)}, which are no weights of {name}"] if unexpected else []
 
 
-def _check_fit(missing: list[str], unexpected: list[str], shapes: list[str], origin: str, name: str) -> None:
+def _check_fit(
+    missing: list[str],
+    unexpected: list[str],
+    shapes: list[str],
+    origin: str,
+    name: str,
+    state: Mapping[str, Tensor] | None = None,
+) -> None:
     problems = [
         *([f"missing {listed(missing)}"] if missing else []),
         *([f"unexpected {listed(unexpected)}"] if unexpected else []),
@@ -102,6 +110,9 @@ def _check_fit(missing: list[str], unexpected: list[str], shapes: list[str], ori
     ]
     if problems:
         way_out = "choose another --model, or its arguments with --model-arg"
+        near = suggest_models(state) if state and (missing or shapes) else []
+        if near:
+            way_out += f"; by names and shapes it could be {near[0]}"
         if not missing and not shapes:
             way_out = f"leave them out with --allow-extra, or {way_out}"
         if all("lora_" in key for key in unexpected) and unexpected:

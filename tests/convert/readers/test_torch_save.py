@@ -371,6 +371,9 @@ def test_suggestions(convert: Convert, tmp_path: Path) -> None:
         UsageError, match=rf"holds 122 tensors \(conv1\.weight \[64, .*it could be: {command}"
     ):
         convert(tmp_path / "net.pt")
+    flags = "--model torchvision:resnet18 --model-arg num_classes=7"
+    with pytest.raises(InputError, match=rf"fc\.weight is \[7, 512\], .* it could be {flags}"):
+        convert(tmp_path / "net.pt", model="torchvision:resnet18")
     torch.save(resnet, tmp_path / "net.pt")
     with pytest.raises(
         InputError, match=r"have its weights alone, .*: --model torchvision:resnet18 --model-arg"
