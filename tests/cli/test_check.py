@@ -64,7 +64,13 @@ def test_table(run, calls):
     assert call.checkpoint is None
     for text in ("right", "1,234", "2, on ExecuTorch's kernels: aten::flip.out", "0.5 of PyTorch's time"):
         assert text in ran.stdout
-    for text in ("captured 1.5", "train 0.123 MB", "something was left out", "gradients 2e-06"):
+    for text in (
+        "inputs float32 [1, 8, 8]",
+        "captured 1.5",
+        "train 0.123 MB",
+        "something was left out",
+        "gradients 2e-06",
+    ):
         assert text in ran.stdout
 
 

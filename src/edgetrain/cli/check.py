@@ -70,8 +70,7 @@ def _verdict(report: Any) -> str:
 
 
 def _rows(report: Any) -> Iterator[tuple[str, str]]:
-    shapes = ", ".join(f"{name} {spec}" for name, spec in plain(report.inputs).items())
-    yield "inputs", shapes
+    yield "inputs", ", ".join(f"{name} {dtype} {shape}" for name, (*shape, dtype) in report.inputs.items())
     yield "task", f"{report.task} ({report.loss}), batch norm {report.batch_norm}"
     yield "parameters", f"{report.parameters:,}"
     if report.reason is not None:
