@@ -22,8 +22,7 @@ ROWS: list[set[str]] = [
     {"artifacts"},
     {"config"},
     {"runner", "factories"},
-    {"errors", "reporting", "collector", "vision", "upstream"}
-    | {"upstream_imports", "upstream_lowering", "upstream_shapes", "upstream_tracing"},
+    {"errors", "reporting", "collector", "vision", "upstream"},
 ]
 # `python -m edgetrain`, and the version.
 OUTSIDE = {"__main__", "__init__"}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from executorch.exir import schema
 
-from edgetrain.upstream import read_program
+from edgetrain.upstream.files import read_program
 
 from ..native_build import Out
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgetrain.upstream import schema_arguments
+from edgetrain.upstream.operators import schema_arguments
 
 from ..native_build import Out
 from .calls import Call, In

@@ -18,7 +18,7 @@ from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.errors import InputError
 from edgetrain.factories import Trusted
 from edgetrain.runtimes import open_session
-from edgetrain.upstream import load_runtime_program, read_program, write_program
+from edgetrain.upstream.files import load_runtime_program, read_program, write_program
 
 
 def _named(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[dict[str, torch.Tensor], ...]:

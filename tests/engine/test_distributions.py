@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from edgetrain.engine.distributions import DISTRIBUTIONS, IN_PLACE
-from edgetrain.upstream import operators_run_by
+from edgetrain.upstream.operators import operators_run_by
 
 aten = torch.ops.aten
 COUNT = 40000

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 
 from edgetrain.export.kernel_limits import refused
-from edgetrain.upstream import edge_settings
+from edgetrain.upstream.edge import edge_settings
 
 
 class Calls(nn.Module):

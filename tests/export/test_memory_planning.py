@@ -16,7 +16,7 @@ from edgetrain.artifacts.program import WEIGHTS_ARENA
 from edgetrain.export.memory.planned import check_contents, check_places
 from edgetrain.export.memory_planning import SharedWeightsPlanning
 from edgetrain.export.passes.onto import ONTO
-from edgetrain.upstream import edge_settings
+from edgetrain.upstream.edge import edge_settings
 
 X = torch.randn(3, 4)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgetrain.export.capture import export_graph
 from edgetrain.export.twin_methods import joined, parted
-from edgetrain.upstream import edge_settings
+from edgetrain.upstream.edge import edge_settings
 
 X, Y = torch.randn(3, 4), torch.randn(3, 4)
 

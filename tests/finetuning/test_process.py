@@ -21,7 +21,7 @@ from edgetrain.errors import CheckFailedError, InputError, InterruptedRun
 from edgetrain.finetuning import finetune
 from edgetrain.finetuning.stage import finetune_here
 from edgetrain.reporting import Reporter
-from edgetrain.upstream import write_program
+from edgetrain.upstream.files import write_program
 
 DATA = {"name": "digits", "images_per_class": 5, "test_images_per_class": 2}
 

@@ -18,7 +18,7 @@ from edgetrain.config.model import ModelConfig
 from edgetrain.config.stages import ExportCommand
 from edgetrain.export import export
 from edgetrain.factories import Trusted
-from edgetrain.upstream import operators_run_by
+from edgetrain.upstream.operators import operators_run_by
 
 sys.path.insert(0, str(Path(__file__).parent / "kernels"))
 from philox_reference import normal, uniform

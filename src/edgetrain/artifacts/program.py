@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, UsageError
-from ..upstream import read_program, write_program
+from ..upstream.files import read_program, write_program
 from .atomic import write_bytes
 from .commit import recover
 from .fixed_draws import fix_draws, kernel_calls

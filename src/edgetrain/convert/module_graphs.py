@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckFailedError
 from ..export.capture import export_graph
-from ..upstream import rename_tensors
+from ..upstream.programs import rename_tensors
 from .calling import Called
 from .layers_put_back import module_of_program
 from .source import Captured, Runnable

@@ -11,7 +11,7 @@ import ast
 import re
 from collections.abc import Iterable, Mapping
 
-from ..upstream import registered_operator_names
+from ..upstream.operators import registered_operator_names
 from .foreign_operators import is_script_operator
 
 # Functions of the language; none runs anything but what it is given.

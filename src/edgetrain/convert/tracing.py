@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from ..errors import InputError
-from ..upstream import flattened, is_mutable, leaves, record_operators
+from ..upstream.operators import is_mutable
+from ..upstream.programs import record_operators
+from ..upstream.values import flattened, leaves
 from .calling import Called
 from .layers_put_back import put_layers_back
 from .source import Captured, Runnable

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule, Node
 
-from ..upstream import schema_arguments
+from ..upstream.operators import schema_arguments
 from .new_calls import call_layer
 
 aten = torch.ops.aten

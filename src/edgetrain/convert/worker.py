@@ -10,7 +10,7 @@ from ..config.stages import ConvertCommand
 from ..errors import EdgetrainError, InputError
 from ..runtimes.child import tell
 from ..runtimes.limits import limit_memory
-from ..upstream_imports import import_torch
+from ..upstream.imports import import_torch
 from .kinds import Identified
 from .report import FileReport
 

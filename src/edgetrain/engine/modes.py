@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from ..upstream import batch_norm_types
+from ..upstream.layers import batch_norm_types
 
 BatchNormMode = Literal["frozen", "train"]
 

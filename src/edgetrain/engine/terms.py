@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..upstream import batch_norm_types, result_shapes
+from ..upstream.layers import batch_norm_types
+from ..upstream.values import result_shapes
 
 
 def watch_terms(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, float]:

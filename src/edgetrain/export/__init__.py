@@ -1,6 +1,6 @@
 """From a checkpoint to an ExecuTorch program that trains: capture, joint graph, lowering, verification."""
 
-from ..upstream_imports import import_lowering
+from ..upstream.imports import import_lowering
 
 import_lowering()  # before any other import does
 

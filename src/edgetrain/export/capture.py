@@ -24,7 +24,8 @@ from ..models.calling import call_model, every_layer_called
 from ..models.vocabularies import watch_vocabularies
 from ..tasks import Task
 from ..tasks.outputs import main_output, named_outputs
-from ..upstream import rename_tensors, traced_as
+from ..upstream.operators import traced_as
+from ..upstream.programs import rename_tensors
 from .batches import Batch
 from .capture_errors import reason_of
 from .compositions.fused import FUSED

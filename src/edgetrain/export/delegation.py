@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from executorch.exir.delegate import executorch_call_delegate
 
-from ..upstream import edge_operator_names
+from ..upstream.edge import edge_operator_names
 from .pipeline import Lowered
 
 

@@ -11,15 +11,9 @@ from torch.export import ExportedProgram
 
 from ..artifacts.contract import BACKBONE
 from ..errors import CheckFailedError
-from ..upstream import (
-    constant_length,
-    copied_program,
-    edge_settings,
-    manager_of,
-    merged_managers,
-    restore_batch_range,
-)
-from ..upstream_lowering import spared_lowering
+from ..upstream.edge import edge_settings, manager_of, merged_managers
+from ..upstream.lowering import spared_lowering
+from ..upstream.programs import constant_length, copied_program, restore_batch_range
 from .passes.copied_weight_views import copied_weight_views
 from .passes.core_calls import core_calls
 from .passes.dropped_clones import dropped_clones

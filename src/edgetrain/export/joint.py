@@ -12,7 +12,8 @@ from torch.export.graph_signature import OutputKind
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..errors import CheckFailedError
-from ..upstream import add_backward_graph, core_decompositions
+from ..upstream.operators import core_decompositions
+from ..upstream.programs import add_backward_graph
 from .backbone.values import is_random
 from .decompositions import DECOMPOSITIONS
 from .module_paths import complete_paths

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from ..upstream import edge_operator_names
+from ..upstream.edge import edge_operator_names
 from .passes.rewriting import arguments
 
 Limit = Callable[[Node], str | None]

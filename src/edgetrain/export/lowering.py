@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executorch.exir import ExecutorchBackendConfig
 
-from ..upstream_lowering import spared_lowering
+from ..upstream.lowering import spared_lowering
 from .memory.timeline import MemoryTimeline
 from .memory_planning import SharedWeightsPlanning
 from .pipeline import Edge, Lowered, Recipe

@@ -11,7 +11,8 @@ from torch.export.graph_signature import ExportGraphSignature
 from torch.fx import GraphModule
 
 from ..artifacts.program import WEIGHTS_ARENA
-from ..upstream import HAS_GRADIENT, IN_PLACE_OF, STARTS_FROM_STORED, STORED_IN, lie_in, storage_of
+from ..upstream.edge import lie_in, storage_of
+from ..upstream.node_keys import HAS_GRADIENT, IN_PLACE_OF, STARTS_FROM_STORED, STORED_IN
 from .memory.placement import place
 from .memory.planned import check_contents, check_places, interval_of, timeline_of
 from .memory.timeline import MemoryTimeline

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ..upstream import MODULE_STACK, OPERATION
+from ..upstream.node_keys import MODULE_STACK, OPERATION
 
 # The wrapper's attribute that holds the model, see `capture`.
 MODEL = "model"

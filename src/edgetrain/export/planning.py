@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from ..config.stages import ExportCommand
 from ..errors import UsageError
-from ..upstream_shapes import known_shapes
-from ..upstream_tracing import plain_tracing
+from ..upstream.shapes import known_shapes
+from ..upstream.tracing import plain_tracing
 from .batches import Batch
 from .capture import capture
 from .edge import to_edge_dialect

@@ -16,7 +16,7 @@ from ..reporting import Reporter
 from ..runtimes.executorch_py import runtime_operators
 from ..runtimes.kernels import why_not_run
 from ..tasks.outputs import named_outputs
-from ..upstream import edge_operator_names
+from ..upstream.edge import edge_operator_names
 from .batches import Batch
 from .kernel_limits import refused
 from .module_paths import module_path

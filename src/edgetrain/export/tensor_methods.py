@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from ..artifacts.contract import Argument, Role
-from ..upstream import rename_tensors
+from ..upstream.programs import rename_tensors
 
 
 class _Tensors(nn.Module):

@@ -17,7 +17,8 @@ from torch.export.graph_signature import (
 )
 from torch.fx import Node
 
-from ..upstream import copied_program, is_mutable, is_operator, new_program
+from ..upstream.operators import is_mutable, is_operator
+from ..upstream.programs import copied_program, new_program
 from .backbone.frontier import is_batch_size
 from .backbone.values import is_random
 

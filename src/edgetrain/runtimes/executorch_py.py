@@ -17,7 +17,7 @@ from ..artifacts.contract import BACKBONE, Role
 from ..artifacts.program import Program, without_dropout
 from ..artifacts.temporary import scratch_folder
 from ..errors import EdgetrainError, InputError
-from ..upstream import load_runtime_program, runtime_operator_names, set_runtime_threads
+from ..upstream.files import load_runtime_program, runtime_operator_names, set_runtime_threads
 from .base import GraphSession, Hyperparameters, Outcome, Tensors
 from .kernels import Kernels, check_unregistered, choose_kernels, register_kernels
 

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..artifacts import fixed_draws
 from ..engine.distributions import DISTRIBUTIONS, IN_PLACE
-from ..upstream import operators_run_by
+from ..upstream.operators import operators_run_by
 
 aten = torch.ops.aten
 _RANDOM = {aten.rand.default, aten.randn.default, *DISTRIBUTIONS, *IN_PLACE}

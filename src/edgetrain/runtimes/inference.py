@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import InputError
-from ..upstream import load_runtime_program, set_runtime_threads
+from ..upstream.files import load_runtime_program, set_runtime_threads
 from .executorch_py import refusal_reason, stderr_held_back
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..artifacts.program import Program
 from ..config.optimizer import OptimizerConfig
-from ..upstream import import_reader, runtime_operator_names
-from ..upstream_imports import import_lowering
+from ..upstream.files import import_reader, runtime_operator_names
+from ..upstream.imports import import_lowering
 from .base import GraphSession, Outcome, Tensors
 from .kernels import Kernels
 from .parts import evaluate_in_parts, predict_in_parts

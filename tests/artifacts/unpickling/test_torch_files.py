@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from edgetrain.artifacts.unpickling import arrays_as_tensors, read_torch_file, stand_ins_in
 from edgetrain.artifacts.unpickling.constructors import Array
 from edgetrain.errors import InputError
-from edgetrain.upstream import leaves
+from edgetrain.upstream.values import leaves
 
 
 def _tensors() -> dict[str, Any]:

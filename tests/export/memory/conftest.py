@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 
 from edgetrain.export.passes.onto import ONTO
-from edgetrain.upstream import edge_settings
+from edgetrain.upstream.edge import edge_settings
 
 MOST = 16
 

@@ -20,7 +20,7 @@ from edgetrain.export.optimizers.scalars import put_scalars
 from edgetrain.export.optimizers.state import SUM
 from edgetrain.export.pipeline import Edge
 from edgetrain.export.recipes import training_recipe
-from edgetrain.upstream import edge_operators
+from edgetrain.upstream.edge import edge_operators
 
 edge_dialect = edge_operators().aten
 SHAPE = models.SHAPES[models.Trained]

@@ -24,7 +24,7 @@ from edgetrain.export.recomputation.replay import replay
 from edgetrain.export.recomputation.tape import make_tape
 from edgetrain.export.steps.recompute import Recomputed, recomputed
 from edgetrain.models.cifar_cnn import CifarCNN
-from edgetrain.upstream import edge_operators, edge_settings
+from edgetrain.upstream.edge import edge_operators, edge_settings
 
 edge = edge_operators().aten
 POLICIES = ("none", "cheap", "blocks", "budget")

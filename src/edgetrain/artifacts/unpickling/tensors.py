@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...upstream import negative_view
+from ...upstream.values import negative_view
 from .machine import DamagedPickleError
 from .stand_ins import Global, StandIn
 

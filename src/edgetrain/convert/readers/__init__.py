@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 
 from ...config.convert import ConvertConfig
-from ...upstream_imports import complete_torch
+from ...upstream.imports import complete_torch
 from ..kinds import Identified, Kind
 from ..source import Source
 

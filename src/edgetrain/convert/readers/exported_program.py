@@ -17,7 +17,7 @@ from torch.fx.graph import CodeGen
 from ...artifacts.specs import INPUTS
 from ...config.convert import ConvertConfig
 from ...errors import InputError, UsageError
-from ...upstream import exported_schema_version
+from ...upstream.programs import exported_schema_version
 from ..calling import flat_outputs
 from ..kinds import Identified
 from ..layers_put_back import module_of_program

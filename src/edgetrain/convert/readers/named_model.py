@@ -15,7 +15,7 @@ from ...models.arguments import parameter_defaults
 from ...models.registry import BUILTINS
 from ...models.states import tensors_of
 from ...models.transformers_models import SETTINGS, architecture_in, with_folder_config
-from ...upstream_imports import complete_torch
+from ...upstream.imports import complete_torch
 from ..fitting import load_weights
 from ..source import Source
 from ..specs import ModelInput

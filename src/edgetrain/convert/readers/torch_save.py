@@ -19,7 +19,7 @@ from ...factories import Trusted
 from ...models.states import tensors_of
 from ...models.transforms.observers import float_checkpoint
 from ...models.trusted import build_trusted_model
-from ...upstream_imports import complete_torch
+from ...upstream.imports import complete_torch
 from ..errors import NoWeightsError
 from ..fitting import load_weights
 from ..kinds import Identified

@@ -8,7 +8,7 @@ from ...errors import CheckFailedError, EdgetrainError
 from ...export.pipeline import Captured, Lowered
 from ...export.planning import lower_captured
 from ...export.recipes import Backend, inference_recipe, xnnpack_operators
-from ...upstream import copied_program
+from ...upstream.programs import copied_program
 
 
 def lower_for_inference(program: ExportedProgram, backend: Backend, origin: str) -> tuple[Lowered, list[str]]:

@@ -17,7 +17,8 @@ from torch.export.graph_signature import (
 )
 from torch.fx import Graph, Node
 
-from ...upstream import is_mutable, new_program
+from ...upstream.operators import is_mutable
+from ...upstream.programs import new_program
 from .frontier import Frontier, is_batch_size
 
 aten = torch.ops.aten

@@ -11,7 +11,8 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
 
-from ...upstream import draws_random_numbers, is_mutable, is_operator, returns_alias
+from ...upstream.edge import draws_random_numbers
+from ...upstream.operators import is_mutable, is_operator, returns_alias
 
 aten = torch.ops.aten
 # (input, probability, training): the identity outside of training.

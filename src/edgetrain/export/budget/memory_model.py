@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...models.calling import call_model
-from ...upstream import leaves
+from ...upstream.values import leaves
 from ..updates.selection import is_bias
 from .options import Layer, Option
 

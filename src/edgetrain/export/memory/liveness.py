@@ -14,7 +14,7 @@ from executorch.exir.tensor import ALIGNMENT
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ...upstream import edge_operators
+from ...upstream.edge import edge_operators
 from ..passes.in_place import PLACES
 from ..passes.onto import ONTO
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Set
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ...upstream import draws_random_numbers
+from ...upstream.edge import draws_random_numbers
 from ..passes.onto import target_of
 from .liveness import Storages, is_alias, is_tensor
 

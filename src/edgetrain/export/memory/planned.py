@@ -12,7 +12,7 @@ from torch.export.graph_signature import OutputKind
 from torch.fx import GraphModule, Node
 
 from ...artifacts.memory import Kind
-from ...upstream import storage_of
+from ...upstream.edge import storage_of
 from ..module_paths import module_path
 from ..passes.onto import target_of
 from .placement import Interval, lower_bound

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ...upstream import edge_operators
+from ...upstream.edge import edge_operators
 
 edge = edge_operators().aten
 

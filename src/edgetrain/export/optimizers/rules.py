@@ -13,7 +13,7 @@ from torch.fx import Node
 from ...artifacts.run_state import FIRST, SECOND
 from ...config.optimizer import OptimizerConfig
 from ...engine.optimizers import rate_share
-from ...upstream import edge_operators
+from ...upstream.edge import edge_operators
 from .scalars import Scalar, less, over, times
 from .state import SUM
 from .writer import Writer

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from ...upstream import scalar_operators
+from ...upstream.edge import scalar_operators
 
 SCALARS = "edgetrain.scalars"
 # A number, the name of a hyperparameter's placeholder, or (operation, left, right).

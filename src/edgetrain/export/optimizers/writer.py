@@ -9,7 +9,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ...upstream import edge_operators
+from ...upstream.edge import edge_operators
 from ..module_paths import keep_path
 from ..passes.onto import ONTO
 from ..passes.placeholders import placeholder_of

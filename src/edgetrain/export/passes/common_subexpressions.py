@@ -9,7 +9,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ...upstream import is_mutable, is_operator
+from ...upstream.operators import is_mutable, is_operator
 from .rewriting import finish, replace
 
 

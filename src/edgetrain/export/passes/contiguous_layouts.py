@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
-from ...upstream import replace_tensors
+from ...upstream.programs import replace_tensors
 
 aten = torch.ops.aten
 _LAYOUTS = (torch.channels_last, torch.channels_last_3d)

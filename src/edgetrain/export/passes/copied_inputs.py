@@ -13,7 +13,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
-from ...upstream import is_mutable, is_operator, returns_alias, schema_arguments
+from ...upstream.operators import is_mutable, is_operator, returns_alias, schema_arguments
 
 aten = torch.ops.aten
 

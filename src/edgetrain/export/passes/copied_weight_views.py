@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch.export import ExportedProgram
 
-from ...upstream import edge_operators
+from ...upstream.edge import edge_operators
 from ..module_paths import keep_path
 
 _VIEW_COPY = edge_operators().aten.view_copy.default

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ...upstream import edge_operators
+from ...upstream.edge import edge_operators
 from .rewriting import calls, finish, replace
 
 _CLONES = (edge_operators().dim_order_ops._clone_dim_order.default, edge_operators().aten.clone.default)

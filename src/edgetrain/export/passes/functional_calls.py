@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ...upstream import aten_operator, is_mutable, is_operator, schema_arguments
+from ...upstream.operators import aten_operator, is_mutable, is_operator, schema_arguments
 from .rewriting import arguments
 
 # Of operators whose results surely lie in no other tensor's memory. Others may return what they were given,

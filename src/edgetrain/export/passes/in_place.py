@@ -7,7 +7,8 @@ from typing import Any
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ...upstream import IN_PLACE_OF, edge_operators
+from ...upstream.edge import edge_operators
+from ...upstream.node_keys import IN_PLACE_OF
 from .onto import target_of
 from .rewriting import same_shape
 

@@ -12,7 +12,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ...upstream import is_mutable, is_operator, returns_alias
+from ...upstream.operators import is_mutable, is_operator, returns_alias
 from .rewriting import arguments, call, calls, computed, finish, replace
 
 aten = torch.ops.aten

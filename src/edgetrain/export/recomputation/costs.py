@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from ...upstream import edge_operators
+from ...upstream.edge import edge_operators
 from .. import operators  # noqa: F401  registers edgetrain's own
 from ..passes.rewriting import arguments
 

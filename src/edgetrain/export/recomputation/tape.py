@@ -11,7 +11,8 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.fx import Node
 
-from ...upstream import draws_random_numbers, is_mutable
+from ...upstream.edge import draws_random_numbers
+from ...upstream.operators import is_mutable
 from ..memory.liveness import Storages, is_alias
 from ..passes.in_place import PLACES
 from ..passes.rewriting import arguments

@@ -11,7 +11,8 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from ...config.stages import ExportCommand
-from ...upstream import flattened, record_operators
+from ...upstream.programs import record_operators
+from ...upstream.values import flattened
 from ..compositions import COMPOSITIONS, WITH_OWN_OPERATORS
 from ..module_paths import keep_path
 from ..passes.rewriting import finish

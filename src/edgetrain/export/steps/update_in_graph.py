@@ -17,7 +17,7 @@ from torch.export.graph_signature import OutputKind, OutputSpec, TensorArgument
 from torch.fx import Node
 
 from ...config.stages import ExportCommand
-from ...upstream import edge_operators
+from ...upstream.edge import edge_operators
 from ..optimizers.rules import Update, write_sum, write_update
 from ..optimizers.scalars import Scalar
 from ..optimizers.state import SUM

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from ...models.calling import call_model
 from ...models.names import layer_of
-from ...upstream import leaves
+from ...upstream.values import leaves
 
 
 def layers_in_order(model: nn.Module, inputs: Mapping[str, Tensor]) -> list[str]:

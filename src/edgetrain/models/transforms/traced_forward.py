@@ -18,7 +18,7 @@ from torch.fx import Graph, GraphModule, Node, Tracer
 from torch.fx.graph_module import reduce_graph_module
 from torch.fx.node import map_arg
 
-from ...upstream import copy_registrations, has_hooks
+from ...upstream.layers import copy_registrations, has_hooks
 
 # Functions with an argument `training`, which tracing makes a constant.
 _DROPOUTS = ("dropout", "alpha_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...artifacts.transforms import KeptZeros
 from ...errors import InputError
-from ...upstream import convolve
+from ...upstream.layers import convolve
 
 
 def only_nonzero(weight: Tensor) -> Tensor:

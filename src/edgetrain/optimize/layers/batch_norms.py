@@ -12,7 +12,7 @@ from torch.fx import Node
 from ...artifacts.transforms import FoldedNorm
 from ...models.transforms.folded_norm import FOLDABLE, NORMS
 from ...models.transforms.traced_forward import Trace, has_own_forward
-from ...upstream import has_hooks
+from ...upstream.layers import has_hooks
 from .changes import Changes, Replacement
 from .used_parts import used_parts
 

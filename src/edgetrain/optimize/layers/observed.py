@@ -12,7 +12,7 @@ from torch.fx import Graph, Interpreter, Node
 
 from ...models.calling import call_model
 from ...models.transforms.traced_forward import has_own_forward, mode_set
-from ...upstream import flattened
+from ...upstream.values import flattened
 
 # Shapes of input and output, for each time something was used.
 Sizes = list[tuple[tuple[int, ...], tuple[int, ...]]]

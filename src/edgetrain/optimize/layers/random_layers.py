@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ...models.transforms.layers import LAYERS
-from ...upstream import dropout_types
+from ...upstream.layers import dropout_types
 from .changes import Place
 
 # Their random numbers have no kernel in the runtime.

@@ -12,7 +12,7 @@ from ...artifacts.transforms import KeptChannels, Transform
 from ...errors import UsageError
 from ...models.calling import call_model
 from ...models.transforms import apply_transforms
-from ...upstream import leaves
+from ...upstream.values import leaves
 from .dependencies import ChannelGroup, Dependencies
 from .importance import Importance, Scores
 from .kept import fill_with_places, read_records

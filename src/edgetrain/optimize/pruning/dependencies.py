@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...models.calling import call_model
-from ...upstream import leaves
+from ...upstream.values import leaves
 from .importance import Importance, Scores
 
 _CONVOLUTIONS = (

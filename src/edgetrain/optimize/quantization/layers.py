@@ -14,7 +14,8 @@ from torch.fx import GraphModule, Interpreter, Node
 from ...errors import UsageError
 from ...models.transforms.observed.capture import layer_path
 from ...models.transforms.observed.model import ObservedModel, int8_module
-from ...upstream import MODULE_STACK, leaves
+from ...upstream.node_keys import MODULE_STACK
+from ...upstream.values import leaves
 
 # What passes on the values it is given: rounding behind it belongs to the layer before.
 _ACTIVATIONS = {"relu", "relu_", "hardtanh", "hardtanh_", "clamp"}

@@ -12,7 +12,7 @@ from edgetrain.artifacts.specs import TensorSpec
 from edgetrain.artifacts.transforms import Observers
 from edgetrain.models.transforms.observed.model import int8_module
 from edgetrain.models.transforms.observers import observe
-from edgetrain.upstream import batch_norm_types, dropout_types
+from edgetrain.upstream.layers import batch_norm_types, dropout_types
 from edgetrain.vision import import_torchvision
 
 _MORE = [

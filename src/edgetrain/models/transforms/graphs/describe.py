@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from ....artifacts.transforms import Graph, GraphStep, GraphTensor, Layer
-from ....upstream import output_structure
+from ....upstream.values import output_structure
 from ..layers import describe_layer
 from .build import LAYER, is_name
 from .operators import name_of_operator

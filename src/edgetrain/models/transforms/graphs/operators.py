@@ -16,7 +16,7 @@ import torch
 from torch.fx import Node
 
 from ....errors import InputError
-from ....upstream import aten_operator, is_operator, schema_arguments, schema_returns
+from ....upstream.operators import aten_operator, is_operator, schema_arguments, schema_returns
 from .attention import attention
 
 _ATEN_BY_KIND = {

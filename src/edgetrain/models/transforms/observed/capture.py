@@ -14,7 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ....artifacts.specs import TensorSpec
 from ....errors import CheckFailedError
-from ....upstream import MODULE_STACK, drop_argument_checks
+from ....upstream.layers import drop_argument_checks
+from ....upstream.node_keys import MODULE_STACK
 from ...calling import arrange_inputs, every_layer_called
 
 

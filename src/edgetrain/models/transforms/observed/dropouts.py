@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule, Node
 
-from ....upstream import dropout_types
+from ....upstream.layers import dropout_types
 from .capture import layer_path
 from .fake_quantize import FakeQuantize
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from ....artifacts.transforms import Observers
-from ....upstream import batch_norm_types, copy_contents, share_contents
+from ....upstream.layers import batch_norm_types, copy_contents, share_contents
 from ...calling import call_model
 from ..zeros import only_nonzero
 from .dropouts import drop_dropouts

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from ....upstream import MODULE_STACK
+from ....upstream.node_keys import MODULE_STACK
 
 # What can take a norm in, and along which dimension of its weight the output channels lie.
 _CONVOLUTIONS: dict[Any, int] = {

@@ -1,4 +1,4 @@
-"""What PyTorch notes down while it traces graphs, and nobody reads here; a part of `upstream.py`."""
+"""What PyTorch notes down while it traces graphs, and nobody reads here."""
 
 from __future__ import annotations
 

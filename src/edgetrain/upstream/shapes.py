@@ -1,5 +1,4 @@
-"""Results of operators that look like one of their arguments, told without working them out; a part of
-`upstream.py`.
+"""Results of operators that look like one of their arguments, told without working them out.
 
 Where a batch is open, PyTorch learns what an operator returns by running its rule in Python, which for a
 `hardtanh` takes some 50 ms: comparisons, promotions and symbolic algebra to say "like the input".

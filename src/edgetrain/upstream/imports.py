@@ -1,4 +1,4 @@
-"""Imports of PyTorch and ExecuTorch without what nobody needs here; a part of `upstream.py`."""
+"""Imports of PyTorch and ExecuTorch without what nobody needs here."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch._subclasses.fake_impls import get_fast_op_impls
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
-from edgetrain.upstream_shapes import known_shapes
+from edgetrain.upstream.shapes import known_shapes
 
 aten = torch.ops.aten
 CALLS: dict[str, Callable[[Tensor], object]] = {

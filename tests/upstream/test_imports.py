@@ -9,7 +9,7 @@ from pathlib import Path
 
 def test_the_list_of_edge_operators_is_that_of_the_other_parser() -> None:
     code = "from executorch.exir.dialects.edge import _ops; print(sorted(_ops._edge_dialect_info.items()))"
-    first = "from edgetrain.upstream_imports import import_lowering; import_lowering(); "
+    first = "from edgetrain.upstream.imports import import_lowering; import_lowering(); "
     ours, theirs = (
         subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True).stdout
         for text in (first + code, code)
@@ -21,7 +21,7 @@ def test_the_list_of_edge_operators_is_that_of_the_other_parser() -> None:
 _WITHOUT_SHAPES = """
 import sys
 from pathlib import Path
-from edgetrain.upstream_imports import complete_torch, import_torch
+from edgetrain.upstream.imports import complete_torch, import_torch
 import_torch()
 import torch
 print("torch._meta_registrations" in sys.modules, "torch._refs" in sys.modules)

@@ -7,7 +7,7 @@ import inspect
 import torch
 from torch import fx, nn
 
-from edgetrain.upstream_tracing import plain_tracing
+from edgetrain.upstream.tracing import plain_tracing
 
 
 def test_code_is_written_when_it_is_asked_for() -> None:

@@ -10,9 +10,9 @@ import torch
 from executorch.exir import to_edge
 from torch import Tensor, fx, nn
 
-from edgetrain.upstream import edge_settings
-from edgetrain.upstream_lowering import spared_lowering
-from edgetrain.upstream_tracing import plain_tracing
+from edgetrain.upstream.edge import edge_settings
+from edgetrain.upstream.lowering import spared_lowering
+from edgetrain.upstream.tracing import plain_tracing
 
 
 class Model(nn.Module):

@@ -1,4 +1,4 @@
-"""What lowering does over and over in PyTorch and ExecuTorch, done once; a part of `upstream.py`.
+"""What lowering does over and over in PyTorch and ExecuTorch, done once.
 
 Their passes trace a graph again and again, and each time compute the shape of every result anew; with a
 dynamic batch that is symbolic algebra, and much of the time that an export takes.
