@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgetrain.artifacts.inspect import describe
+from edgetrain.artifacts.optimization import Measured, OptimizationReport, save_report
 from edgetrain.checking.report import CheckReport
 from edgetrain.config.strict_yaml import read_yaml
 from edgetrain.errors import InputError
@@ -24,6 +25,27 @@ def test_a_check_report(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps(document))
     told = describe(tmp_path / "c.json")
     assert (told["kind"], told["model"], told["parameters"]) == ("edgetrain check report", "m", 3)
+
+
+def test_an_optimization_report(tmp_path: Path) -> None:
+    measured = Measured(
+        step="as it came",
+        figures={"accuracy": 0.5},
+        parameters=3,
+        zeros=0,
+        multiply_adds=2,
+        program_bytes=9,
+        latency_ms=0.1,
+    )
+    report = OptimizationReport(steps=[measured], details={}, config={})
+    save_report(tmp_path / "m.optimize.json", report)
+    told = describe(tmp_path / "m.optimize.json")
+    assert told["kind"] == "edgetrain optimization report"
+    assert list(told["steps"][0].items())[:3] == [
+        ("step", "as it came"),
+        ("accuracy", 0.5),
+        ("parameters", 3),
+    ]
 
 
 def test_predictions(tmp_path: Path) -> None:

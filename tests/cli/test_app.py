@@ -255,3 +255,8 @@ def test_exit_codes_of_the_process(spawn, folder, arguments, code):
 def test_the_console_script_is_this_main():
     pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert 'edgetrain = "edgetrain.cli.app:main"' in pyproject
+
+
+def test_an_empty_argument_is_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["inspect", ""]) == 2
+    assert "is a shell variable unset" in capsys.readouterr().err

@@ -64,12 +64,12 @@ def test_it_is_as_python_writes_it(job: Path, run: Runner, tmp_path: Path) -> No
     assert found["epochs"] == [{k: v for k, v in e.items() if k != "event"} for e in done.events("epoch")]
 
 
-@pytest.mark.promise("Files that belong together are all the old ones or all the new ones", cases=50)
+@pytest.mark.promise("Files that belong together are all the old ones or all the new ones", cases=20)
 def test_killed_while_it_saves_weights_state_and_history(
     digits_program: Any, job: Path, runner: Path, run: Runner
 ) -> None:
     out, chance, seen = job.with_name("out.ptd"), random.Random(0), set()
-    for number in range(50):
+    for number in range(20):
         words = [str(x) for x in (runner, "train", job, "--lr", 1e-4 * (number + 1))]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout is not None
@@ -92,7 +92,7 @@ def test_killed_while_it_saves_weights_state_and_history(
         rate, step = saved.record.config["optimizer"]["lr"], saved.record.step
         assert {epoch.learning_rate for epoch in history.epochs[1:]} == {rate}
         seen.add((rate, step))
-    assert len(seen) > 25  # most were killed after at least one save
+    assert len(seen) > 10  # most were killed after at least one save
     assert run("train", job, "--resume", "--lr", rate, "--epochs", step + 1).code == 0
     assert len(load_history(out.with_suffix(".history.json")).epochs) == step + 2
 

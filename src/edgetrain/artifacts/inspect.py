@@ -19,7 +19,7 @@ from .history import load_history
 from .inspect_folder import describe_folder, is_own_checkpoint
 from .inspect_foreign import describe_foreign_content
 from .inspect_program import describe_program
-from .inspect_results import describe_by_name, describe_report
+from .inspect_results import describe_by_name, describe_optimization, describe_report
 from .job import load_job
 from .kinds import Kind, kind_of
 from .manifest import Manifest, load_manifest, manifest_path
@@ -259,4 +259,5 @@ _READERS: dict[Kind, Callable[[Path], dict[str, Any]]] = {
     "job": _job,
     "bench report": functools.partial(describe_report, kind="edgetrain bench report"),
     "check report": functools.partial(describe_report, kind="edgetrain check report"),
+    "optimization report": describe_optimization,
 }

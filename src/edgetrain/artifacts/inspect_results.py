@@ -18,6 +18,13 @@ def describe_report(path: Path, kind: str) -> dict[str, Any]:
     return {"kind": kind, **json.loads(path.read_text())}
 
 
+def describe_optimization(path: Path) -> dict[str, Any]:
+    """A report of `edgetrain optimize`; the figures of a step stand beside its sizes."""
+    report = json.loads(path.read_text())
+    steps = [{"step": s.pop("step"), **s.pop("figures", {}), **s} for s in report.pop("steps")]
+    return {"kind": "edgetrain optimization report", **report, "steps": steps}
+
+
 def describe_by_name(path: Path) -> dict[str, Any] | None:
     """What a text is whose first bytes don't tell; None where its name doesn't either.
 

@@ -20,6 +20,7 @@ Kind = Literal[
     "history",
     "bench report",
     "check report",
+    "optimization report",
     "description of packed data",
     "state of a fine-tuning run",
     "job",
@@ -33,6 +34,7 @@ _KEYS: dict[str, Kind] = {
     "export_seconds": "check report",
     "samples": "description of packed data",
     "log_steps": "job",
+    "details": "optimization report",
 }
 
 

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from ..errors import UsageError
 from .errors import FAILED, report
 from .late import HELP_NAMES, Subcommand, group_of
 from .typed import remember
@@ -140,6 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
         return end.code
     remember(arguments)
     try:
+        if "" in arguments:  # as a path, it would be this folder
+            raise UsageError("one of the arguments is empty; is a shell variable unset?")
         # Not standalone: what goes wrong before a command runs comes back here instead of being printed.
         with _sigterm_as_ctrl_c():
             code = app(args=arguments, prog_name="edgetrain", standalone_mode=False)

@@ -20,7 +20,11 @@ from .text import number_text
 # A terminal has these columns at least.
 _WIDTH = 80
 # Lists that are shown as tables, by what has them.
-_TABLES = {"edgetrain bench report": ["results"], "edgetrain history": ["epochs"]}
+_TABLES = {
+    "edgetrain bench report": ["results"],
+    "edgetrain history": ["epochs"],
+    "edgetrain optimization report": ["steps"],
+}
 # Of many layers, as many are named.
 _SHOWN = 3
 

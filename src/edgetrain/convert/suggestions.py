@@ -56,7 +56,7 @@ def describe_weights(state: Mapping[str, Tensor]) -> str:
     shown = [f"{name} {list(tensor.shape)}" for name, tensor in state.items()]
     if len(shown) > _SHOWN:
         shown = [*shown[: _SHOWN // 2], "...", *shown[-_SHOWN // 2 :]]
-    return f"{len(state)} tensors ({', '.join(shown)})"
+    return f"{len(state)} tensor{'' if len(state) == 1 else 's'} ({', '.join(shown)})"
 
 
 def _prefixes(state: Mapping[str, Tensor]) -> list[str]:
