@@ -56,15 +56,15 @@ def describe_promises(found: Promises) -> str:
 def main() -> int:
     """Runs the tests; the exit code is pytest's."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--daily", action="store_true", help="only what CI runs")
-    parser.add_argument("--leave-out", metavar="WORD", help="tests with this word in their names")
+    parser.add_argument("--daily", action="store_true")
     parser.add_argument("tests", nargs="*", type=Path, help="files or folders of tests; default: all")
     arguments = parser.parse_args()
     found = Promises()
     wanted = "promise and not thorough" if arguments.daily else "promise"
-    left_out = ["-k", f"not {arguments.leave_out}"] if arguments.leave_out else []
-    tests = map(str, arguments.tests or [ROOT / "tests"])
-    code = pytest.main(["-m", wanted, *left_out, "-n0", "--rootdir", str(ROOT), *tests], plugins=[found])
+    code = pytest.main(
+        ["-m", wanted, "-n0", "--rootdir", str(ROOT), *map(str, arguments.tests or [ROOT / "tests"])],
+        plugins=[found],
+    )
     text = describe_promises(found)
     if arguments.tests:
         print(text)

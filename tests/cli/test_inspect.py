@@ -122,3 +122,20 @@ def test_a_history_has_a_row_for_each_epoch(run, folder):
     assert ["epoch", "train", "loss", "val", "loss", "steps"] in lines
     assert ["0", "–", "2.5", "0"] in lines
     assert ["1", "2.25", "1.5", "7"] in lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"export_seconds": 3}',
+        '{"workload": {}, "results": [{"runtime": "torch"}]}',
+        '{"details": {}, "steps": [3]}',
+    ],
+    ids=["check", "bench", "optimize"],
+)
+def test_damaged_reports_are_refused_in_a_sentence(run, folder, text):
+    (folder / "r.json").write_text(text)
+    ran = run("inspect", "r.json")
+    assert ran.code == 3
+    assert "r.json is" in ran.stderr
+    assert "again" in ran.stderr

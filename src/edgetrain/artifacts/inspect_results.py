@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config.strict_yaml import read_yaml
 from ..errors import ConfigError, InputError
+from .optimization import load_report
 
 
 def describe_report(path: Path, kind: str) -> dict[str, Any]:
@@ -19,9 +20,13 @@ def describe_report(path: Path, kind: str) -> dict[str, Any]:
 
 
 def describe_optimization(path: Path) -> dict[str, Any]:
-    """A report of `edgetrain optimize`; the figures of a step stand beside its sizes."""
-    report = json.loads(path.read_text())
-    steps = [{"step": s.pop("step"), **s.pop("figures", {}), **s} for s in report.pop("steps")]
+    """A report of `edgetrain optimize`; the figures of a step stand beside its sizes.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    report = load_report(path).model_dump(mode="json")
+    steps = [{"step": s.pop("step"), **s.pop("figures"), **s} for s in report.pop("steps")]
     return {"kind": "edgetrain optimization report", **report, "steps": steps}
 
 

@@ -27,14 +27,14 @@ Kind = Literal[
 ]
 
 _MAGIC: dict[bytes, Kind] = {b"ET12": "program", b"FT01": "file of weights"}
-_KEYS: dict[str, Kind] = {
-    "pairing": "manifest",
-    "epochs": "history",
-    "workload": "bench report",
-    "export_seconds": "check report",
-    "samples": "description of packed data",
-    "log_steps": "job",
-    "details": "optimization report",
+_KEYS: dict[Kind, set[str]] = {
+    "manifest": {"pairing"},
+    "history": {"epochs"},
+    "bench report": {"workload"},
+    "check report": {"export_seconds"},
+    "optimization report": {"steps", "details"},
+    "description of packed data": {"samples"},
+    "job": {"log_steps"},
 }
 
 
@@ -87,4 +87,4 @@ def _json_kind(path: Path) -> Kind | None:
         keys = json.loads(path.read_text())
     except (ValueError, RecursionError):
         return None
-    return next((kind for key, kind in _KEYS.items() if key in keys), None)
+    return next((kind for kind, needed in _KEYS.items() if needed <= keys.keys()), None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..errors import InputError
 from .atomic import write_text
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -42,3 +43,17 @@ class OptimizationReport(_Frozen):
 def save_report(path: Path, report: OptimizationReport) -> None:
     """Writes the report atomically."""
     write_text(path, report.model_dump_json(indent=2) + "\n")
+
+
+def load_report(path: Path) -> OptimizationReport:
+    """Reads a report.
+
+    Raises:
+        InputError: damaged, or of another schema.
+    """
+    try:
+        return OptimizationReport.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(
+            f"{path} is no report that this edgetrain reads, or a damaged one; run 'edgetrain optimize' again"
+        ) from error

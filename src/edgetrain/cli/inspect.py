@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,6 +16,11 @@ from .console import plain
 from .inspect_two import inspect_two
 from .tables import Table
 from .text import number_text
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
 
 # A terminal has these columns at least.
 _WIDTH = 80
@@ -63,19 +68,34 @@ def _tables(file: str, description: Mapping[str, Any]) -> Iterator[Table]:
         from ..checking.report import CheckReport
         from .check import result_table
 
-        known = {key: value for key, value in description.items() if key in CheckReport.model_fields}
-        report = CheckReport.model_validate(known)
+        report = _report(CheckReport, file, description)
         yield result_table(f"{file}: {kind}, {report.model}", report)
         return
     lists = {key: description[key] for key in _TABLES.get(kind, ()) if description.get(key)}
     rest = {key: value for key, value in description.items() if key not in lists}
     yield Table(f"{file}: {kind}", list(_rows(rest)), below=_memory_lines(description))
-    if kind == "edgetrain bench report" and lists:
+    if kind == "edgetrain bench report":
+        from ..bench.report import BenchReport
         from .bench import result_tables
 
-        yield from result_tables("results", lists["results"])
+        _report(BenchReport, file, description)
+        yield from result_tables("results", lists.get("results", []))
     elif lists:
         yield from (_records(key, records) for key, records in lists.items())
+
+
+def _report(model: type[M], file: str, description: Mapping[str, Any]) -> M:
+    """Raises:
+    InputError: it is not as its command wrote it.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate({k: v for k, v in description.items() if k in model.model_fields})
+    except ValidationError as error:
+        raise InputError(
+            f"{file} is damaged, or a report that another edgetrain wrote; run its command again"
+        ) from error
 
 
 def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
