@@ -71,7 +71,7 @@ def test_a_checkpoint_ends_in_pth(run, folder, train_calls, name):
     assert not train_calls
 
 
-@pytest.mark.parametrize("output", [".", "", "out.pth/"])
+@pytest.mark.parametrize("output", [".", "out.pth/"])
 def test_a_folder_is_no_output(run, folder, train_calls, output):
     (folder / "out.pth").mkdir()
     ran = run("train", "-o", output)
