@@ -14,7 +14,7 @@ from ..engine.comparison import Truth
 from ..engine.memory import peak_rss_bytes
 from ..runtimes import open_session
 from ..runtimes.base import RuntimeName
-from ..runtimes.child import Child
+from ..runtimes.child import Child, Started
 from ..runtimes.kernels import Kernels
 from ..runtimes.stepping import gradients_of, make_stepper
 from .profile import Profile, profile_of_etdump
@@ -33,7 +33,9 @@ class ChildWorker:
         self, runtime: RuntimeName, kernels: Kernels | None, workload: Workload, *, profiled: bool = False
     ) -> None:
         what = f"{'profiling' if profiled else 'benchmarking'} {runtime}"
-        self._child = Child(Worker, runtime, kernels, workload, profiled, what=what)
+        self._child = Child(
+            Worker, runtime, kernels, workload, profiled, what=what, started=Started(alone=True)
+        )
 
     def first_step(self) -> tuple[Steps, dict[str, Tensor]]:
         return self._child.call("first_step")

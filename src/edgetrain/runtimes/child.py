@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import ctypes
 import multiprocessing
-import os
 import pickle
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..collector import collect_seldom
 from ..errors import CheckFailedError, EdgetrainError
 from .limits import limit_memory, machine_memory
+from .nursery import Process
 from .signals import forwarded
 
-_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 _SAME_REQUEST_S = 1.0  # as in engine/interrupt.py
 _pipe: Connection | None = None  # to the parent, in a child
 
@@ -37,25 +30,15 @@ class Started:
     """A process that will become a `Child`'s. It imports what it will need while its parent is busy.
 
     Args:
-        prepare: called in that process; module-level.
+        prepare: called in that process, or the one that it is forked off; module-level.
+        alone: as in `Process`.
     """
 
-    def __init__(self, prepare: Callable[[], None] | None = None) -> None:
+    def __init__(self, prepare: Callable[[], None] | None = None, *, alone: bool = False) -> None:
         # What C++ and Python write there is kept out of the user's terminal, and quoted when the child dies.
         self._log = tempfile.TemporaryFile(prefix="edgetrain-")  # noqa: SIM115
         self._pipe, theirs = multiprocessing.Pipe()
-        # Not multiprocessing's own processes: they import the caller's script again.
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, str(theirs.fileno()), str(os.getpid())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,  # Ctrl-C is the parent's to handle
-        )
-        theirs.close()
-        with contextlib.suppress(OSError):
-            self._pipe.send_bytes(pickle.dumps((sys.path, str(Path.cwd()), pickle.dumps(prepare))))
+        self._process = Process(_serve, theirs, self._log, prepare or _nothing, alone=alone)
         self._free = True
 
     @property
@@ -63,7 +46,7 @@ class Started:
         """The process."""
         return self._process.pid
 
-    def taken(self) -> tuple[Any, Connection, subprocess.Popen[bytes]]:
+    def taken(self) -> tuple[Any, Connection, Process]:
         """Its log, pipe and process, for a `Child`, once."""
         self._free = False
         return self._log, self._pipe, self._process
@@ -72,11 +55,10 @@ class Started:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Ends it, if no `Child` has taken it over."""
+        """Ends it, if no `Child` has taken it over: it finds nobody at the other end."""
         if self._free:
-            self._process.kill()
-            self._process.wait()
             self._pipe.close()
+            self._process.close()
             self._log.close()
 
 
@@ -149,11 +131,10 @@ class Child:
         self._pipe.close()
         if self._working:  # for an answer that nobody waits for any more
             self._process.kill()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
+        if self._process.wait(timeout=5) is None:
             self._process.kill()
             self._process.wait()
+        self._process.close()
         self._log.close()
 
     def __enter__(self) -> Child:
@@ -205,43 +186,26 @@ class Child:
         return received
 
 
-_START = "import sys; from edgetrain.runtimes.child import serve; serve(*map(int, sys.argv[1:]))"
-
-
-def serve(descriptor: int, parent: int) -> None:
+def _serve(pipe: Connection) -> None:
     """The child: makes the object, then answers calls with (True, result) or (False, exception); before that
     come (None, message) of `tell`."""
     global _pipe
-    finished = False
-    # After all that others have registered since: to take PyTorch apart piece by piece lasts a second or two.
-    atexit.register(lambda: os._exit(0) if finished else None)
-    _end_with(parent)
+    _pipe = pipe
     limit_memory(machine_memory())
-    collect_seldom()
-    pipe = _pipe = Connection(descriptor)
-    path, folder, prepare = pickle.loads(pipe.recv_bytes())
-    sys.path[:] = path
-    os.chdir(folder)
-    with contextlib.suppress(Exception):  # what can't be imported fails again where it is used
-        (pickle.loads(prepare) or _nothing)()
-    message = pipe.recv_bytes()
     target: Any = None
-    while True:
-        try:
-            what, args = pickle.loads(message)
-            if target is None:
-                target, result = what(*args), None
-            else:
-                result = getattr(target, what)(*args)
-            answer = pickle.dumps((True, result))
-        except (Exception, KeyboardInterrupt) as error:
-            answer = _pickled(error)
-        try:
-            pipe.send_bytes(answer)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
             message = pipe.recv_bytes()
-        except (EOFError, OSError):
-            finished = True
-            return
+            try:
+                what, args = pickle.loads(message)
+                if target is None:
+                    target, result = what(*args), None
+                else:
+                    result = getattr(target, what)(*args)
+                answer = pickle.dumps((True, result))
+            except (Exception, KeyboardInterrupt) as error:
+                answer = _pickled(error)
+            pipe.send_bytes(answer)
 
 
 def tell(message: Any) -> None:
@@ -249,14 +213,6 @@ def tell(message: Any) -> None:
     assert _pipe is not None
     _pipe.send_bytes(pickle.dumps((None, message)))
     _pipe.recv_bytes()
-
-
-def _end_with(parent: int) -> None:
-    """This process dies with the one that started it, whatever that one dies of, and in whatever it does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it has died before that
-            sys.exit(1)
 
 
 def _nothing() -> None:

@@ -1,0 +1,151 @@
+"""Processes that are forked: off what, where they run, and that none is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetrain.runtimes.child import Child, Started
+
+HELPERS = """
+import os, tempfile
+from pathlib import Path
+
+prepared_in = []
+
+def prepare():
+    prepared_in.append(os.getpid())
+
+class Look:
+    def pid(self):
+        return os.getpid()
+    def keeper(self):
+        return os.getppid()
+    def nursery(self):
+        status = Path(f"/proc/{os.getppid()}/status").read_text()
+        return int(status.split("PPid:")[1].split()[0])
+    def prepared_in(self):
+        return prepared_in
+    def place(self):
+        return os.getcwd(), os.environ.get("EDGETRAIN_TEST_WORD"), tempfile.gettempdir()
+    def threads(self, process):
+        return len(os.listdir(f"/proc/{process}/task"))
+    def wait(self):
+        import time
+        time.sleep(60)
+"""
+OWNER = """
+import sys, time
+from edgetrain.runtimes.child import Child
+from edgetrain_nursery_helpers import Look
+child = Child(Look, what="looking")
+print(child.call("nursery"), child.call("keeper"), child.call("pid"), flush=True)
+child.begin("wait")
+time.sleep(60)
+"""
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.fixture
+def helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "edgetrain_nursery_helpers.py").write_text(HELPERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    import edgetrain_nursery_helpers
+
+    yield edgetrain_nursery_helpers
+    del sys.modules["edgetrain_nursery_helpers"]
+
+
+def gone(process: int) -> bool:
+    """Whether a process ends within some seconds."""
+    for _ in range(500):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_processes_share_what_one_has_imported(helpers: Any) -> None:
+    found = []
+    for _ in range(2):
+        with (
+            Started(helpers.prepare) as started,
+            Child(helpers.Look, what="looking", started=started) as child,
+        ):
+            found.append([child.call("pid"), child.call("nursery"), child.call("prepared_in")])
+    (first, nursery, before), (second, same, prepared) = found
+    assert first != second
+    assert nursery == same
+    assert nursery in before
+    assert prepared.count(nursery) > 1, "the second was forked off the same, which had been prepared twice"
+    with Child(helpers.Look, what="looking", started=Started(helpers.prepare, alone=True)) as child:
+        apart = child.call("nursery")
+        assert apart != nursery
+    assert gone(apart)
+
+
+def test_they_run_where_their_owner_is(helpers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for word in ("one", "two"):
+        folder = tmp_path / word
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("EDGETRAIN_TEST_WORD", word)
+        monkeypatch.setenv("TMPDIR", str(folder))
+        with Child(helpers.Look, what="looking") as child:
+            assert child.call("place") == (str(folder), word, str(folder))
+
+
+@pytest.mark.parametrize(
+    "module", ["edgetrain.runtimes.steps.prepare", "edgetrain.predicting.subject._prepare"]
+)
+def test_what_is_imported_starts_no_threads(helpers: Any, module: str) -> None:
+    """A forked copy of a process with several threads may wait for ever for one that isn't there."""
+    name, function = module.rsplit(".", 1)
+    prepare = getattr(__import__(name, fromlist=[function]), function)
+    with Started(prepare) as started, Child(helpers.Look, what="looking", started=started) as child:
+        assert child.call("threads", child.call("nursery")) == 1
+
+
+def test_all_end_with_their_owner(helpers: Any, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert owner.stdout is not None
+    processes = [int(word) for word in owner.stdout.readline().split()]
+    assert len(processes) == 3
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    assert all(map(gone, processes))
+
+
+def test_after_the_nursery_was_killed(helpers: Any) -> None:
+    with Child(helpers.Look, what="looking") as child:
+        nursery = child.call("nursery")
+    os.kill(nursery, signal.SIGKILL)
+    time.sleep(0.2)
+    with Child(helpers.Look, what="looking") as child:
+        assert child.call("nursery") != nursery
+
+
+def test_no_code_is_taken_from_the_folder(
+    helpers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's own habit with `-c`: a file of somebody's that is called like a module would be run."""
+    downloads = Path(tempfile.mkdtemp(dir=tmp_path))
+    (downloads / "struct.py").write_text("raise SystemExit('taken')")
+    (downloads / "ctypes.py").write_text("raise SystemExit('taken')")
+    monkeypatch.chdir(downloads)
+    with Child(helpers.Look, what="looking", started=Started(alone=True)) as child:
+        assert child.call("place")[0] == str(downloads)
