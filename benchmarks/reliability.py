@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,27 +17,28 @@ from .native_build import ROOT
 from .tables import table
 
 _DOCS = ROOT / "docs" / "reliability.md"
+_AT_ONCE = ["--numprocesses", "2", "--dist", "worksteal"]  # as in the Makefile
 _BEGIN, _END = "<!-- promises: begin -->", "<!-- promises: end -->"
 
 
 class Promises:
-    """A plugin of pytest that adds up cases and outcomes by promise."""
+    """A plugin of pytest that adds up cases and outcomes by promise, which `tests/conftest.py` notes
+    with each test."""
 
     def __init__(self) -> None:
         self.files: dict[str, set[str]] = {}
         self.cases: Counter[str] = Counter()
         self.outcomes: dict[str, Counter[str]] = {}
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-        report = yield
-        if report.when == "call" or report.outcome != "passed":
-            for marker in item.iter_markers("promise"):
-                text, cases = marker.args[0], marker.kwargs.get("cases", 1)
-                self.files.setdefault(text, set()).add(item.path.relative_to(ROOT).as_posix())
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and report.outcome == "passed":
+            return
+        for name, value in report.user_properties:
+            if name == "promise":
+                text, cases = value
+                self.files.setdefault(text, set()).add(report.nodeid.split("::")[0])
                 self.outcomes.setdefault(text, Counter())[report.outcome] += 1
                 self.cases[text] += cases if report.outcome == "passed" else 0
-        return report
 
 
 def describe_promises(found: Promises) -> str:
@@ -62,7 +62,7 @@ def main() -> int:
     found = Promises()
     wanted = "promise and not thorough" if arguments.daily else "promise"
     code = pytest.main(
-        ["-m", wanted, "-n0", "--rootdir", str(ROOT), *map(str, arguments.tests or [ROOT / "tests"])],
+        ["-m", wanted, *_AT_ONCE, "--rootdir", str(ROOT), *map(str, arguments.tests or [ROOT / "tests"])],
         plugins=[found],
     )
     text = describe_promises(found)
