@@ -109,10 +109,12 @@ def _folder(prefix: str, place: Path) -> Iterator[Path]:
 
 def _locked(make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:
     """What `make` made, locked. Between the two another process may take it for abandoned; then once more."""
+    refused = OSError(errno.EAGAIN, "others keep deleting temporary files")
     for _ in range(_TRIES):
         try:
             handle, path = make()
-        except FileNotFoundError:  # the folder was taken away before it was open
+        except FileNotFoundError as error:  # taken away before it was open, or nothing can be made here
+            refused = error
             continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,4 +127,4 @@ def _locked(make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:
             if os.path.samestat(path.stat(), os.fstat(handle)):
                 return handle, path
         os.close(handle)
-    raise OSError(errno.EAGAIN, "others keep deleting temporary files")
+    raise refused
