@@ -120,7 +120,7 @@ def test_full_disk_under_a_checkpoint(tmp_path: Path, left: int) -> None:
 def test_unwritable_places(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "out", Path("/proc/nothing/out"), Path("/proc/out")):
-        with pytest.raises(EdgetrainError, match="can't write .*: (No such|Not a|File exists)") as caught:
+        with pytest.raises(EdgetrainError, match=r"can't write .*: (No such|Not a|File exists)") as caught:
             check_writable(path)
         assert caught.value.exit_code == 1
         with pytest.raises(EdgetrainError, match="can't write"):

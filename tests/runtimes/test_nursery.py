@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgetrain.runtimes import nursery
 from edgetrain.runtimes.child import Child, Started
 
 HELPERS = """
@@ -83,14 +85,14 @@ def test_processes_share_what_one_has_imported(helpers: Any) -> None:
             Child(helpers.Look, what="looking", started=started) as child,
         ):
             found.append([child.call("pid"), child.call("nursery"), child.call("prepared_in")])
-    (first, nursery, before), (second, same, prepared) = found
+    (first, origin, before), (second, same, prepared) = found
     assert first != second
-    assert nursery == same
-    assert nursery in before
-    assert prepared.count(nursery) > 1, "the second was forked off the same, which had been prepared twice"
+    assert origin == same
+    assert origin in before
+    assert prepared.count(origin) > 1, "the second was forked off the same, which had been prepared twice"
     with Child(helpers.Look, what="looking", started=Started(helpers.prepare, alone=True)) as child:
         apart = child.call("nursery")
-        assert apart != nursery
+        assert apart != origin
     assert gone(apart)
 
 
@@ -130,13 +132,26 @@ def test_all_end_with_their_owner(helpers: Any, tmp_path: Path) -> None:
     assert all(map(gone, processes))
 
 
+def test_processes_outlive_the_thread_that_was_first(helpers: Any) -> None:
+    """Linux's own watch over parents (PR_SET_PDEATHSIG) is over threads."""
+    nursery._end_nursery()
+    found: list[Child] = []
+    thread = threading.Thread(target=lambda: found.append(Child(helpers.Look, what="looking")))
+    thread.start()
+    thread.join()
+    with found[0] as child:
+        time.sleep(0.2)
+        assert child.call("prepared_in") == []
+    nursery._end_nursery()
+
+
 def test_after_the_nursery_was_killed(helpers: Any) -> None:
     with Child(helpers.Look, what="looking") as child:
-        nursery = child.call("nursery")
-    os.kill(nursery, signal.SIGKILL)
+        first = child.call("nursery")
+    os.kill(first, signal.SIGKILL)
     time.sleep(0.2)
     with Child(helpers.Look, what="looking") as child:
-        assert child.call("nursery") != nursery
+        assert child.call("nursery") != first
 
 
 def test_no_code_is_taken_from_the_folder(

@@ -21,6 +21,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,10 +66,12 @@ class _Nursery:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
+        # A thread's children die with it, which of the main one are all.
+        watched = threading.current_thread() is threading.main_thread()
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, str(theirs.fileno()), str(self.owner), *sys.path],
+                [sys.executable, "-c", _START, str(theirs.fileno()), str(self.owner * watched), *sys.path],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -87,15 +90,11 @@ class _Nursery:
             return False
         return True
 
-    def close(self) -> None:
-        """Ends it after its processes."""
-        self._socket.close()
-        self._process.wait()
-
-    def kill(self) -> None:
+    def end(self) -> None:
         """Ends it and its processes."""
+        self._socket.close()
         self._process.kill()
-        self.close()
+        self._process.wait()
 
 
 _shared: _Nursery | None = None
@@ -104,7 +103,7 @@ _shared: _Nursery | None = None
 @atexit.register
 def _end_nursery() -> None:
     if _shared is not None and _shared.owner == os.getpid():
-        _shared.kill()
+        _shared.end()
 
 
 class Process:
@@ -150,7 +149,7 @@ class Process:
         if self._heard(2, 0):
             return
         if not self._told:
-            self._nursery.kill()
+            self._nursery.end()
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._told[0], number)
@@ -166,7 +165,7 @@ class Process:
         """Waits for it no longer."""
         self._status.close()
         if self._alone:
-            self._nursery.close()
+            self._nursery.end()
 
     def _heard(self, count: int, timeout: float | None) -> bool:
         """Whether that many things are known of it in time."""
@@ -181,8 +180,13 @@ class Process:
 
 
 def tend(descriptor: int, owner: int) -> None:
-    """The nursery: forks what is asked for, until its owner has closed the socket."""
-    _end_with(owner)
+    """The nursery: forks what is asked for, until its owner is gone and the socket closed.
+
+    Args:
+        owner: 0 where it may not be watched.
+    """
+    if owner:
+        _end_with(owner)
     collect_seldom()
     with socket.socket(fileno=descriptor) as orders:
         while received := _receive(orders):
@@ -197,8 +201,7 @@ def tend(descriptor: int, owner: int) -> None:
                 _keep(order, files, nursery)
             for file in files:
                 os.close(file)
-            _reap(os.WNOHANG)
-    _reap(0)
+            _reap()
     os._exit(0)
 
 
@@ -215,10 +218,10 @@ def _receive(orders: socket.socket) -> tuple[bytes, list[int]] | None:
     return message, files
 
 
-def _reap(options: int) -> None:
+def _reap() -> None:
     """Takes note of keepers that have ended."""
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, options)[0]:
+        while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
