@@ -11,12 +11,11 @@ import torch
 
 from edgetrain.artifacts.checkpoint import load_checkpoint
 from edgetrain.artifacts.manifest import load_manifest, save_manifest
-from edgetrain.artifacts.program import deserialize, load_program, without_dropout
+from edgetrain.artifacts.program import load_program
 from edgetrain.artifacts.sealed import sealed
 from edgetrain.artifacts.specs import INPUTS, TARGETS
 from edgetrain.artifacts.tensors import read_tensors, write_tensors
 from edgetrain.errors import InputError
-from edgetrain.factories import Trusted
 from edgetrain.runtimes import open_session
 from edgetrain.upstream.files import load_runtime_program, read_program, write_program
 
@@ -140,48 +139,6 @@ def test_pairing_messages(digits: Any, tmp_path: Path) -> None:
 def test_inline_programs_take_no_weights(inline_program: Any, digits_program: Any) -> None:
     with pytest.raises(InputError, match="carries its weights inside"):
         load_program(inline_program.program, digits_program.weights)
-
-
-def test_without_dropout_changes_nothing_else(noisy_program: Any, digits_program: Any) -> None:
-    before = deserialize(noisy_program.program.read_bytes())
-    after = deserialize(without_dropout(noisy_program.program.read_bytes()))
-    silenced = unscaled = 0
-    for old, new in zip(before.program.execution_plan, after.program.execution_plan, strict=True):
-        dropouts = {i for i, op in enumerate(old.operators) if op.name == "aten::native_dropout"}
-        fills = {i for i, op in enumerate(old.operators) if op.name == "aten::full_like"}
-        assert new.values[: len(old.values)] == old.values
-        for old_chain, new_chain in zip(old.chains, new.chains, strict=True):
-            for a, b in zip(old_chain.instructions, new_chain.instructions, strict=True):
-                if getattr(a.instr_args, "op_index", None) in dropouts:
-                    assert old.values[a.instr_args.args[1]].val.double_val in (0.5, 0.25)
-                    assert new.values[b.instr_args.args[1]].val.double_val == 0.0
-                    b.instr_args.args[1] = a.instr_args.args[1]
-                    silenced += 1
-                elif getattr(a.instr_args, "op_index", None) in fills and a != b:
-                    assert old.values[a.instr_args.args[1]].val.double_val in (2.0, 1 / 0.75)
-                    assert new.values[b.instr_args.args[1]].val.double_val == 1.0
-                    b.instr_args.args[1] = a.instr_args.args[1]
-                    unscaled += 1
-        new.values = new.values[: len(old.values)]
-    assert silenced == unscaled > 0
-    assert after.program == before.program
-    plain = digits_program.program.read_bytes()
-    assert deserialize(without_dropout(plain)).program == deserialize(plain).program
-
-
-def test_dropout_off_is_eager_without_dropout(noisy_program: Any, batch: Any) -> None:
-    program = load_program(noisy_program.program)
-    inputs, targets = _named(batch(8))
-    noisy = [open_session("executorch", program).forward_backward(inputs, targets).loss for _ in range(2)]
-    assert noisy[0] != noisy[1]
-    quiet = [open_session("executorch", program, dropout=False) for _ in range(2)]
-    losses = [session.forward_backward(inputs, targets).loss for session in quiet]
-    assert losses[0] == losses[1]
-    eager = open_session("torch", program, dropout=False, trusted=Trusted(noisy_program.model))
-    loss = eager.forward_backward(inputs, targets).loss
-    assert losses[0] == pytest.approx(loss, rel=1e-5)
-    for name, gradient in eager.gradients.items():
-        torch.testing.assert_close(quiet[0].gradients[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_inline_save_and_load(inline_program: Any, tmp_path: Path, batch: Any) -> None:

@@ -23,8 +23,8 @@ import pytest
 import torch
 
 from edgetrain.artifacts.manifest import file_record, load_manifest, manifest_path, save_manifest
-from edgetrain.artifacts.program import without_dropout
 from edgetrain.artifacts.tensors import write_tensors
+from edgetrain.artifacts.without_dropout import without_dropout
 
 REPOSITORY = Path(__file__).parents[2]
 

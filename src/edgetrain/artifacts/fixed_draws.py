@@ -36,7 +36,8 @@ def normal(shape: Sequence[int]) -> torch.Tensor:
     return torch.special.ndtri(even(shape).double()).float()
 
 
-_DRAWS = {"aten::rand": even, "aten::randn": normal}
+# By operator.
+DRAWS = {"aten::rand": even, "aten::randn": normal}
 
 
 def fix_draws(program: Any) -> None:
@@ -48,7 +49,7 @@ def fix_draws(program: Any) -> None:
     """
     for plan in program.execution_plan:
         for call in kernel_calls(plan):
-            numbers = _DRAWS.get(plan.operators[call.op_index].name)
+            numbers = DRAWS.get(plan.operators[call.op_index].name)
             if numbers is None:
                 continue
             length, out = call.args[0], call.args[-1]

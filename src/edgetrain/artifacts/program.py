@@ -1,4 +1,4 @@
-"""NAME.pte: the program with its manifest, and the two edits that are made to a finished one."""
+"""NAME.pte: the program with its manifest, and tuned weights in a finished one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from ..errors import InputError, UsageError
 from ..upstream.files import read_program, write_program
 from .atomic import write_bytes
 from .commit import recover
-from .fixed_draws import fix_draws, kernel_calls
 from .manifest import (
     Manifest,
     check_file,
@@ -188,48 +187,6 @@ def check_pairing(path: Path, weights: TensorFile, manifest: Manifest) -> None:
     ]
     what = min(differences) if differences else "its manifest was changed"
     raise InputError(f"{path} belongs to another program than {manifest.program.name}: {what}")
-
-
-@lru_cache(maxsize=1)
-def without_dropout(program: bytes) -> bytes:
-    """The same program with every dropout turned off, and all other random numbers fixed (`fixed_draws`).
-
-    Programs of edgetrain drop out a tensor filled with the scale 1/(1-p) to make their masks (see
-    `export.passes.dropout_as_mask`): the probability becomes 0, the filling 1.
-    """
-    from executorch.exir.schema import Double, EValue
-
-    file = deserialize(program)
-    for plan in file.program.execution_plan:
-        dropouts = {i for i, op in enumerate(plan.operators) if op.name == "aten::native_dropout"}
-        if not dropouts:
-            continue
-        # Numbers may share their value with other arguments, so these get values of their own.
-        zero, one = len(plan.values), len(plan.values) + 1
-        plan.values += [EValue(Double(0.0)), EValue(Double(1.0))]
-        calls = list(kernel_calls(plan))
-        filled = set()
-        for call in calls:
-            if call.op_index in dropouts:
-                filled.add(call.args[0])
-                call.args[1] = zero
-        for call in calls:
-            # full_like(like, value, memory format, out)
-            is_fill = plan.operators[call.op_index].name == "aten::full_like"
-            if is_fill and filled.intersection(call.args[2:]):
-                call.args[1] = one
-                filled.difference_update(call.args)
-        if filled:
-            raise InputError("the program's dropout was not written by edgetrain and can't be turned off")
-    fix_draws(file.program)
-    return write_program(file)
-
-
-def save_without_dropout(program: Program, path: Path) -> None:
-    """Writes a copy of a program, with its manifest, as `without_dropout`."""
-    write_bytes(path, without_dropout(program.path.read_bytes()))
-    manifest = program.manifest.model_copy(update={"program": file_record(path), "dropout": False})
-    save_manifest(manifest_path(path), manifest)
 
 
 def locate_inline(program: bytes, frozen: dict[str, torch.Tensor]) -> dict[str, int]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .program import deserialize, kernel_calls
+from .fixed_draws import kernel_calls
+from .program import deserialize
 
 #: Of operators that PyTorch and ExecuTorch don't have, and only edgetrain's kernels can run.
 OWN_NAMESPACE = "edgetrain"

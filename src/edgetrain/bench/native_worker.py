@@ -8,9 +8,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..artifacts.program import load_program, save_without_dropout
+from ..artifacts.program import load_program
 from ..artifacts.temporary import scratch_folder
 from ..artifacts.tensors import read_tensors, write_tensors
+from ..artifacts.without_dropout import save_without_dropout
 from ..runtimes.native import NativeProcess, optimizer_flags
 from .profile import Profile, profile_of_etdump
 from .workload import Memory, Steps, Workload, load_batches

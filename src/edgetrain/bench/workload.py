@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..artifacts.program import Program, without_dropout
+from ..artifacts.program import Program
+from ..artifacts.without_dropout import without_dropout
 from ..config.optimizer import OptimizerConfig
 from ..factories import Trusted
 

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ..artifacts.contract import BACKBONE, Role
-from ..artifacts.program import Program, without_dropout
+from ..artifacts.program import Program
 from ..artifacts.temporary import scratch_folder
+from ..artifacts.without_dropout import without_dropout
 from ..errors import EdgetrainError, InputError
 from ..upstream.files import load_runtime_program, runtime_operator_names, set_runtime_threads
 from .base import GraphSession, Hyperparameters, Outcome, Tensors

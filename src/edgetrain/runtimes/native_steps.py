@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..artifacts.contract import BATCH
 from ..artifacts.manifest import manifest_path, save_manifest
-from ..artifacts.program import Program, save_without_dropout
+from ..artifacts.program import Program
 from ..artifacts.specs import InputSpec
 from ..artifacts.temporary import scratch_folder
 from ..artifacts.tensors import read_tensors, write_tensors
+from ..artifacts.without_dropout import save_without_dropout
 from ..config.optimizer import OptimizerConfig
 from .base import Tensors
 from .native import NativeProcess, optimizer_flags

@@ -23,7 +23,7 @@ def dropout_as_mask(joint: ExportedProgram) -> int:
 
     Here only the operator's boolean output is used. It is asked to drop out a tensor filled with 1/(1-p);
     what is kept of that is the mask. Setting p to 0 and the filling to 1 in the finished program
-    (`artifacts.program.without_dropout`) turns dropout off, which is how programs with dropout are verified
+    (`artifacts.without_dropout`) turns dropout off, which is how programs with dropout are verified
     and compared.
     """
     graph = joint.graph_module.graph
