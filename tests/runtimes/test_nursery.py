@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgetrain.errors import CheckFailedError
 from edgetrain.runtimes import nursery
 from edgetrain.runtimes.child import Child, Started
 
@@ -25,6 +29,15 @@ prepared_in = []
 
 def prepare():
     prepared_in.append(os.getpid())
+
+def crash():
+    import sys
+    print("no such instruction", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), 4)
+
+def linger():
+    import time
+    time.sleep(2)
 
 class Look:
     def pid(self):
@@ -42,6 +55,12 @@ class Look:
         return len(os.listdir(f"/proc/{process}/task"))
     def wait(self):
         import time
+        time.sleep(60)
+
+class Stuck:
+    def __init__(self, place):
+        import time
+        Path(place).write_text(str(os.getpid()))
         time.sleep(60)
 """
 OWNER = """
@@ -152,6 +171,76 @@ def test_after_the_nursery_was_killed(helpers: Any) -> None:
     time.sleep(0.2)
     with Child(helpers.Look, what="looking") as child:
         assert child.call("nursery") != first
+
+
+def test_a_crash_while_importing_is_named(helpers: Any) -> None:
+    with pytest.raises(CheckFailedError, match=r"died of SIGILL while looking \(no such instruction\)"):
+        Child(helpers.Look, what="looking", started=Started(helpers.crash))
+    with Child(helpers.Look, what="looking") as child:
+        assert child.call("pid")
+
+
+def test_one_that_is_not_there_yet_is_ended_alone(helpers: Any) -> None:
+    with Child(helpers.Look, what="looking") as other:
+        log, pipe, process = Started(helpers.linger).taken()
+        process.kill()
+        assert process.wait(0) == -signal.SIGKILL
+        log.close()
+        assert other.call("pid")
+        with Child(helpers.Look, what="looking") as child:
+            assert child.call("pid")
+        with pytest.raises(EOFError):
+            pipe.recv_bytes()
+
+
+def test_many_threads_ask_at_once(helpers: Any) -> None:
+    def ask(_: int) -> int:
+        with Child(helpers.Look, what="looking") as child:
+            return int(child.call("pid"))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(ask, range(24)))) == 24
+
+
+def test_an_order_that_was_interrupted(helpers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half an order would be read as the beginning of the next one."""
+
+    def interrupted(sock: socket.socket, buffers: list[bytes], files: list[int]) -> int:
+        sock.sendall(buffers[0][:20])
+        raise KeyboardInterrupt
+
+    with Child(helpers.Look, what="looking") as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "send_fds", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                Child(helpers.Look, what="looking")
+        with Child(helpers.Look, what="looking") as child:
+            assert child.call("pid") != other.call("pid")
+
+
+def test_nobody_is_left_where_making_the_object_is_interrupted(
+    helpers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "number"
+
+    def interrupt(*_: Any) -> None:
+        while not place.exists() or not place.read_text():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Child, "_answer", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Child(helpers.Stuck, str(place), what="looking")
+    assert gone(int(place.read_text()))
+
+
+def test_what_can_not_be_forked_says_why() -> None:
+    with tempfile.TemporaryFile() as log:
+        reading, writing = multiprocessing.Pipe(duplex=False)
+        nursery._failed(OSError(11, "Resource temporarily unavailable"), log.fileno(), writing.fileno())
+        assert [int(reading.recv_bytes()) for _ in range(2)] == [0, 1]
+        log.seek(0)
+        assert b"temporarily unavailable" in log.read()
 
 
 def test_no_code_is_taken_from_the_folder(

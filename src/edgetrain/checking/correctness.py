@@ -16,10 +16,10 @@ from ..errors import CheckFailedError
 from ..export.batches import MakeBatch
 from ..export.pipeline import Subject
 from ..runner import find_kernels, find_runner
-from ..runtimes.child import Child, TimeLimitError
+from ..runtimes.child import Child, Started, TimeLimitError
 from ..runtimes.eager_steps import EagerSteps, Moves, kind_of, sensitivity_of
 from ..runtimes.native_steps import NativeSteps
-from ..runtimes.steps import DeviceSteps, Steps
+from ..runtimes.steps import DeviceSteps, Steps, prepare
 from .report import Compared, Group, RunReport
 
 # Batches that are tried where one shows a difference and says little.
@@ -67,7 +67,7 @@ def compare_runtimes(
         findings.notes.append(f"not run in ExecuTorch's own kernels, which have none of {', '.join(own)}")
     elif settings.stock:
         _compare_stock(program, judge, cases[0].size, findings)
-    with Child(DeviceSteps, program, what="running the program") as device:
+    with Child(DeviceSteps, program, what="running the program", started=Started(prepare)) as device:
         places: list[tuple[Literal["executorch", "native"], Callable[..., Steps]]] = []
         if find_kernels() is not None:
             places.append(("executorch", lambda *given: device.call("run", "fast", *given)))
@@ -94,7 +94,9 @@ def cases_of(most: int, batch_norm: str, steps: int) -> Iterator[Case]:
 def _compare_stock(program: Program, judge: Judge, size: int, findings: Findings) -> None:
     """In a process of its own, which is killed where it takes too long."""
     try:
-        with Child(DeviceSteps, program, what="running the program in stock kernels") as device:
+        with Child(
+            DeviceSteps, program, what="running the program in stock kernels", started=Started(prepare)
+        ) as device:
 
             def run(*given: Any) -> Steps:
                 return cast(Steps, device.call("run", "stock", *given, timeout=_PATIENCE))

@@ -91,8 +91,12 @@ class Child:
         self._interrupted: float | None = None
         self._working = False
         self._log, self._pipe, self._process = started.taken()
-        self._send((factory, args))
-        self._answer()
+        try:
+            self._send((factory, args))
+            self._answer()
+        except BaseException:
+            self.close()
+            raise
 
     def call(self, method: str, *args: Any, timeout: float | None = None) -> Any:
         """Calls a method of the child's object and returns its result.

@@ -15,6 +15,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import select
 import signal
 import socket
 import struct
@@ -66,6 +67,8 @@ class _Nursery:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
+        self.whole = True
+        self._log = tempfile.TemporaryFile(prefix="edgetrain-")  # noqa: SIM115
         # A thread's children die with it, which of the main one are all.
         watched = threading.current_thread() is threading.main_thread()
         self._socket, theirs = socket.socketpair()
@@ -74,8 +77,8 @@ class _Nursery:
                 [sys.executable, "-c", _START, str(theirs.fileno()), str(self.owner * watched), *sys.path],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # or importing NumPy starts threads
                 start_new_session=True,  # Ctrl-C is its owner's to handle
             )
@@ -83,21 +86,34 @@ class _Nursery:
     def fork(self, order: _Order, files: Sequence[int]) -> bool:
         """Whether that was possible, as it isn't where the nursery has died."""
         message = pickle.dumps(order)
+        message = _LENGTH.pack(len(message)) + message
+        self.whole = False  # an interrupt may come in between
         try:
-            socket.send_fds(self._socket, [_LENGTH.pack(len(message))], files)
-            self._socket.sendall(message)
+            sent = socket.send_fds(self._socket, [message], files)
+            self._socket.sendall(message[sent:])
         except OSError:
             return False
+        self.whole = True
         return True
 
+    def last_words(self) -> tuple[int, bytes] | None:
+        """What it died of and had written; None if it lives."""
+        try:
+            code = self._process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            return None
+        self._log.seek(0)
+        return code, self._log.read()
+
     def end(self) -> None:
-        """Ends it and its processes."""
+        """Ends it, and its processes where these die with it."""
         self._socket.close()
         self._process.kill()
         self._process.wait()
 
 
 _shared: _Nursery | None = None
+_lock = threading.Lock()
 
 
 @atexit.register
@@ -109,6 +125,9 @@ def _end_nursery() -> None:
 class Process:
     """A process that does `main`.
 
+    It has the environment and folder of now. What libraries read of the environment as they are loaded is that
+    of the nursery's beginning.
+
     Args:
         pipe: its end, which is closed here.
         log: takes what it writes to stdout and stderr.
@@ -119,11 +138,11 @@ class Process:
     def __init__(
         self, main: Main, pipe: Connection, log: IO[bytes], prepare: Prepare, *, alone: bool = False
     ) -> None:
-        global _shared
         environment = dict(os.environ)
         order = _Order(
             list(sys.path), str(Path.cwd()), environment, pickle.dumps(prepare), pickle.dumps(main)
         )
+        self._log = log
         self._told: list[int] = []  # number, then exit code
         self._status, theirs = multiprocessing.Pipe(duplex=False)
         self._alone = alone or not _AHEAD
@@ -132,27 +151,31 @@ class Process:
             if self._alone:
                 self._nursery = _Nursery()
                 self._nursery.fork(order, files)
-                return
-            if _shared is None or _shared.owner != os.getpid() or not _shared.fork(order, files):
-                _shared = _Nursery()
-                _shared.fork(order, files)
-            self._nursery = _shared
+            else:
+                self._nursery = _forked_off_the_shared(order, files)
 
     @property
     def pid(self) -> int:
-        """Its number, once it is there."""
+        """Its number, once it is there.
+
+        Raises:
+            ProcessLookupError: it never was.
+        """
         self._heard(1, None)
+        if not self._told[0]:
+            raise ProcessLookupError
         return self._told[0]
 
     def send_signal(self, number: int) -> None:
-        """Sends it a signal. One that isn't there yet ends with its nursery."""
+        """Sends it a signal. One that isn't there yet will not come to be."""
         if self._heard(2, 0):
             return
-        if not self._told:
-            self._nursery.end()
+        if self._told:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._told[0], number)
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._told[0], number)
+        self._told = [0, -number]
+        self.close()
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -162,7 +185,7 @@ class Process:
         return self._told[1] if self._heard(2, timeout) else None
 
     def close(self) -> None:
-        """Waits for it no longer."""
+        """Waits for it no longer, which ends it (Linux)."""
         self._status.close()
         if self._alone:
             self._nursery.end()
@@ -174,9 +197,21 @@ class Process:
                 return False
             try:
                 self._told.append(int(self._status.recv_bytes()))
-            except (EOFError, OSError):  # somebody killed its keeper, and so it
-                self._told = [*self._told, 0, -signal.SIGKILL][-2:]
+            except (EOFError, OSError):  # its keeper was killed, or the nursery is dead
+                code, words = self._nursery.last_words() or (-signal.SIGKILL, b"")
+                self._told += [0, code][len(self._told) :]
+                self._log.write(words)
         return True
+
+
+def _forked_off_the_shared(order: _Order, files: Sequence[int]) -> _Nursery:
+    global _shared
+    with _lock:
+        usable = _shared is not None and _shared.owner == os.getpid() and _shared.whole
+        if _shared is None or not usable or not _shared.fork(order, files):
+            _shared = _Nursery()
+            _shared.fork(order, files)
+        return _shared
 
 
 def tend(descriptor: int, owner: int) -> None:
@@ -196,9 +231,12 @@ def tend(descriptor: int, owner: int) -> None:
                 order.prepared()
             gc.freeze()  # what is there stays, and looking through it would copy it
             nursery = os.getpid()
-            if os.fork() == 0:
-                orders.close()
-                _keep(order, files, nursery)
+            try:
+                if os.fork() == 0:
+                    orders.close()
+                    _keep(order, files, nursery)
+            except OSError as error:
+                _failed(error, *files[1:])
             for file in files:
                 os.close(file)
             _reap()
@@ -228,20 +266,42 @@ def _reap() -> None:
 def _keep(order: _Order, files: list[int], nursery: int) -> None:
     """A keeper, which doesn't return."""
     pipe, log, status = files
-    _end_with(nursery)
-    keeper = os.getpid()
-    if (number := os.fork()) == 0:
-        os.close(status)
-        _end_with(keeper)
-        _run(order, pipe, log)
-    os.close(pipe)
-    os.close(log)
-    with contextlib.suppress(OSError):  # nobody may want to know
-        tell = Connection(status, readable=False)
+    try:
+        _end_with(nursery)
+        keeper = os.getpid()
+        if (number := os.fork()) == 0:
+            os.close(status)
+            _end_with(keeper)
+            _run(order, pipe, log)
+        os.close(pipe)
+        tell = Connection(os.dup(status), readable=False)
         tell.send_bytes(b"%d" % number)
-        _, ended = os.waitpid(number, 0)
+        ended = _awaited(number, status)
         tell.send_bytes(b"%d" % os.waitstatus_to_exitcode(ended))
-    os._exit(0)
+    except OSError as error:  # nobody may want to know any more
+        _failed(error, log, status)
+    finally:
+        os._exit(0)
+
+
+def _awaited(number: int, status: int) -> int:
+    """How a process ended, which it does, too, when nobody listens any more."""
+    if sys.platform == "linux":
+        events = select.poll()
+        events.register(os.pidfd_open(number), select.POLLIN)
+        events.register(status, 0)  # an error means that the other end is closed
+        if all(descriptor == status for descriptor, _ in events.poll()):
+            os.kill(number, signal.SIGKILL)
+    return os.waitpid(number, 0)[1]
+
+
+def _failed(error: OSError, log: int, status: int) -> None:
+    """Tells that a process could not be made."""
+    with contextlib.suppress(OSError):
+        os.write(log, f"{error}\n".encode())
+        tell = Connection(os.dup(status), readable=False)
+        for number in (0, 1):  # no process, and its exit code
+            tell.send_bytes(b"%d" % number)
 
 
 def _run(order: _Order, pipe: int, log: int) -> None:
@@ -263,8 +323,9 @@ def _run(order: _Order, pipe: int, log: int) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 
