@@ -22,34 +22,43 @@ _BEGIN, _END = "<!-- promises: begin -->", "<!-- promises: end -->"
 
 
 class Promises:
-    """A plugin of pytest that adds up cases and outcomes by promise, which `tests/conftest.py` notes
-    with each test."""
+    """A plugin of pytest: which tests hold which promises, and what became of them.
+
+    Tests are looked up where they are collected, in this process, since a process of pytest's that dies tells
+    nothing of its tests but their names.
+    """
 
     def __init__(self) -> None:
-        self.files: dict[str, set[str]] = {}
-        self.cases: Counter[str] = Counter()
-        self.outcomes: dict[str, Counter[str]] = {}
+        self.tests: dict[str, dict[str, int]] = {}  # by promise and test, the cases in it
+        self.outcomes: dict[str, str] = {}
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        for marker in item.iter_markers("promise"):
+            self.tests.setdefault(marker.args[0], {})[item.nodeid] = marker.kwargs.get("cases", 1)
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        for tests in self.tests.values():
+            for item in items:
+                tests.pop(item.nodeid, None)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when != "call" and report.outcome == "passed":
-            return
-        for name, value in report.user_properties:
-            if name == "promise":
-                text, cases = value
-                self.files.setdefault(text, set()).add(report.nodeid.split("::")[0])
-                self.outcomes.setdefault(text, Counter())[report.outcome] += 1
-                self.cases[text] += cases if report.outcome == "passed" else 0
+        if report.when == "call" or report.outcome != "passed":
+            before = self.outcomes.get(report.nodeid, "")
+            self.outcomes[report.nodeid] = "failed" if before == "failed" else report.outcome
 
 
 def describe_promises(found: Promises) -> str:
     """The table."""
     rows = []
-    for text in sorted(found.files):
-        outcomes = found.outcomes[text]
-        held = "held" if not outcomes["failed"] else f"{outcomes['failed']} tests failed"
-        skipped = f"; {outcomes['skipped']} skipped" if outcomes["skipped"] else ""
-        where = ", ".join(f"`{name}`" for name in sorted(found.files[text]))
-        rows.append([text, where, found.cases[text], held + skipped])
+    for text, tests in sorted(found.tests.items()):
+        if not tests:
+            continue
+        ends = Counter(found.outcomes.get(test, "not run") for test in tests)
+        cases = sum(count for test, count in tests.items() if found.outcomes.get(test) == "passed")
+        missed = [f"{ends[end]} {end}" for end in ("failed", "skipped", "not run") if ends[end]]
+        held = ["held"] if ends["passed"] and not ends["failed"] and not ends["not run"] else ["not held"]
+        where = ", ".join(f"`{name}`" for name in sorted({test.split("::")[0] for test in tests}))
+        rows.append([text, where, cases, "; ".join(held + missed)])
     return table(["promise", "tests", "cases", "result"], rows)
 
 
@@ -60,10 +69,10 @@ def main() -> int:
     parser.add_argument("tests", nargs="*", type=Path, help="files or folders of tests; default: all")
     arguments = parser.parse_args()
     found = Promises()
-    wanted = "promise and not thorough" if arguments.daily else "promise"
-    code = pytest.main(
-        ["-m", wanted, *_AT_ONCE, "--rootdir", str(ROOT), *map(str, arguments.tests or [ROOT / "tests"])],
-        plugins=[found],
+    tests = [*map(str, arguments.tests or [ROOT / "tests"]), "--rootdir", str(ROOT)]
+    tests += ["-m", "promise and not thorough" if arguments.daily else "promise"]
+    code = pytest.main(["--collect-only", "-qq", *tests], plugins=[found]) or pytest.main(
+        [*_AT_ONCE, *tests], plugins=[found]
     )
     text = describe_promises(found)
     if arguments.tests:

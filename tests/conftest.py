@@ -54,12 +54,6 @@ gc.set_threshold(50_000, 20, 100)
 Fill = Callable[[Path], None]
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Notes what a test holds of docs/reliability.md, for `benchmarks.reliability` and reports in XML."""
-    for marker in item.iter_markers("promise"):
-        item.user_properties.append(("promise", (marker.args[0], marker.kwargs.get("cases", 1))))
-
-
 @dataclass(frozen=True)
 class Made:
     """A checkpoint and the program exported from it; `model` is what `--model` must be given."""

@@ -125,7 +125,7 @@ def _end_nursery() -> None:
 class Process:
     """A process that does `main`.
 
-    It has the environment and folder of now. What libraries read of the environment as they are loaded is that
+    It has the environment and folder of now. What libraries read of the environment as they load is that
     of the nursery's beginning.
 
     Args:
