@@ -50,7 +50,8 @@ def test_twenty_thousand_steps(
     assert len(warm) > 10
     memory, files = zip(*warm, strict=True)
     assert max(memory) - memory[0] <= 1e6
-    assert len(set(files)) == 1
+    # One that is just being saved is open for a moment; one that is forgotten stays open from then on.
+    assert min(files[len(files) // 2 :]) == min(files[: len(files) // 2])
 
 
 def _held(process: int) -> tuple[int, int]:
