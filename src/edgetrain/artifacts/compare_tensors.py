@@ -104,16 +104,14 @@ def _index(path: Path) -> dict[str, Tensor]:
 
 
 def _arrays(path: Path) -> dict[str, Tensor]:
-    import zipfile
-
-    import numpy as np
     import torch
 
+    from .npz import read_npz
+
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: torch.from_numpy(file[name]) for name in file.files}
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no .npz of numbers, or a damaged one ({error})") from error
+        return {name: torch.from_numpy(array) for name, array in read_npz(path)[0].items()}
+    except (TypeError, ValueError) as error:  # of text, or of numbers in another byte order
+        raise InputError(f"{path} is no .npz of numbers ({error})") from error
 
 
 _READERS: dict[Format, Callable[[Path], dict[str, Tensor]]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..artifacts.npz import read_npz
 from ..errors import InputError
 from .specs import ModelInput
 
@@ -43,11 +43,7 @@ def read_samples(path: Path, inputs: Mapping[str, ModelInput]) -> list[Tensor]:
     Raises:
         InputError: the file is damaged, or its arrays don't fit.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name][:MOST_SAMPLES] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no .npz of arrays, or a damaged one ({error})") from error
+    arrays = {name: np.atleast_1d(array)[:MOST_SAMPLES] for name, array in read_npz(path)[0].items()}
     if len(arrays) != len(inputs):
         raise InputError(
             f"{path} has {len(arrays)} arrays ({', '.join(arrays)}), but the model takes {len(inputs)}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..artifacts.npz import read_npz
 from ..config.names import ROOTS
 from ..errors import InputError
 
@@ -29,31 +28,14 @@ def read_array_file(path: Path, wanted: Collection[str]) -> tuple[dict[str, Tens
     if not path.is_file():
         raise InputError(f"{path} does not exist or is no file; --data-dir names {ROOTS['arrays']}")
     if path.suffix == ".npz":
-        return _read_npz(path, wanted)
+        arrays, names = read_npz(path, wanted)
+        return {name: _from_numpy(array, name, path) for name, array in arrays.items()}, names
     if path.suffix == ".safetensors":
         return _read_safetensors(path, wanted)
     raise InputError(
         f"{path} is neither .npz, .safetensors nor .ptd; save it with numpy.savez or safetensors, or make it "
         "with edgetrain pack"
     )
-
-
-def _read_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, Tensor], list[str]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = list(file.files)
-            arrays = {name: file[name] for name in names if name in wanted}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-    ) as error:
-        raise InputError(f"{path} is damaged or no plain .npz file ({error})") from error
-    return {name: _from_numpy(array, name, path) for name, array in arrays.items()}, names
 
 
 def _from_numpy(array: np.ndarray, name: str, path: Path) -> Tensor:
