@@ -67,30 +67,22 @@ def _finetune(runtime: str) -> Callable[[Path], list[str]]:
 
 
 def _check_trained(folder: Path) -> None:
-    if (folder / "m.pth").exists():
+    load_checkpoint(folder / "m.last.pth")
+    if (folder / "m.pth").exists():  # it is written after the state
         load_checkpoint(folder / "m.pth")
-    if (folder / "m.last.pth").exists():
-        load_checkpoint(folder / "m.last.pth")
 
 
 def _check_exported(folder: Path) -> None:
-    if (folder / "m.json").exists():
-        load_program(folder / "m.pte").tensors()
+    load_program(folder / "m.pte").tensors()
 
 
 def _check_packed(folder: Path) -> None:
-    if (folder / "m.json").exists():
-        assert load_description_of(folder / "m.ptd") is not None
+    assert load_description_of(folder / "m.ptd") is not None
 
 
 def _check_tuned(folder: Path) -> None:
     """Weights, state and history are of one moment of one run, though nobody has resumed it."""
     weights, state, history = (folder / f"m.{end}" for end in ("ptd", "state.ptd", "history.json"))
-    recover(weights)
-    if not weights.exists():
-        assert not state.exists()
-        assert not history.exists()
-        return
     tensors, saved, told = (
         load_program(folder / "model.pte", weights).tensors(),
         load_run(state),
@@ -103,38 +95,51 @@ def _check_tuned(folder: Path) -> None:
     assert told.seed == saved.record.config["finetune"]["seed"]
 
 
-STAGES: dict[str, tuple[Callable[[Path], list[str]], Callable[[Path], None], float]] = {
-    "train": (_train, _check_trained, 5.0),
-    "export": (_export, _check_exported, 8.0),
-    "pack": (_pack, _check_packed, 2.5),
-    "finetune": (_finetune("executorch"), _check_tuned, 6.0),
-    "finetune in torch": (_finetune("torch"), _check_tuned, 6.0),
-    "finetune natively": (_finetune("native"), _check_tuned, 4.0),
+TUNED = {"m.ptd", "m.state.ptd", "m.history.json"}
+# The command, what holds of its files, those that appear together and stay, and how long a run lasts [s].
+STAGES: dict[str, tuple[Callable[[Path], list[str]], Callable[[Path], None], set[str], float]] = {
+    "train": (_train, _check_trained, {"m.last.pth"}, 5.0),
+    "export": (_export, _check_exported, {"m.pte", "m.json"}, 8.0),
+    "pack": (_pack, _check_packed, {"m.ptd", "m.json"}, 2.5),
+    "finetune": (_finetune("executorch"), _check_tuned, TUNED, 6.0),
+    "finetune in torch": (_finetune("torch"), _check_tuned, TUNED, 6.0),
+    "finetune natively": (_finetune("native"), _check_tuned, TUNED, 4.0),
 }
 
 
 def _kill_often(folder: Path, made: Any, stage: str, kills: int) -> None:
     if "natively" in stage and find_runner() is None:
         pytest.skip("needs the native runner")
-    make, check, longest = STAGES[stage]
+    make, check, together, longest = STAGES[stage]
     made.copy_to(folder)
     random.seed(stage)
+    kept: set[str] = set()
+    killed = 0
     for number in range(kills):
         environment = {**os.environ, "EDGETRAIN_TEST_RUN": f"{os.getpid()}-{number}", "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             [sys.executable, "-m", "edgetrain", *make(folder), "--force"],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env=environment,
         )
         _wait(process, folder, longest)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        _, said = process.communicate(timeout=60)
+        assert process.returncode in (0, -signal.SIGKILL), said.decode()
+        killed += process.returncode != 0
         deadline = time.monotonic() + 5
         while _alive_of(number) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not _alive_of(number), "a child lives on"
-        check(folder)
+        recover(folder / "m")
+        there = {path.name for path in folder.glob("m.*")}
+        assert kept <= there, "what was there is gone"
+        assert not together & there or together <= there, "one without the other"
+        kept = there & {*together, "m.pth"}
+        if kept:
+            check(folder)
+    assert killed >= kills // 4
     done = subprocess.run(
         [sys.executable, "-m", "edgetrain", *make(folder), "--force"], capture_output=True, text=True
     )

@@ -3,7 +3,7 @@
 The new files lie complete in a hidden folder beside the old ones. Then a journal is written that names them
 (`.STEM.edgetrain-commit`): this is the moment that decides. What it names is moved into place, and it is
 deleted. Whoever finds a journal, reading or writing, does the rest of its work first; so does `native/core`
-(transaction.h). It is SQLite's way of replacing several pages of a file at once (https://sqlite.org/atomiccommit.html).
+(commit.cpp). It is SQLite's way of replacing several pages of a file at once (https://sqlite.org/atomiccommit.html).
 """
 
 from __future__ import annotations
