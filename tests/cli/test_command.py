@@ -29,7 +29,7 @@ def test_common_options(name):
     flags = {flag for param in PARAMETERS[name] for flag in param.opts}
     assert flags >= EVERYWHERE
     assert (flags >= CONFIGURED) == (name in COMMANDS)
-    assert (flags >= CONFIGURED | WRITING) == (name in COMMANDS and name not in ("check", "predict"))
+    assert (flags >= CONFIGURED | WRITING) == (name in COMMANDS and name != "check")
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

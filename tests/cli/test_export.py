@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 
 from edgetrain.artifacts.manifest import Verification
-from edgetrain.cli.outputs import beside
 from edgetrain.export.memory.timeline import MemoryTimeline, Step
 from edgetrain.factories import Trusted
 
@@ -42,9 +41,9 @@ def calls(fake_stage, stand_in):
         calls.append(SimpleNamespace(config=config, checkpoint=checkpoint, output=output, trusted=trusted))
         external = config.export.weights == "external"
         return SimpleNamespace(
-            program=beside(output, ".pte"),
-            weights=beside(output, ".ptd") if external else None,
-            manifest_path=beside(output, ".json"),
+            program=Path(f"{output}.pte"),
+            weights=Path(f"{output}.ptd") if external else None,
+            manifest_path=Path(f"{output}.json"),
             manifest=MANIFEST,
             verification=Verification(
                 batch_sizes=[3, 1, 32],

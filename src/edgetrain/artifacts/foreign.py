@@ -32,6 +32,9 @@ def _unpack(what: str, command: str) -> Format:
 
 
 _ORIGIN = "take the PyTorch checkpoint it was made from"
+PNG = Format("an image (PNG)", "")
+SVG = Format("an image (SVG)", "")
+EXECUTABLE = Format("an executable file or a library", "")
 _GZIP = _unpack("compressed by gzip", "'gunzip' or 'tar -xzf'")
 # By what a file begins with.
 _HEADS: tuple[tuple[bytes, Format], ...] = (
@@ -53,14 +56,16 @@ _HEADS: tuple[tuple[bytes, Format], ...] = (
     ),
     (b"\x93NUMPY", Format("one NumPy array", "save weights as safetensors, with the names they have")),
     (b"%PDF", Format("a PDF document", "")),
-    (b"\x89PNG", Format("an image (PNG)", "")),
+    (b"\x89PNG", PNG),
+    (b"\x7fELF", EXECUTABLE),
     (b"\xff\xd8\xff", Format("an image (JPEG)", "")),
 )
 _TFLITE = Format("a TensorFlow Lite model", "such a program can't be trained; " + _ORIGIN)
 _ONNX = Format("an ONNX model", _ORIGIN + ", or make it a PyTorch model with the package onnx2torch")
-_HTML = Format("a web page, perhaps one that says why a download failed", "download the file again")
+HTML = Format("a web page, perhaps one that says why a download failed", "download the file again")
 _TAR = _unpack("a tar archive", "'tar -xf'")
-_EMPTY = Format("an empty file", "download or save it again")
+EMPTY = Format("an empty file", "download or save it again")
+DAMAGED = Format("a damaged zip file", "download or copy it again")
 NPZ = Format(
     "a file of NumPy arrays (.npz)",
     "as data: --data arrays --data-dir FILE; as weights: edgetrain convert FILE --model NAME",
@@ -91,7 +96,7 @@ def foreign_format(path: Path) -> Format | None:
     with path.open("rb") as file:
         head = file.read(1024)
     if not head:
-        return _EMPTY
+        return EMPTY
     for start, format in _HEADS:
         if head.startswith(start):
             return format
@@ -106,8 +111,10 @@ def foreign_format(path: Path) -> Format | None:
     if head[257:262] == b"ustar":
         return _TAR
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<svg", b"<!doctype svg")) or (text.startswith(b"<?xml") and b"<svg" in text):
+        return SVG
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
-        return _HTML
+        return HTML
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return SAFETENSORS
     if text.startswith(b"{"):
@@ -140,7 +147,7 @@ def _in_zip(path: Path) -> Format:
         with zipfile.ZipFile(path) as file:
             names = [name.split("/", 1)[-1] for name in file.namelist()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
-        return Format("a damaged zip file", "download or copy it again")
+        return DAMAGED
     return zip_format(names)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError
+from .foreign import DAMAGED, EMPTY, EXECUTABLE, HTML, PNG, SAVED, SVG, Format, foreign_format
 from .tensor_stream import STATE_KEY
 from .tensors import has_entry
 
@@ -15,7 +16,6 @@ Kind = Literal[
     "checkpoint",
     "program",
     "file of weights",
-    "packed data set",
     "manifest",
     "history",
     "bench report",
@@ -24,6 +24,17 @@ Kind = Literal[
     "description of packed data",
     "state of a fine-tuning run",
     "job",
+]
+# What a command writes. Not all of it can be told by the file alone.
+Written = Literal[
+    Kind,
+    "packed data set",
+    "state of a training run",
+    "picture",
+    "web page",
+    "table of predictions",
+    "file of update rules",
+    "native runner",
 ]
 
 _MAGIC: dict[bytes, Kind] = {b"ET12": "program", b"FT01": "file of weights"}
@@ -35,6 +46,16 @@ _KEYS: dict[Kind, set[str]] = {
     "optimization report": {"steps", "details"},
     "description of packed data": {"samples"},
     "job": {"log_steps"},
+}
+# What formats that others write, too, are among ours; None may always be replaced.
+_OF_FORMAT: dict[Format, Written | None] = {
+    PNG: "picture",
+    SVG: "picture",
+    HTML: "web page",
+    EXECUTABLE: "native runner",
+    SAVED: "checkpoint",
+    EMPTY: None,
+    DAMAGED: None,
 }
 
 
@@ -59,15 +80,38 @@ def kind_of(path: Path) -> Kind | None:
         raise InputError(f"can't read {path}: {error.strerror or error}") from error
 
 
-def kind_to_replace(path: Path) -> Kind | None:
-    """As `kind_of`, and tells packed samples from weights: by the description that lies beside them.
+def kind_to_replace(path: Path) -> Written | Format | None:
+    """As `kind_of`, for a file that would be replaced: tells packed samples from weights, by the description
+    that lies beside them, and what a run is resumed from from other checkpoints; knows pictures, pages and
+    the formats of others.
 
     Raises:
         InputError: as `kind_of`.
     """
-    kind, beside = kind_of(path), path.with_suffix(".json")
-    packed = kind == "file of weights" and beside.is_file()
-    return "packed data set" if packed and kind_of(beside) == "description of packed data" else kind
+    kind = kind_of(path)
+    if kind == "checkpoint" and _is_resumable(path):
+        return "state of a training run"
+    if kind == "file of weights" and _is_described(path):
+        return "packed data set"
+    if kind is not None:
+        return kind
+    found = foreign_format(path)
+    return None if found is None else _OF_FORMAT.get(found, found)
+
+
+def _is_described(path: Path) -> bool:
+    beside = path.with_suffix(".json")
+    return beside.is_file() and kind_of(beside) == "description of packed data"
+
+
+def _is_resumable(path: Path) -> bool:
+    """A checkpoint that can't be read, or is not edgetrain's, isn't."""
+    from .checkpoint import load_checkpoint
+
+    try:
+        return load_checkpoint(path).training is not None
+    except InputError:
+        return False
 
 
 def _zip_kind(path: Path) -> Kind | None:

@@ -30,7 +30,6 @@ COMMANDS = (
     Subcommand(
         "predict",
         "Say what a model makes of images or other samples, and how good that is where labels are known.",
-        writes=False,
     ),
     Subcommand("bench", "Measure the same fine-tuning steps in every runtime."),
     Subcommand(
@@ -50,7 +49,6 @@ COMMANDS = (
         "build-runner",
         "Build a native runner with the kernels that some programs call and no others.",
         configured=False,
-        writes=False,
     ),
     Subcommand("compare", "Put the histories of several runs side by side.", configured=False, writes=False),
     Subcommand(

@@ -13,7 +13,7 @@ from ..runner import find_runner, how_to_build
 from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .console import plain
 from .inputs import check_input
-from .outputs import ends_in
+from .outputs import ends_in, given
 from .tables import Table
 from .text import number_text
 from .typed import typed
@@ -67,11 +67,10 @@ def bench(
     path = output or Path("bench.json")
     inputs = [program, weights, program.with_suffix(".ptd"), program.with_suffix(".json")]
     run.claim(
-        [path, path.with_suffix(".png")],
-        named=[] if page is None else [page],
+        [(path, "bench report"), (path.with_suffix(".png"), "picture")],
+        named=given(page, "web page"),
         inputs=inputs,
         explicit=output is not None,
-        kinds=["bench report"],
     )
     if not run.config.bench.runtimes and find_runner() is None:
         run.reporter.warn(f"the native runner is not installed, so it is left out; {how_to_build()}")

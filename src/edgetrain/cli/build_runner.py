@@ -45,7 +45,7 @@ def build_runner(
     from ..runtimes.native_build import RUNNER, Target
     from ..runtimes.native_build import build_runner as build
 
-    run.claim([output / RUNNER], inputs=programs, explicit=True)
+    run.claim([(output / RUNNER, "native runner")], inputs=programs, explicit=True)
     isa = isa or ("all" if toolchain else "native")
     target = Target(toolchain, executorch, () if isa == "all" else tuple(isa.split(",")))
     built = build(programs, output, target, reporter=run.reporter)

@@ -21,12 +21,15 @@ from .quiet import quiet_libraries
 from .torchrun import follows
 
 if TYPE_CHECKING:
-    from ..artifacts.kinds import Kind
+    from ..artifacts.kinds import Written
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML file; flags and --set win over it")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="replace default outputs that exist already")]
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="replace default outputs that exist already, and files of another kind"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the result as one JSON document")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="print the result and errors only")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="tell more on stderr")]
@@ -78,13 +81,12 @@ class Invocation:
 
     def claim(
         self,
-        outputs: Sequence[Path],
+        outputs: Sequence[tuple[Path, Written]],
         *,
-        named: Sequence[Path] = (),
+        named: Sequence[tuple[Path, Written]] = (),
         inputs: Sequence[Path | None] = (),
         explicit: bool,
-        replace: bool = False,
-        kinds: Sequence[Kind] = (),
+        resume: bool = False,
         interrupted: Callable[[], tuple[int, int] | None] | None = None,
     ) -> None:
         """Checks the output rules for files about to be written; see `outputs.claim_outputs`.
@@ -98,10 +100,11 @@ class Invocation:
         export = getattr(self.config, "export", None)
         read = [getattr(export, name, None) for name in ("calibration", "rules_file")]
         sources = [*inputs, self.config_file, getattr(data, "root", None), *read]
-        force = self.force or replace
-        claim_outputs(outputs, named=named, inputs=sources, explicit=explicit, force=force, kinds=kinds)
-        if interrupted is not None and not force:
-            keep_interrupted(outputs[0], interrupted())
+        claim_outputs(
+            outputs, named=named, inputs=sources, explicit=explicit, resume=resume, force=self.force
+        )
+        if interrupted is not None and not resume and not self.force:
+            keep_interrupted(outputs[0][0], interrupted())
 
 
 def make_command(

@@ -26,7 +26,7 @@ _COLUMNS = (
 def compare_updates(run: Invocation, checkpoint: Path, trusted: Trusted, plot: Path | None) -> None:
     """Shows what the updates of a checkpoint cost, and draws it if a file for that is given."""
     if plot:
-        run.claim([], named=[plot], inputs=[checkpoint], explicit=True)
+        run.claim([(plot, "picture")], inputs=[checkpoint], explicit=True)
     from ..export import compare_updates as compare
     from ..export.comparison.plot import plot_comparison
 

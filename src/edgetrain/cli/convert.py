@@ -51,7 +51,7 @@ def convert(
 
     sources = stage.find_files(files)
     pairs = list(zip(sources, _stems(sources, output, _suffix(run.config)), strict=True))
-    outputs = [path for _, stem in pairs for path in stage.output_files(run.config, stem)]
+    outputs = [pair for _, stem in pairs for pair in stage.output_files(run.config, stem).items()]
     run.claim(outputs, inputs=[*sources, run.config.convert.inputs], explicit=output is not None)
     result = stage.convert(run.config, pairs, reporter=run.reporter)
     if len(sources) == 1 and result.failures:

@@ -18,7 +18,7 @@ from .compare_updates import compare_updates
 from .console import plain
 from .export_weights import export_weights
 from .inputs import check_input
-from .outputs import default_output, ends_in, program_files
+from .outputs import default_output, ends_in, given
 from .tables import Table
 from .text import file_text, number_text
 
@@ -86,21 +86,20 @@ def export(
         compare_updates(run, checkpoint, trusted, memory_plot)
         return
     stem = _stem(output) if output else default_output(checkpoint)
-    plots = [memory_plot] if memory_plot else []
-    files = program_files(stem, run.config)
+    from ..artifacts.program_files import program_files
+
     run.claim(
-        files,
-        named=plots,
+        list(program_files(stem, run.config.export).items()),
+        named=given(memory_plot, "picture"),
         inputs=[checkpoint],
         explicit=output is not None,
-        kinds=["program", "manifest", "file of weights"],
     )
     from .. import export as stage
     from ..export.memory.plot import plot_memory
     from ..runtimes.native_build import RUNNER, build_runner
 
     if runner:
-        run.claim([runner / RUNNER], explicit=True)
+        run.claim([(runner / RUNNER, "native runner")], explicit=True)
     result = stage.export(run.config, checkpoint, stem, trusted=trusted, reporter=run.reporter)
     if memory_plot:
         plot_memory(list(result.timelines.values()), memory_plot)

@@ -8,7 +8,6 @@ from pathlib import Path
 from ..errors import UsageError
 from .command import Invocation
 from .console import plain
-from .outputs import program_files
 from .tables import Table
 from .text import file_text, number_text
 
@@ -24,12 +23,9 @@ def export_weights(
     """
     if model is None:
         raise UsageError("--input-shape is for weights that are no checkpoint of edgetrain: add --model NAME")
-    run.claim(
-        program_files(stem, run.config),
-        inputs=[file],
-        explicit=explicit,
-        kinds=["program", "manifest", "file of weights"],
-    )
+    from ..artifacts.program_files import program_files
+
+    run.claim(list(program_files(stem, run.config.export).items()), inputs=[file], explicit=explicit)
     from .. import convert as stage
     from ..config.convert import ConvertConfig
     from ..config.stages import ConvertCommand

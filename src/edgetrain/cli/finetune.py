@@ -13,7 +13,7 @@ from ..factories import Trusted
 from ..runner import find_runner, how_to_build
 from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .inputs import check_input
-from .outputs import ends_in
+from .outputs import ends_in, given
 from .pictures import picture_of, run_drawn
 from .tables import Table
 from .text import figure_text, file_text
@@ -74,12 +74,11 @@ def finetune(
     history = finetuning.history_path(tuned)
     picture = picture_of(history, config.finetune.picture)
     run.claim(
-        [*finetuning.output_files(tuned), *([picture] if picture else [])],
-        named=[to_pth] if to_pth else [],
+        [*finetuning.output_files(tuned).items(), *given(picture, "picture")],
+        named=given(to_pth, "checkpoint"),
         inputs=inputs,
         explicit=output is not None,
-        replace=resume,
-        kinds=["program" if tuned.suffix == ".pte" else "file of weights"],
+        resume=resume,
         interrupted=lambda: finetuning.interrupted_after(tuned),
     )
     title = f"{program} on {config.data.name} ({_runtime(config.finetune)}): {tuned}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, as_argument
+from .text import with_article
 
 if TYPE_CHECKING:
     from ..artifacts.kinds import Kind
@@ -78,7 +79,7 @@ def check_input(command: str, path: Path | None, wanted: Kind) -> None:
             )
         needed += f"; make one with 'edgetrain export {as_argument(path)}'"
     if found != wanted:
-        raise InputError(f"{path} is a {found}; {needed}")
+        raise InputError(f"{path} is {with_article(found)}; {needed}")
 
 
 def _way_from_a_folder(path: Path, wanted: Kind) -> str:

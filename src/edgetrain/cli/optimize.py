@@ -49,11 +49,10 @@ def optimize(
 
     settings = run.config.optimize
     run.claim(
-        stage.output_files(run.config, target),
+        list(stage.output_files(run.config, target).items()),
         inputs=[checkpoint, settings.calibration, settings.surgery_rules],
         explicit=output is not None,
-        replace=resume,
-        kinds=["program" if target.suffix == ".pte" else "checkpoint"],
+        resume=resume,
     )
     result = stage.optimize(
         run.config,

@@ -1,7 +1,8 @@
 """Where results may be written.
 
-What `-o` names is replaced, as a compiler does; a default output that exists already is kept unless `--force`
-is given; an output that is also an input is refused whatever is given.
+What `-o` names is replaced, as a compiler does; a default output that exists already, and any file that holds
+something else than the output would, is kept unless `--force` is given; an output that is also an input is
+refused whatever is given.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..errors import UsageError
+from .text import with_article
 
 if TYPE_CHECKING:
-    from ..artifacts.kinds import Kind
+    from ..artifacts.kinds import Written
 
 
 def default_output(source: Path, suffix: str = "") -> Path:
@@ -24,16 +26,9 @@ def default_output(source: Path, suffix: str = "") -> Path:
     return source.with_name(source.stem + suffix)
 
 
-def beside(stem: Path, suffix: str) -> Path:
-    """`DIR/NAME` → `DIR/NAME.suffix`; dots in NAME stay, as in `net.v2.pte`."""
-    return stem.with_name(stem.name + suffix)
-
-
-def program_files(stem: Path, config: Any) -> list[Path]:
-    """What `export` writes with a configuration of its command."""
-    suffixes = [".pte", ".json", *([".ptd"] if config.export.weights == "external" else [])]
-    suffixes += [".update.yaml"] if config.export.budget is not None else []
-    return [beside(stem, suffix) for suffix in suffixes]
+def given(path: Path | None, kind: Written) -> list[tuple[Path, Written]]:
+    """An output that isn't always there, for `claim_outputs`."""
+    return [] if path is None else [(path, kind)]
 
 
 def ends_in(*suffixes: str) -> Callable[[Path | None], Path | None]:
@@ -69,23 +64,24 @@ def keep_interrupted(output: Path, steps: tuple[int, int] | None) -> None:
 
 
 def claim_outputs(
-    outputs: Sequence[Path],
+    outputs: Sequence[tuple[Path, Written]],
     *,
-    named: Sequence[Path] = (),
+    named: Sequence[tuple[Path, Written]] = (),
     inputs: Iterable[Path | None] = (),
     explicit: bool,
+    resume: bool = False,
     force: bool = False,
-    kinds: Sequence[Kind] = (),
 ) -> None:
     """Finds out before any work whether a command may and can write its files.
 
     Args:
-        outputs: all files that `-o`, or in its place a default, makes the command write.
+        outputs: all files that `-o`, or in its place a default, makes the command write, and what each will
+            hold; what is there already has to be of the same kind.
         named: further ones that have an option of their own, so that they are replaced.
         inputs: all files it reads; None for those not given.
         explicit: `-o` was given, so that existing files are replaced.
+        resume: existing default outputs are of the run that is gone on with, and are replaced as well.
         force: existing default outputs are replaced as well, and files of another kind.
-        kinds: of the first outputs; what is there already has to be of the same.
     Raises:
         UsageError: an output is an input, is there already, holds something else, is named twice, or is no
             regular file.
@@ -93,17 +89,18 @@ def claim_outputs(
     """
     from ..artifacts.commit import check_writable
 
-    every = [*outputs, *named]
+    claimed = [*outputs, *named]
+    every = [path for path, _ in claimed]
     _refuse_twice(every)
     sources = [path for path in inputs if path is not None]
     for path in every:
         _refuse_input(path, sources)
         _refuse_special(path)
-    if not explicit and not force:
-        for path in outputs:
+    if not explicit and not resume and not force:
+        for path, _ in outputs:
             _refuse_existing(path)
-    for path, kind in zip(outputs, kinds, strict=False):
-        if not force:
+    if not force:
+        for path, kind in claimed:
             _refuse_another_kind(path, kind)
     for path in every:
         check_writable(path)
@@ -141,13 +138,15 @@ def _refuse_special(path: Path) -> None:
         raise UsageError(f"{path} is no regular file; name another output with -o")
 
 
-def _refuse_another_kind(path: Path, kind: Kind) -> None:
+def _refuse_another_kind(path: Path, kind: Written) -> None:
+    from ..artifacts.foreign import Format
     from ..artifacts.kinds import kind_to_replace
 
     found = kind_to_replace(path) if path.is_file() else None
     if found not in (None, kind):
+        what = found.what if isinstance(found, Format) else with_article(str(found))
         raise UsageError(
-            f"{path} is a {found}, which a {kind} would replace; name another output with -o, or use --force"
+            f"{path} is {what}, which {with_article(kind)} would replace; name another output, or use --force"
         )
 
 

@@ -33,10 +33,9 @@ def pack(
     from ..data import packing
 
     run.claim(
-        packing.output_files(path),
+        list(packing.output_files(path).items()),
         inputs=_read_files(data),
         explicit=output is not None,
-        kinds=["packed data set", "description of packed data"],
     )
     packed = packing.pack_dataset(data, split, path, run.reporter)
     description = packing.description_path(path)

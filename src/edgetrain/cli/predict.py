@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..factories import Trusted
 from .command import Invocation, LossOption, ModelOption, WeightsOption
 from .inputs import check_input
-from .outputs import ends_in
+from .outputs import ends_in, given
 from .tables import Table
 from .text import figure_text, percent_text
 
@@ -66,8 +66,7 @@ def predict(
     from .. import predicting
 
     run.claim(
-        [output] if output else [],
-        named=[picture] if picture else [],
+        [*given(output, "table of predictions"), *given(picture, "picture")],
         inputs=[subject, weights, subject.with_suffix(".ptd"), subject.with_suffix(".json"), *places],
         explicit=True,
     )

@@ -73,3 +73,8 @@ def file_text(path: PurePath | None) -> str:
         return f"{path}  ({size_text(Path(path).stat().st_size)})"
     except OSError:
         return str(path)
+
+
+def with_article(noun: str) -> str:
+    """As in "a history", "an optimization report"."""
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..factories import Trusted
 from .command import Invocation
 from .inputs import check_input
-from .outputs import default_output, ends_in, program_files
+from .outputs import default_output, ends_in, given
 from .pictures import picture_of, run_drawn
 from .tables import Table
 from .text import figure_text, file_text, number_text
@@ -62,19 +62,21 @@ def train(
     exporting = load_config("export", file=run.config_file) if export else None
     from .. import training
     from ..artifacts.checkpoint import load_checkpoint
+    from ..artifacts.program_files import program_files
 
     if run.config.train.qat and start is None:
         raise UsageError("--qat goes on from a trained model; name its checkpoint with --start")
     stem = default_output(checkpoint)
     history = training.history_path(checkpoint)
     picture = picture_of(history, run.config.train.picture)
-    files = [*training.output_files(checkpoint), *(program_files(stem, exporting) if exporting else [])]
+    files = training.output_files(checkpoint)
+    if exporting:
+        files |= program_files(stem, exporting.export)
     run.claim(
-        [*files, *([picture] if picture else [])],
+        [*files.items(), *given(picture, "picture")],
         inputs=[start],
         explicit=output is not None,
-        replace=resume,
-        kinds=["checkpoint", "checkpoint", "history"],
+        resume=resume,
         interrupted=lambda: training.interrupted_after(checkpoint),
     )
     origin = None if start is None else load_checkpoint(start)

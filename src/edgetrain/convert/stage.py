@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from ..artifacts.commit import check_writable, written_together
+from ..artifacts.kinds import Written
+from ..artifacts.program_files import program_files
 from ..config.stages import ConvertCommand
 from ..errors import CheckFailedError, EdgetrainError, InputError
 from ..reporting import SILENT, Progress, Reporter
@@ -16,7 +18,6 @@ from .report import ConvertResult, Failure, FileReport, ignored_step
 from .worker import Failed, Worker
 
 # What is written, the main file first.
-_SUFFIXES = {"pte": (".pte",), "train": (".pte", ".ptd", ".json"), "pth": (".pth",)}
 
 
 def convert(
@@ -48,14 +49,12 @@ def _show(progress: Progress, name: str, step: str) -> None:
     progress.advance(0, now=f"{name}: {step}")
 
 
-def output_files(config: ConvertCommand, stem: Path) -> list[Path]:
-    """Every file a conversion writes at a stem."""
-    suffixes = _SUFFIXES[config.convert.to]
-    if config.convert.to == "train" and config.export.weights == "inline":
-        suffixes = tuple(suffix for suffix in suffixes if suffix != ".ptd")
-    if config.convert.to == "train" and config.export.budget is not None:
-        suffixes = (*suffixes, ".update.yaml")
-    return [stem.with_name(stem.name + suffix) for suffix in suffixes]
+def output_files(config: ConvertCommand, stem: Path) -> dict[Path, Written]:
+    """Every file a conversion writes at a stem, and what it holds."""
+    if config.convert.to == "train":
+        return program_files(stem, config.export)
+    name = f"{stem.name}.{config.convert.to}"
+    return {stem.with_name(name): "checkpoint" if config.convert.to == "pth" else "program"}
 
 
 def _convert_one(workers: _Workers, source: Path, stem: Path) -> FileReport:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..artifacts.commit import written_together
+from ..artifacts.kinds import Written
 from ..artifacts.manifest import file_record
 from ..artifacts.packed import (
     PackedDataset,
@@ -32,9 +33,9 @@ from .registry import load_dataset
 SplitName = Literal["train", "test"]
 
 
-def output_files(path: Path) -> list[Path]:
-    """Every file that packing to `path` writes."""
-    return [path, description_path(path)]
+def output_files(path: Path) -> dict[Path, Written]:
+    """Every file that packing to `path` writes, and what it holds."""
+    return {path: "packed data set", description_path(path): "description of packed data"}
 
 
 def pack_dataset(

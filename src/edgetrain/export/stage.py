@@ -12,6 +12,7 @@ from ..artifacts.commit import check_writable, written_together
 from ..artifacts.contract import BACKBONE
 from ..artifacts.manifest import Manifest, Verification
 from ..artifacts.memory import chart
+from ..artifacts.program_files import program_files
 from ..config.stages import ExportCommand
 from ..engine.optimizers import check_groups
 from ..engine.threads import one_thread
@@ -83,7 +84,7 @@ def export(
         CheckFailedError: the model can't be trained on a device, or the program computes something else
             than PyTorch; nothing is written then.
     """
-    for path in [*_paths(output).values(), *([] if config.export.budget is None else [rules_path(output)])]:
+    for path in program_files(output, config.export):
         check_writable(path)
     return export_subject(load_subject(config, checkpoint, trusted), output, reporter=reporter)
 

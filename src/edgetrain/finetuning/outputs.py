@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..artifacts.kinds import Written
 from ..artifacts.manifest import load_manifest, manifest_path
 from ..artifacts.run_state import load_run
 from ..config.stages import FinetuneCommand
@@ -19,11 +20,13 @@ def default_output(program: Path) -> Path:
     return program.with_name(f"{program.stem}.tuned{'.pte' if inline else '.ptd'}")
 
 
-def output_files(output: Path, to_pth: Path | None = None) -> list[Path]:
-    """Every file a run with these outputs writes."""
-    program = [manifest_path(output)] if output.suffix == ".pte" else []
-    checkpoint = [to_pth] if to_pth else []
-    return [output, *program, history_path(output), state_path(output), *checkpoint]
+def output_files(output: Path, to_pth: Path | None = None) -> dict[Path, Written]:
+    """Every file a run with these outputs writes, and what it holds."""
+    files: dict[Path, Written] = {output: "file of weights"}
+    if output.suffix == ".pte":
+        files = {output: "program", manifest_path(output): "manifest"}
+    files |= {history_path(output): "history", state_path(output): "state of a fine-tuning run"}
+    return files if to_pth is None else {**files, to_pth: "checkpoint"}
 
 
 def history_path(output: Path) -> Path:

@@ -17,6 +17,7 @@ from typing import Any
 from ..artifacts.atomic import write_text
 from ..artifacts.checkpoint import load_checkpoint, save_checkpoint
 from ..artifacts.commit import check_writable, written_together
+from ..artifacts.kinds import Written
 from ..artifacts.manifest import file_record
 from ..artifacts.optimization import Measured, OptimizationReport, save_report
 from ..artifacts.temporary import scratch_folder
@@ -47,12 +48,15 @@ class OptimizeResult:
     report: OptimizationReport
 
 
-def output_files(config: OptimizeCommand, output: Path) -> list[Path]:
-    """All files that an optimization leaves, the named one first; those in NAME.steps aside."""
-    files = [output, _beside(output, ".optimize.json")]
+def output_files(config: OptimizeCommand, output: Path) -> dict[Path, Written]:
+    """All files that an optimization leaves, and what each holds, the named one first; those in NAME.steps
+    aside."""
+    files: dict[Path, Written] = {
+        output: "program" if output.suffix == ".pte" else "checkpoint",
+        _beside(output, ".optimize.json"): "optimization report",
+    }
     if config.optimize.quantize != "none":
-        program, plot = _program_path(output), _beside(output, ".quantization.png")
-        files += [path for path in (program, plot) if path != output]
+        files |= {_program_path(output): "program", _beside(output, ".quantization.png"): "picture"}
     return files
 
 

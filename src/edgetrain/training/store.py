@@ -11,6 +11,7 @@ from torch import nn
 
 from ..artifacts.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ..artifacts.history import EpochRecord, History, load_history, save_history
+from ..artifacts.kinds import Written
 from ..artifacts.specs import InputSpec, TaskSpec, TensorSpec
 from ..artifacts.transforms import Transform
 from ..config.model import ModelConfig
@@ -139,9 +140,13 @@ def _figures(record: EpochRecord) -> dict[str, Any]:
     }
 
 
-def output_files(output: Path) -> list[Path]:
-    """Every file a run with this output writes."""
-    return [output, last_path(output), history_path(output)]
+def output_files(output: Path) -> dict[Path, Written]:
+    """Every file a run with this output writes, and what it holds."""
+    return {
+        output: "checkpoint",
+        last_path(output): "state of a training run",
+        history_path(output): "history",
+    }
 
 
 def last_path(output: Path) -> Path:
