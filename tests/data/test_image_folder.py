@@ -183,6 +183,18 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_an_image_that_vanishes_is_gone_not_damaged(tmp_path: Path) -> None:
+    data = load_dataset(
+        DataConfig(name="image-folder", root=fill(tmp_path), mean=[0.5], std=[0.5]), in_memory=False
+    )
+    for name in COLOURS:
+        for path in (tmp_path / name).iterdir():
+            path.unlink()
+    with pytest.raises(InputError, match=r"\.png is gone, which was there .*; put it back") as caught:
+        data.train.inputs([0])
+    assert "corrupt" not in str(caught.value)
+
+
 def test_damaged_images_can_be_left_out(tmp_path: Path, listener: Any) -> None:
     root = fill(tmp_path)
     (root / "cat" / "3.png").write_bytes((root / "cat" / "3.png").read_bytes()[:40])

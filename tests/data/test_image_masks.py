@@ -210,6 +210,15 @@ def test_bad_masks_are_named(tmp_path: Path, damage: Any, message: str) -> None:
         load(tmp_path)
 
 
+def test_a_mask_that_vanishes_is_gone_not_damaged(tmp_path: Path) -> None:
+    config = {"name": "image-folder", "root": fill(tmp_path), "mean": [0.5], "std": [0.5]}
+    data = load_dataset(DataConfig.model_validate(config), in_memory=False)
+    for path in (tmp_path / "masks").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match=r"masks/\d\.png is gone, which was there"):
+        data.train.targets([0])
+
+
 def test_damaged_pairs_can_be_left_out(tmp_path: Path, listener: Any) -> None:
     root, heard = fill(tmp_path), listener()
     (root / "masks" / "3.png").write_bytes((root / "masks" / "3.png").read_bytes()[:40])

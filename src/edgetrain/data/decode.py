@@ -165,6 +165,11 @@ def image_size_of(path: Path) -> tuple[int, int]:
 
 def damaged_image(path: Path, error: Exception) -> InputError:
     """That a file can't be read, and what to do."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(
+            f"{path} is gone, which was there when the data was listed; put it back, or start again without "
+            "it"
+        )
     return InputError(
         f"{path} is damaged or no image ({error}); --skip-corrupt leaves such files out and names them"
     )
