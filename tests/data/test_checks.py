@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from edgetrain.artifacts.specs import InputSpec, TensorSpec
 from edgetrain.config.data import DataConfig
 from edgetrain.data import Dataset, load_dataset
 from edgetrain.data.base import TensorSplit
-from edgetrain.data.checks import check_fits, check_ids
+from edgetrain.data.checks import check_fits, check_ids, warn_of_classes
 from edgetrain.errors import InputError
 
 IMAGES = {"inputs": InputSpec(shape=(1, 8, 8))}
@@ -45,6 +46,63 @@ def test_shapes(options: dict[str, Any], shape: tuple[int, ...], message: str) -
     with pytest.raises(InputError) as caught:
         check_fits(load_dataset(DataConfig(**options)), {"inputs": InputSpec(shape=shape)}, anything, None)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_images_with_their_channels_last(tmp_path: Path, dtype: type) -> None:
+    images = np.zeros((6, 8, 8, 1), dtype)
+    for name, stored in (("last", images), ("first", images.transpose(0, 3, 1, 2))):
+        np.savez(tmp_path / f"{name}.npz", x=stored, y=np.arange(6) % 2)
+    last, first = (
+        load_dataset(DataConfig(name="arrays", root=tmp_path / f"{name}.npz")) for name in ("last", "first")
+    )
+    advice = r"are 8x8x1, the model takes 1x8x8; .* channels last: save array\.transpose\(0, 3, 1, 2\)"
+    with pytest.raises(InputError, match=advice):
+        check_fits(last, IMAGES, anything, None)
+    check_fits(first, IMAGES, anything, None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "shifts", "classes", "heard"),
+    [
+        ([0, 1, 3, 4, 0], [], "abcde", ["1 of 5 classes have no training samples and can't be learned: 'c'"]),
+        (
+            [2, 2, 2],
+            [],
+            "abc",
+            ["all 3 training samples are of the class 'c': there is nothing to tell apart"],
+        ),
+        ([0, 0], [], "a", ["all 2 training samples are of the class 'a': there is nothing to tell apart"]),
+        ([0, 1], [], "abcdefghijklmnop", ["14 of 16 classes have .*: 'c', .*, 'l' and 4 more"]),
+        ([2, 2, 2], ["classes:c"], "abc", []),
+        ([0, 1, 2], [], "abc", []),
+        ([0, 1, 2], [], None, []),
+    ],
+)
+def test_classes_without_samples(
+    labels: list[int], shifts: list[str], classes: str | None, heard: list[str], listener: Any
+) -> None:
+    reporter = listener()
+    split = TensorSplit.of(torch.zeros(len(labels), 2), torch.tensor(labels))
+    warn_of_classes(split, None if classes is None else list(classes), shifts, reporter)
+    assert len(reporter.messages) == len(heard)
+    for message, wanted in zip(reporter.messages, heard, strict=True):
+        assert re.fullmatch(wanted, message)
+
+
+def test_targets_that_lack_a_dimension_of_one(tmp_path: Path) -> None:
+    values = np.arange(6, dtype="f4")
+    wanted = {"targets": TensorSpec(shape=(1,))}
+    for name, stored in (("flat", values), ("right", values[..., None])):
+        np.savez(tmp_path / f"{name}.npz", x=np.zeros((6, 3), "f4"), y=stored)
+    flat, right = (
+        load_dataset(DataConfig(name="arrays", root=tmp_path / f"{name}.npz")) for name in ("flat", "right")
+    )
+    with pytest.raises(
+        InputError, match=r"are scalar per sample, .* for 1; save them .* as targets\[\.\.\., None"
+    ):
+        check_fits(flat, flat.inputs, anything, None, wanted)
+    check_fits(right, right.inputs, anything, None, wanted)
 
 
 def test_the_task_sees_all_targets_of_both_splits() -> None:

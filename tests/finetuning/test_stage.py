@@ -271,6 +271,19 @@ def test_resuming_needs_the_same_data(regression_program: Any, tmp_path: Path) -
     finetune(config, regression_program.program, tmp_path / "t.ptd", resume=True)
 
 
+def test_classes_without_samples_are_warned_of(digits_program: Any, tmp_path: Path, listener: Any) -> None:
+    """Of the program's ten classes, whatever the data knows of them."""
+    images = np.random.default_rng(0).integers(0, 256, (90, 1, 8, 8), np.uint8)
+    np.savez(tmp_path / "data.npz", inputs=images, targets=np.arange(90) % 8)
+    config = _config(data={"name": "arrays", "root": tmp_path / "data.npz"}, finetune={"max_steps": 1})
+    heard = listener()
+    finetune(config, digits_program.program, tmp_path / "t.ptd", reporter=heard)
+    assert "2 of 10 classes have no training samples and can't be learned: '8', '9'" in heard.messages
+    heard = listener()
+    finetune(_config(finetune={"max_steps": 1}), digits_program.program, tmp_path / "u.ptd", reporter=heard)
+    assert not any("no training samples" in message for message in heard.messages)
+
+
 def test_the_programs_preprocessing_is_used(digits_program: Any, tmp_path: Path) -> None:
     """Other numbers are refused before the data is read; those of the recipe it was trained with are not."""
     other = _config(data={**DIGITS, "mean": [0.5], "std": [0.5]})

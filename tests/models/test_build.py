@@ -72,6 +72,11 @@ def test_cifar_cnn_has_the_known_layers() -> None:
         ),
         ("digits_cnn", (64,), {}, r"takes samples of shape \[C, H, W\], the data's are \[64\]"),
         ("digits_cnn", (1, 8, 9), {}, "takes square images, the data's are 8x9"),
+        *(
+            ("cifar_cnn", (32, 32, last), {}, r"channels last: save array\.transpose\(0, 3, 1, 2\)")
+            for last in (1, 3, 4)
+        ),
+        ("cifar_cnn", (3, 32, 3), {}, "takes square images, the data's are 32x3; set --image-size"),
     ],
 )
 def test_misfit_is_one_sentence(

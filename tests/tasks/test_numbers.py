@@ -101,6 +101,9 @@ def test_outputs() -> None:
     assert regression().output_count({"targets": VALUES}) == 4
     assert regression().output_count({"targets": VALUES[:, 0]}) == 1
     with pytest.raises(
-        UsageError, match=r"\[B, 4\], but \[B\] is needed as the targets of the loss mse have it"
+        UsageError, match=r"\[B, 4\], but \[B\] is needed as the targets of the loss mse have it; use a model"
     ):
         regression().check_outputs({"output": OUTPUTS}, {"targets": VALUES[:, 0]}, 1)
+    with pytest.raises(UsageError, match=r"\[B, 1\], but \[B\] is needed .* as targets\[\.\.\., None\]"):
+        regression().check_outputs({"output": OUTPUTS[:, :1]}, {"targets": VALUES[:, 0]}, 1)
+    regression().check_outputs({"output": OUTPUTS[:, :1]}, {"targets": VALUES[:, 0][..., None]}, 1)

@@ -222,6 +222,34 @@ def test_misfit_is_found_before_the_first_step(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("labels", "shift", "message"),
+    [
+        ([0, 1, 3, 4], [], "1 of 5 classes have no training samples and can't be learned: '2'"),
+        ([0], [], "all 80 training samples are of the class '0': there is nothing to tell apart"),
+        ([0, 1, 2], [], None),
+        ([0, 1, 2], ["classes:0,2"], None),
+    ],
+)
+def test_classes_without_samples_are_warned_of(
+    tmp_path: Path,
+    small: Make,
+    recorder: Callable[..., Any],
+    labels: list[int],
+    shift: list[str],
+    message: str | None,
+) -> None:
+    inputs = np.random.default_rng(0).normal(size=(100, 4)).astype("f4")
+    np.savez(tmp_path / "d.npz", inputs=inputs, targets=np.resize(labels, 100))
+    data = {"name": "arrays", "root": tmp_path / "d.npz", "shift": shift}
+    config = TrainCommand.model_validate(
+        {"data": data, "model": {"name": "mlp"}, "train": {"epochs": 1, "device": "cpu"}}
+    )
+    heard = recorder()
+    train(config, tmp_path / "m.pth", reporter=heard)
+    assert heard.warnings == ([] if message is None else [message])
+
+
 def test_ids_that_the_model_does_not_know(tmp_path: Path, small: Make) -> None:
     """In a batch that the probe of the outputs doesn't see."""
     ids = np.random.default_rng(0).integers(0, 9, (60, 6))

@@ -96,3 +96,10 @@ class TaskSpec(_Frozen):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     ignore_index: int | None = None
     classes: tuple[str, ...] | None = None
+
+
+def channels_first_advice(shape: tuple[int, ...]) -> str:
+    """What to do about a sample that seems to be an image [H, W, C]; empty where it seems to be none."""
+    if len(shape) != 3 or shape[2] not in (1, 3, 4) or min(shape[:2]) <= shape[2]:
+        return ""
+    return "they seem to have their channels last: save array.transpose(0, 3, 1, 2), [N, C, H, W]"

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..artifacts.specs import InputSpec, TensorSpec
+from ..artifacts.specs import InputSpec, TensorSpec, channels_first_advice
+from ..config.shift import parse_shift
 from ..errors import InputError
+from ..reporting import Reporter
 from .base import Dataset, Indices, Split, is_image, shape_text
 from .prepared import bytes_of
 
@@ -17,6 +19,8 @@ CheckTargets = Callable[[Mapping[str, Tensor], str], None]
 
 # Of tensors that are checked at once.
 _PIECE_BYTES = 256 * 1024**2
+# Classes in a warning.
+_NAMED = 10
 
 
 def check_fits(
@@ -142,11 +146,12 @@ def _check_input(called: str, sample: Tensor, spec: TensorSpec) -> None:
     shape = tuple(sample.shape)
     dtype = "int64" if sample.dtype == torch.int64 else "float32"
     if shape != spec.shape:
-        remedy = _layout_flags(shape, spec.shape) if is_image(sample) else ""
+        flags = _layout_flags(shape, spec.shape) if is_image(sample) else ""
+        last = channels_first_advice(shape) if len(spec.shape) == 3 else ""
+        remedy = f"use {flags}" if flags else last or "use other data, or a model made for these samples"
         raise InputError(
             f"the data's samples{called} are {shape_text(shape)}, the model takes "
-            f"{shape_text(spec.shape)}; "
-            + (f"use {remedy}" if remedy else "use other data, or a model made for these samples")
+            f"{shape_text(spec.shape)}; {remedy}"
         )
     if dtype != spec.dtype:
         raise InputError(
@@ -169,9 +174,42 @@ def _check_target(called: str, data: TensorSpec, spec: TensorSpec) -> None:
             shape_text(s.shape) if data.dtype == spec.dtype else f"{s.dtype} {shape_text(s.shape)}"
             for s in (data, spec)
         )
+        lacks_one = data.dtype == spec.dtype and (*data.shape, 1) == spec.shape
+        remedy = (
+            "save them with a last dimension of 1, as targets[..., None]"
+            if lacks_one
+            else "use other data, or train and export a model for these"
+        )
         raise InputError(
-            f"the targets{called} are {found} per sample, the program was exported for {wanted}; use "
-            "other data, or train and export a model for these"
+            f"the targets{called} are {found} per sample, the program was exported for {wanted}; {remedy}"
+        )
+
+
+def warn_of_classes(
+    split: Split, classes: Sequence[str] | None, shifts: Sequence[str], reporter: Reporter
+) -> None:
+    """Names the classes that there is nothing of to learn from, unless they were left out on purpose.
+
+    Args:
+        split: the training samples, whose labels were checked.
+        classes: those that the model knows; None where it knows none.
+        shifts: of the data, as configured.
+    """
+    labels = split.labels
+    if classes is None or labels is None or any(parse_shift(text).kind == "classes" for text in shifts):
+        return
+    present = set(labels.unique().tolist())
+    missing = [f"'{name}'" for label, name in enumerate(classes) if label not in present]
+    if len(classes) - len(missing) == 1 == len(present):
+        only = classes[present.pop()]
+        reporter.warn(
+            f"all {len(labels)} training samples are of the class '{only}': there is nothing to tell apart"
+        )
+    elif missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        reporter.warn(
+            f"{len(missing)} of {len(classes)} classes have no training samples and can't be learned: "
+            f"{', '.join(missing[:_NAMED])}{more}"
         )
 
 

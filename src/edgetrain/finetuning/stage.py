@@ -15,6 +15,7 @@ from ..artifacts.program import Program, load_program
 from ..artifacts.run_state import load_run
 from ..config.stages import FinetuneCommand, FinetuneConfig
 from ..data import Dataset, fingerprints, load_dataset
+from ..data.checks import warn_of_classes
 from ..engine.epoch_log import open_log
 from ..engine.hashing import weights_hash
 from ..engine.optimizers import check_groups
@@ -63,6 +64,7 @@ def finetune_here(
         check_writable(path)
     dataset = load_dataset(config.data, reporter, manifest.inputs)
     check_data(dataset, manifest)
+    warn_of_classes(dataset.train, manifest.task.classes, config.data.shift, reporter)
     dataset = dataset.ignoring(manifest.task.ignore_index)
     if resume:
         state = state_path(output)

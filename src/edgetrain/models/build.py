@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ..artifacts.specs import InputSpec
+from ..artifacts.specs import InputSpec, channels_first_advice
 from ..artifacts.transforms import GRAPH
 from ..config.model import ModelConfig
 from ..config.model_names import unknown_model
@@ -121,6 +121,8 @@ def _check_sample(name: str, model: Builtin, input: InputSpec) -> None:
         kind = {1: "[D]" if model.dtype == "float32" else "[T]", 2: "[C, L]", 3: "[C, H, W]"}[model.dims]
         raise UsageError(f"{name} takes samples of shape {kind}, the data's are {shape}")
     if model.dims == 3 and shape[1] != shape[2]:
+        if advice := channels_first_advice(input.shape):
+            raise UsageError(f"{name} takes images [C, H, W], the data's are {shape}; {advice}")
         raise UsageError(
             f"{name} takes square images, the data's are {shape[1]}x{shape[2]}; set --image-size"
         )

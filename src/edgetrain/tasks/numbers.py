@@ -35,7 +35,14 @@ class NumberTask(Task):
     def _check_shapes(self, outputs: Tensors, targets: Tensors, count: int) -> None:
         output, target = main_output(outputs), only_target(targets)
         if output.shape != target.shape:
+            lacks_one = list(output.shape) == [*target.shape, 1]
+            remedy = (
+                "save the targets with a last dimension of 1, as targets[..., None]"
+                if lacks_one
+                else "use a model whose outputs have it, or other targets"
+            )
             raise UsageError(
                 f"the model's outputs have the shape {batch_shape(output.shape)}, but "
-                f"{batch_shape(target.shape)} is needed as the targets of the loss {self.spec.loss} have it"
+                f"{batch_shape(target.shape)} is needed as the targets of the loss {self.spec.loss} have it; "
+                f"{remedy}"
             )

@@ -13,7 +13,7 @@ from ..artifacts.commit import check_writable
 from ..artifacts.history import History, hash_of
 from ..config.stages import TrainCommand
 from ..data import BatchLoader, Dataset, fingerprint, fingerprints, load_dataset
-from ..data.checks import check_fits
+from ..data.checks import check_fits, warn_of_classes
 from ..engine.epoch_log import open_log
 from ..engine.hashing import weights_hash
 from ..engine.interrupt import catch_interrupts
@@ -168,6 +168,7 @@ def _train(
         classes=dataset.classes,
     )
     check_fits(dataset, dataset.inputs, task.check_targets, task.spec.classes)
+    warn_of_classes(dataset.train, task.spec.classes, config.data.shift, reporter)
     dataset = dataset.ignoring(task.spec.ignore_index)
     outputs = _count_outputs(dataset, task)
     start = origin.start
