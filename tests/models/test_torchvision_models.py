@@ -41,6 +41,7 @@ def test_auxiliary_outputs_are_off() -> None:
         ("fcn_resnet50", (1, 32, 32), {}, "takes images with 3 channels"),
         ("resnet18", (1, 8, 8), {}, "takes images with 3 channels.*--channels 3"),
         ("resnet18", (64,), {}, "takes images with 3 channels"),
+        ("resnet18", (32, 32, 3), {}, r"channels last: save array\.transpose\(0, 3, 1, 2\)"),
         ("resnet18", (3, 32, 32), {"num_classes": 5}, "is 5, but the data needs 7"),
     ],
 )

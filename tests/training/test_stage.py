@@ -205,6 +205,17 @@ def test_nan_later_keeps_the_last_good_weights(tmp_path: Path, small: Make) -> N
         ),
         (
             {
+                "data": synthetic(shape=[16, 16, 3]),
+                "model": {
+                    "name": "torch.nn:Conv2d",
+                    "args": {"in_channels": 3, "out_channels": 3, "kernel_size": 3},
+                },
+            },
+            UsageError,
+            r"can't take inputs of shape \[B, 16, 16, 3\]: .*; .* channels last: save array\.transpose",
+        ),
+        (
+            {
                 "data": synthetic(),
                 "model": {"name": "builtins:dict", "args": {}},
             },

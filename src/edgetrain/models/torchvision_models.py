@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..artifacts.specs import InputSpec
+from ..artifacts.specs import InputSpec, channels_first_advice
 from ..config.model_names import unknown_in_torchvision
 from ..config.names import TORCHVISION as PREFIX
 from ..errors import InputError, UsageError
@@ -43,9 +43,11 @@ def resolve_torchvision(
     """
     short = _check_name(name)
     if len(input.shape) != 3 or input.shape[0] != 3 or input.dtype != "float32":
-        hint = "; convert them with --channels 3" if len(input.shape) == 3 and input.shape[0] == 1 else ""
+        grey = len(input.shape) == 3 and input.shape[0] == 1
+        hint = "convert them with --channels 3" if grey else channels_first_advice(input.shape)
         raise UsageError(
-            f"{name} takes images with 3 channels, the data's samples are {list(input.shape)}{hint}"
+            f"{name} takes images with 3 channels, the data's samples are {list(input.shape)}"
+            + (f"; {hint}" if hint else "")
         )
     taken = ["num_classes", "image_size"] if short.startswith("vit_") else ["num_classes"]
     args = fill(name, given, from_data(input, outputs), taken)

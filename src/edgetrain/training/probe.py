@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from ..artifacts.specs import channels_first_advice
 from ..data import Batch, Dataset
 from ..data.checks import check_ids
 from ..errors import EdgetrainError, UsageError
@@ -35,7 +36,9 @@ def check_outputs(learner: Learner, batch: Batch, dataset: Dataset, task: Task, 
             # Embeddings are seen before they fail.
             _check_vocabularies(dataset, vocabularies)
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UsageError(f"the model can't take {_shapes(batch.inputs)}: {reason}") from error
+            advice = (channels_first_advice(tuple(t.shape[1:])) for t in batch.inputs.values())
+            remedy = "".join(f"; {text}" for text in dict.fromkeys(advice) if text)
+            raise UsageError(f"the model can't take {_shapes(batch.inputs)}: {reason}{remedy}") from error
     _check_vocabularies(dataset, vocabularies)
     task.check_outputs(outputs, {name: t.to(device) for name, t in batch.targets.items()}, count)
 
