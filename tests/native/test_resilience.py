@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import random
 import resource
 import shutil
@@ -115,6 +116,30 @@ def test_a_signal_ends_other_commands(
         assert process.returncode == 130
         assert said.splitlines()[-1] == "edgetrain-runner: stopped by a signal"
         assert len(lines.splitlines()) < 200 * len(tensors["targets"])
+
+
+def test_data_that_is_cut_short_meanwhile_is_named(
+    digits_program: Any, packed: Any, runner: Path, tmp_path: Path
+) -> None:
+    """Mapped pages behind a file's end raise SIGBUS."""
+    data, out = tmp_path / "my data.ptd", tmp_path / "out.ptd"
+    shutil.copy(packed.train, data)
+    words = [runner, "train", digits_program.program, "--data", data, "-o", out]
+    words += ["--save-every", 1, "--epochs", 100_000]
+    process = subprocess.Popen(
+        [str(x) for x in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    while '"epoch"' not in process.stdout.readline():
+        pass
+    os.truncate(data, 5000)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3, said[-300:]
+    line = said.splitlines()[-1]
+    assert line == (
+        f"edgetrain-runner: {data} was cut short, or can't be read any more; what was saved before is whole"
+    )
+    assert out.exists()
 
 
 def catches(process: int, number: int) -> bool:
