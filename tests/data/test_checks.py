@@ -42,6 +42,7 @@ def test_what_fits_passes() -> None:
         ({"name": "synthetic"}, (1, 8, 8), "are 3x32x32, the model takes 1x8x8; use other data"),
     ],
 )
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_shapes(options: dict[str, Any], shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(InputError) as caught:
         check_fits(load_dataset(DataConfig(**options)), {"inputs": InputSpec(shape=shape)}, anything, None)
@@ -49,6 +50,7 @@ def test_shapes(options: dict[str, Any], shape: tuple[int, ...], message: str) -
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_images_with_their_channels_last(tmp_path: Path, dtype: type) -> None:
     images = np.zeros((6, 8, 8, 1), dtype)
     for name, stored in (("last", images), ("first", images.transpose(0, 3, 1, 2))):
@@ -65,7 +67,12 @@ def test_images_with_their_channels_last(tmp_path: Path, dtype: type) -> None:
 @pytest.mark.parametrize(
     ("labels", "shifts", "classes", "heard"),
     [
-        ([0, 1, 3, 4, 0], [], "abcde", ["1 of 5 classes have no training samples and can't be learned: 'c'"]),
+        (
+            [0, 1, 3, 4, 0],
+            [],
+            "abcde",
+            ["there are no training samples of 1 of 5 classes, which can't be learned: 'c'"],
+        ),
         (
             [2, 2, 2],
             [],
@@ -73,12 +80,18 @@ def test_images_with_their_channels_last(tmp_path: Path, dtype: type) -> None:
             ["all 3 training samples are of the class 'c': there is nothing to tell apart"],
         ),
         ([0, 0], [], "a", ["all 2 training samples are of the class 'a': there is nothing to tell apart"]),
-        ([0, 1], [], "abcdefghijklmnop", ["14 of 16 classes have .*: 'c', .*, 'l' and 4 more"]),
+        (
+            [0, 1],
+            [],
+            "abcdefghijklmnop",
+            ["there are no training samples of 14 of 16 classes, .*: 'c', .*, 'l' and 4 more"],
+        ),
         ([2, 2, 2], ["classes:c"], "abc", []),
         ([0, 1, 2], [], "abc", []),
         ([0, 1, 2], [], None, []),
     ],
 )
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_classes_without_samples(
     labels: list[int], shifts: list[str], classes: str | None, heard: list[str], listener: Any
 ) -> None:
@@ -90,6 +103,7 @@ def test_classes_without_samples(
         assert re.fullmatch(wanted, message)
 
 
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_targets_that_lack_a_dimension_of_one(tmp_path: Path) -> None:
     values = np.arange(6, dtype="f4")
     wanted = {"targets": TensorSpec(shape=(1,))}
@@ -105,6 +119,7 @@ def test_targets_that_lack_a_dimension_of_one(tmp_path: Path) -> None:
     check_fits(right, right.inputs, anything, None, wanted)
 
 
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_the_task_sees_all_targets_of_both_splits() -> None:
     seen: list[tuple[str, torch.Tensor]] = []
     data = load_dataset(DataConfig())

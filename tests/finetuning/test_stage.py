@@ -278,7 +278,9 @@ def test_classes_without_samples_are_warned_of(digits_program: Any, tmp_path: Pa
     config = _config(data={"name": "arrays", "root": tmp_path / "data.npz"}, finetune={"max_steps": 1})
     heard = listener()
     finetune(config, digits_program.program, tmp_path / "t.ptd", reporter=heard)
-    assert "2 of 10 classes have no training samples and can't be learned: '8', '9'" in heard.messages
+    assert (
+        "there are no training samples of 2 of 10 classes, which can't be learned: '8', '9'" in heard.messages
+    )
     heard = listener()
     finetune(_config(finetune={"max_steps": 1}), digits_program.program, tmp_path / "u.ptd", reporter=heard)
     assert not any("no training samples" in message for message in heard.messages)

@@ -208,8 +208,8 @@ def warn_of_classes(
     elif missing:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         reporter.warn(
-            f"{len(missing)} of {len(classes)} classes have no training samples and can't be learned: "
-            f"{', '.join(missing[:_NAMED])}{more}"
+            f"there are no training samples of {len(missing)} of {len(classes)} classes, which can't be "
+            f"learned: {', '.join(missing[:_NAMED])}{more}"
         )
 
 
