@@ -63,6 +63,7 @@ def test_pipes(refused: Refused, tmp_path: Path) -> None:
         assert "pipe.pte" in refused(3, *arguments)
 
 
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_data_that_does_not_fit(digits: Any, refused: Refused, tmp_path: Path) -> None:
     run = ("finetune", "model.pte", "--data", "arrays", "--data-dir", "d.npz")
     np.savez(tmp_path / "d.npz", inputs=np.zeros((40, 1, 9, 9), "f4"), targets=np.arange(40) % 10)
@@ -178,6 +179,7 @@ def test_files_of_another_kind(digits: Any, refused: Refused, tmp_path: Path) ->
         assert f"model.pth is a checkpoint; {command} --weights takes a file of weights (.ptd)" in message
 
 
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_a_corrupt_image(digits: Any, refused: Refused, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -194,6 +196,7 @@ def test_a_corrupt_image(digits: Any, refused: Refused, tmp_path: Path) -> None:
     assert os.path.join("3", "1.png") in message  # noqa: PTH118
 
 
+@pytest.mark.promise("Where nothing can be written, a command says so before it works")
 def test_places_to_write(digits: Any, refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     run = ("finetune", "model.pte", *FAST)
@@ -220,6 +223,7 @@ def _spawn(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.promise("A program that crashes is an error, in a process of its own")
 def test_in_a_process_of_its_own(digits: Any, tmp_path: Path) -> None:
     digits.weights.write_bytes(digits.weights.read_bytes()[:-1])
     before = _content(tmp_path)
@@ -231,6 +235,7 @@ def test_in_a_process_of_its_own(digits: Any, tmp_path: Path) -> None:
     assert _content(tmp_path) == before
 
 
+@pytest.mark.promise("NaN and what explodes end a run, and the last good weights stay")
 def test_a_run_that_explodes(digits: Any, tmp_path: Path) -> None:
     before = _content(tmp_path)
     process = _spawn(tmp_path, "finetune", "model.pte", *FAST, "--lr", "1e38", "-q")
@@ -242,6 +247,7 @@ def test_a_run_that_explodes(digits: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.promise("Ctrl-C and SIGTERM save what there is, or leave nothing behind")
 def test_ctrl_c_and_resume(digits: Any, tmp_path: Path) -> None:
     """The interrupted and resumed run ends with the bytes of one that was left alone."""
     run = ("finetune", "model.pte", "--set", "finetune.batch_size=4", "--set", "finetune.threads=1")
@@ -279,6 +285,7 @@ def test_ctrl_c_and_resume(digits: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("command", "number"), [("export", signal.SIGTERM), ("convert", signal.SIGINT)])
+@pytest.mark.promise("Ctrl-C and SIGTERM save what there is, or leave nothing behind")
 def test_an_interrupted_command_leaves_nothing(
     digits: Any, tmp_path: Path, command: str, number: signal.Signals
 ) -> None:

@@ -55,6 +55,7 @@ def test_all_kinds_of_arrays_come_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(10**12, 10**6), (2**62, 4), (4, 2**20), (-1, 3)])
 @pytest.mark.parametrize("name", ["inputs", "targets"])
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_shapes_that_the_file_does_not_hold(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
     good = header((2,)) + bytes(8)
     path = write(tmp_path / "a.npz", **{"inputs": good, "targets": good, name: header(shape) + bytes(8)})
@@ -67,6 +68,7 @@ def test_shapes_that_the_file_does_not_hold(tmp_path: Path, name: str, shape: tu
             read()
 
 
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_more_than_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.npz", x=header((1000,)) + bytes(4000), y=header((1,)) + bytes(4))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=4000))
@@ -75,6 +77,7 @@ def test_more_than_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert list(read_npz(path, {"y"})[0]) == ["y"]
 
 
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(npz, "_SMALL", 2**20)
     path = write(tmp_path / "a.npz", x=header((2**20,)) + bytes(2**22))

@@ -153,6 +153,7 @@ def claimed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("line", "stage", "written"), COMMANDS, ids=[line for line, _, _ in COMMANDS])
+@pytest.mark.promise("A file of another kind is not replaced")
 def test_every_output_of_every_command(
     run: Callable[..., Any],
     folder: Path,
@@ -194,6 +195,7 @@ def test_every_output_of_every_command(
         path.unlink()
 
 
+@pytest.mark.promise("A file of another kind is not replaced")
 def test_all_pairs_of_kinds(folder: Path, samples: dict[str, bytes]) -> None:
     path = folder / "x"
     for there, content in samples.items():

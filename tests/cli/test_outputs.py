@@ -91,6 +91,7 @@ def test_devices_are_left_alone():
         claim_outputs([(Path("/dev/null"), "history")], explicit=True, force=True)
 
 
+@pytest.mark.promise("Where nothing can be written, a command says so before it works")
 def test_folders_and_unwritable_places(tmp_path):
     with pytest.raises(UsageError, match="is a folder"):
         claim_outputs([(tmp_path, "history")], explicit=True)

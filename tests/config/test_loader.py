@@ -273,6 +273,7 @@ def test_turned_off_switches_are_named_as_given():
         ("[" * 3000, "c.yaml: it is nested too deeply"),
     ],
 )
+@pytest.mark.promise("Names in files lead nowhere else: no path out of a folder, no tag of YAML")
 def test_files_that_cannot_be_read(write, text, problem):
     (found,) = problems(file=write(text))
     assert found.startswith(problem)

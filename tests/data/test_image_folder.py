@@ -183,6 +183,7 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_an_image_that_vanishes_is_gone_not_damaged(tmp_path: Path) -> None:
     data = load_dataset(
         DataConfig(name="image-folder", root=fill(tmp_path), mean=[0.5], std=[0.5]), in_memory=False

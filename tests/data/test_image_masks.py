@@ -210,6 +210,7 @@ def test_bad_masks_are_named(tmp_path: Path, damage: Any, message: str) -> None:
         load(tmp_path)
 
 
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_a_mask_that_vanishes_is_gone_not_damaged(tmp_path: Path) -> None:
     config = {"name": "image-folder", "root": fill(tmp_path), "mean": [0.5], "std": [0.5]}
     data = load_dataset(DataConfig.model_validate(config), in_memory=False)

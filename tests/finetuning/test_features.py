@@ -101,6 +101,7 @@ def test_runner_trains_as_python_does(program: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.promise("A resumed run is bit for bit the run without interruption")
 def test_resumed_runs_are_exact(program: Path, tmp_path: Path, listener: Any) -> None:
     whole, parts = tmp_path / "whole.ptd", tmp_path / "parts.ptd"
     finetune(command(runtime="executorch"), program, whole)

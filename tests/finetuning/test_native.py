@@ -188,6 +188,7 @@ def test_regression(regression_program: Any, regression_data: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.promise("Ctrl-C and SIGTERM save what there is, or leave nothing behind")
 def test_signals_reach_the_runner(digits_program: Any, tmp_path: Path, number: signal.Signals) -> None:
     output = tmp_path / "t.ptd"
     command = [sys.executable, "-m", "edgetrain", "finetune", str(digits_program.program), "-o", str(output)]
@@ -203,6 +204,7 @@ def test_signals_reach_the_runner(digits_program: Any, tmp_path: Path, number: s
     assert load_history(tmp_path / "t.history.json").epochs
 
 
+@pytest.mark.promise("A program that crashes is an error, in a process of its own")
 def test_a_runner_that_crashes_or_is_missing(
     digits_program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

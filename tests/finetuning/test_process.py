@@ -43,6 +43,7 @@ def changed(made: Any, folder: Path, change: Callable[[Any], None]) -> Path:
     return path
 
 
+@pytest.mark.promise("A program that crashes is an error, in a process of its own")
 def test_a_program_that_crashes_is_an_error(digits_program: Any, tmp_path: Path) -> None:
     def change(plan: Any) -> None:
         """A kernel is called with numbers where it takes tensors."""
@@ -78,6 +79,7 @@ class Endless:
         time.sleep(600)
 
 
+@pytest.mark.promise("Ctrl-C and SIGTERM save what there is, or leave nothing behind")
 def test_a_second_interrupt_ends_what_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from edgetrain.finetuning import process
 
@@ -94,6 +96,7 @@ def test_a_second_interrupt_ends_what_hangs(monkeypatch: pytest.MonkeyPatch, tmp
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.promise("Ctrl-C and SIGTERM save what there is, or leave nothing behind")
 def test_an_interrupt_saves_and_the_run_goes_on(digits_program: Any, tmp_path: Path, listener: Any) -> None:
     """As without a process of its own: told of a step before the next one begins, it stops there."""
 

@@ -66,6 +66,7 @@ def test_a_run_says_how_and_why(
     assert note == f"the weights are updated {how}"
 
 
+@pytest.mark.promise("A resumed run is bit for bit the run without interruption")
 def test_it_resumes_exactly(digits_program: Any, tmp_path: Path) -> None:
     whole = finetune(_config({"lr": 0.05}, epochs=2), digits_program.program, tmp_path / "whole.ptd")
     output = tmp_path / "parts.ptd"

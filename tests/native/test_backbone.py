@@ -77,6 +77,7 @@ def test_both_ways_to_train(
 
 
 @pytest.mark.parametrize("name", list(SETTINGS))
+@pytest.mark.promise("A resumed run is bit for bit the run without interruption")
 def test_resumed_runs_are_bitwise_the_same(
     run: Callable[..., Any], export_with: Callable[[str], Path], packed: Any, tmp_path: Path, name: str
 ) -> None:

@@ -152,6 +152,7 @@ def test_gradients_belong_to_the_masks_that_were_drawn(
             torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6, msg=name)
 
 
+@pytest.mark.promise("A resumed run is bit for bit the run without interruption")
 def test_a_resumed_run_draws_what_an_uninterrupted_one_does(
     masked: Path, run: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_resumed_runs_are_bitwise_the_same(
     assert second.events("epoch")[-1]["train_loss"] == at_once.events("epoch")[-1]["train_loss"]
 
 
+@pytest.mark.promise("Ctrl-C and SIGTERM save what there is, or leave nothing behind")
 def test_a_signal_finishes_the_step_and_saves(
     digits_program: Any, packed: Any, runner: Path, run: Runner, tmp_path: Path
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_signal_finishes_the_step_and_saves(
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
+@pytest.mark.promise("Ctrl-C and SIGTERM save what there is, or leave nothing behind")
 def test_a_signal_ends_other_commands(
     digits_program: Any, packed: Any, runner: Path, tmp_path: Path, command: str
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_signal_ends_other_commands(
         assert len(lines.splitlines()) < 200 * len(tensors["targets"])
 
 
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_data_that_is_cut_short_meanwhile_is_named(
     digits_program: Any, packed: Any, runner: Path, tmp_path: Path
 ) -> None:
@@ -149,6 +152,7 @@ def catches(process: int, number: int) -> bool:
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
+@pytest.mark.promise("Ctrl-C and SIGTERM save what there is, or leave nothing behind")
 def test_a_signal_ends_validation_and_saves(
     digits_program: Any, packed: Any, runner: Path, run: Runner, tmp_path: Path
 ) -> None:

@@ -227,6 +227,7 @@ def test_a_program_that_keeps_its_gradients(
 @pytest.mark.parametrize(
     ("cut", "settings"), [(3, {}), (5, {}), (3, {"micro_batch": 3}), (5, {"micro_batch": 3})], ids=str
 )
+@pytest.mark.promise("A resumed run is bit for bit the run without interruption")
 def test_resumed_runs_are_bitwise_the_same(
     export_mlp: Export, data: Path, run: Runner, tmp_path: Path, cut: int, settings: dict[str, Any]
 ) -> None:

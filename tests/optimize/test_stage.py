@@ -144,6 +144,7 @@ class Interrupting(Reporter):
         yield Bar()
 
 
+@pytest.mark.promise("A resumed run is bit for bit the run without interruption")
 def test_an_interrupted_run_goes_on(trained: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"prune": "2:4", "prune_schedule": "gradual", "prune_epochs": 2}
     whole = optimize(command(**settings), trained, tmp_path / "a.pth")

@@ -181,6 +181,7 @@ def test_mistakes(digits_program, regression_program, truth, tmp_path):
         predict(command(), tmp_path / "nan.pth", [tmp_path / "3"], is_program=False)
 
 
+@pytest.mark.promise("A program that crashes is an error, in a process of its own")
 def test_a_program_that_crashes_is_an_error(digits, truth, tmp_path, monkeypatch):
     """It runs in a process of its own."""
     from edgetrain.predicting import subject

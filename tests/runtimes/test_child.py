@@ -101,6 +101,7 @@ def test_exceptions_come_through(helpers: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
+@pytest.mark.promise("A program that crashes is an error, in a process of its own")
 def test_crashes_are_named(helpers: Any, number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CheckFailedError, match=f"died of {number.name} while crashing") as caught:
         _run(helpers, helpers.die, number, what="crashing")

@@ -173,6 +173,7 @@ def test_after_the_nursery_was_killed(helpers: Any) -> None:
         assert child.call("nursery") != first
 
 
+@pytest.mark.promise("A program that crashes is an error, in a process of its own")
 def test_a_crash_while_importing_is_named(helpers: Any) -> None:
     with pytest.raises(CheckFailedError, match=r"died of SIGILL while looking \(no such instruction\)"):
         Child(helpers.Look, what="looking", started=Started(helpers.crash))

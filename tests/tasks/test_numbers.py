@@ -92,6 +92,7 @@ def test_wrong_numbers(targets: torch.Tensor, message: str) -> None:
         ([[0.0, 1.0]], ("a", "b", "c"), "of a test sample have the shape 2, the model predicts 3 labels"),
     ],
 )
+@pytest.mark.promise("What is wrong with data is named, with file and place")
 def test_wrong_labels(targets: list[list[float]], classes: tuple[str, ...] | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
         multi_label(classes).check_targets({"targets": torch.tensor(targets)}, "test ")

@@ -95,6 +95,7 @@ def test_a_hook_follows_every_step(tmp_path: Path, small: Make, trained: Checkpo
     assert hook.settled(best.steps, hook.steps[-1]), "no epoch counts as the best before that"
 
 
+@pytest.mark.promise("A resumed run is bit for bit the run without interruption")
 def test_resumes_with_start_and_hook_exactly(
     tmp_path: Path, small: Make, trained: Checkpoint, recorder: Callable[..., Any]
 ) -> None:
