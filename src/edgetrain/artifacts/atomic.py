@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import EdgetrainError
-from .temporary import open_temporary
+from .temporary import final_place, open_temporary
 
 
 @contextlib.contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path, told_as: Path | None = None) -> Iterator[BinaryIO]:
     """Opens a temporary file beside `path`; it takes the name `path` only when the block ends without error.
 
     The data is on disk (fsync of file and folder) before the name changes hands.
 
+    Args:
+        told_as: what errors name instead of `path`, where users don't know it.
     Raises:
         EdgetrainError: the folder can't be written or the disk is full. `path` is untouched then.
     """
-    handle, temporary = _temporary_beside(path)
+    handle, temporary = _temporary_beside(path, told_as)
     try:
         try:
             with os.fdopen(handle, "wb") as file:
@@ -37,7 +39,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
             reason = error if isinstance(error, OSError) else error.__context__
             if not isinstance(reason, OSError):
                 raise
-            raise as_write_error(path, reason) from error
+            raise as_write_error(told_as or path, reason) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -75,19 +77,20 @@ def check_room(path: Path) -> None:
     temporary.unlink(missing_ok=True)
 
 
-def _temporary_beside(path: Path) -> tuple[int, Path]:
+def _temporary_beside(path: Path, told_as: Path | None = None) -> tuple[int, Path]:
     if path.is_dir():
         raise EdgetrainError(f"{path} is a folder; name a file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return open_temporary(path)
     except OSError as error:
-        raise as_write_error(path, error) from error
+        raise as_write_error(told_as or path, error) from error
 
 
 def as_write_error(path: Path, error: OSError) -> EdgetrainError:
-    """What a user is told of it."""
-    return EdgetrainError(f"can't write {path}: {error.strerror or error}; choose another place with -o")
+    """What a user is told of it: not where the file lies until it is whole."""
+    place = final_place(path)
+    return EdgetrainError(f"can't write {place}: {error.strerror or error}; choose another place with -o")
 
 
 def _umask() -> int:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import EdgetrainError, InputError
-from .atomic import as_write_error, check_room, sync_folder, write_text
+from .atomic import as_write_error, atomic_writer, check_room, sync_folder
 from .temporary import SUFFIX, remove_abandoned_beside, temporary_folder
 
 KIND = "edgetrain.commit"
@@ -80,7 +80,8 @@ def _commit(stem: Path, files: Mapping[str, str]) -> None:
     with _alone(stem.parent):
         _move(stem)  # what another process has begun comes first
         remove_abandoned_beside(_journal(stem))
-        write_text(_journal(stem), json.dumps({"kind": KIND, "files": dict(files)}) + "\n")
+        with atomic_writer(_journal(stem), told_as=stem) as file:
+            file.write(json.dumps({"kind": KIND, "files": dict(files)}).encode() + b"\n")
         _move(stem)
 
 

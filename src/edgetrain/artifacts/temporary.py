@@ -20,6 +20,7 @@ from pathlib import Path
 SUFFIX = ".edgetrain-tmp"
 _LETTERS = r"[A-Za-z0-9_]{6,8}"
 _SCRATCH = "edgetrain-"
+_FILES = "files"
 _TRIES = 100
 
 
@@ -48,6 +49,15 @@ def temporary_folder(target: Path) -> Iterator[Path]:
     """
     with _folder(f".{target.name}.", target.parent) as folder:
         yield folder
+
+
+def final_place(path: Path) -> Path:
+    """Where a file goes that lies in a temporary folder beside its target; of any other, the path itself."""
+    folder = path.parent.parent
+    is_inside = path.parent.name == _FILES and re.fullmatch(
+        rf"\..+\.{_LETTERS}{re.escape(SUFFIX)}", folder.name
+    )
+    return folder.parent / path.name if is_inside else path
 
 
 @contextlib.contextmanager
@@ -99,7 +109,7 @@ def _folder(prefix: str, place: Path) -> Iterator[Path]:
 
     handle, path = _locked(make)
     try:
-        files = path / "files"
+        files = path / _FILES
         files.mkdir()
         yield files
     finally:

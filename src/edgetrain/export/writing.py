@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from .. import __version__
+from ..artifacts.atomic import write_bytes
 from ..artifacts.contract import Contract
 from ..artifacts.manifest import (
     Manifest,
@@ -31,7 +32,7 @@ def write(lowered: Lowered, contract: Contract, subject: Subject, recipe: Recipe
     """
     source = subject.source
     program, weights = stem.with_name(stem.name + ".pte"), stem.with_name(stem.name + ".ptd")
-    program.write_bytes(lowered.program)
+    write_bytes(program, lowered.program)
     if recipe.external:
         write_tensors(weights, lowered.edge.tensors)
     manifest = Manifest(

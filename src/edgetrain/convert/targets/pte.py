@@ -6,6 +6,7 @@ import time
 
 from torch import Tensor
 
+from ...artifacts.atomic import write_bytes
 from ...export.capture import export_graph
 from ...export.delegation import delegation_of
 from ...export.quantization import quantize
@@ -46,7 +47,7 @@ def write_pte(job: Job) -> Written:
     path = job.output(".pte")
     job.step("lowering")
     lowered, notes = lower_for_inference(program, config.backend, job.origin)
-    path.write_bytes(lowered.program)
+    write_bytes(path, lowered.program)
     started = time.perf_counter()
     loaded = InferenceProgram(path, threads=1)
     load_ms = 1e3 * (time.perf_counter() - started)
