@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ class Promises:
             self.outcomes[report.nodeid] = "failed" if before == "failed" else report.outcome
 
 
+def collected(arguments: list[str]) -> Promises:
+    """The tests that pytest finds by these arguments."""
+    found = Promises()
+    code = pytest.main(["--collect-only", "-qq", *arguments], plugins=[found])
+    if code:
+        sys.exit(int(code))
+    return found
+
+
+def where(tests: Iterable[str]) -> str:
+    """The files of some tests, as the table has them."""
+    return ", ".join(f"`{name}`" for name in sorted({test.split("::")[0] for test in tests}))
+
+
 def describe_promises(found: Promises) -> str:
     """The table."""
     rows = []
@@ -57,8 +72,7 @@ def describe_promises(found: Promises) -> str:
         cases = sum(count for test, count in tests.items() if found.outcomes.get(test) == "passed")
         missed = [f"{ends[end]} {end}" for end in ("failed", "skipped", "not run") if ends[end]]
         held = ["held"] if ends["passed"] and not ends["failed"] and not ends["not run"] else ["not held"]
-        where = ", ".join(f"`{name}`" for name in sorted({test.split("::")[0] for test in tests}))
-        rows.append([text, where, cases, "; ".join(held + missed)])
+        rows.append([text, where(tests), cases, "; ".join(held + missed)])
     return table(["promise", "tests", "cases", "result"], rows)
 
 
@@ -68,12 +82,10 @@ def main() -> int:
     parser.add_argument("--daily", action="store_true")
     parser.add_argument("tests", nargs="*", type=Path, help="files or folders of tests; default: all")
     arguments = parser.parse_args()
-    found = Promises()
     tests = [*map(str, arguments.tests or [ROOT / "tests"]), "--rootdir", str(ROOT)]
     tests += ["-m", "promise and not thorough" if arguments.daily else "promise"]
-    code = pytest.main(["--collect-only", "-qq", *tests], plugins=[found]) or pytest.main(
-        [*_AT_ONCE, *tests], plugins=[found]
-    )
+    found = collected(tests)
+    code = pytest.main([*_AT_ONCE, *tests], plugins=[found])
     text = describe_promises(found)
     if arguments.tests:
         print(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,19 @@ def test_what_did_not_pass_is_not_held(tmp_path: Path) -> None:
         ["kept", "3", "held"],
         ["skipped", "0", "not held; 1 skipped"],
     ]
+
+
+@pytest.mark.slow
+def test_the_table_of_the_docs_has_all_promises_and_tests() -> None:
+    code = (
+        "import json; from benchmarks.reliability import collected, where;"
+        "found = collected(['tests', '-m', 'promise', '-p', 'no:cacheprovider']).tests;"
+        "print(json.dumps({text: where(tests) for text, tests in found.items()}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = json.loads(done.stdout.splitlines()[-1])
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if "| `tests/" in line]
+    assert {text: files for text, files, *_ in rows} == expected
+    assert all(result.startswith("held") for *_, result in rows)
