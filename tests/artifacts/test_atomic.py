@@ -117,6 +117,7 @@ def test_full_disk_under_a_checkpoint(tmp_path: Path, left: int) -> None:
         assert torch.equal(load_checkpoint(path).state["w"], torch.ones(10_000))
 
 
+@pytest.mark.promise("Where nothing can be written, a command says so before it works")
 def test_unwritable_places(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "out", Path("/proc/nothing/out"), Path("/proc/out")):
