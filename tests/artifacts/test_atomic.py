@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import contextlib
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from edgetrain.artifacts.specs import InputSpec, TaskSpec
 from edgetrain.config.model import ModelConfig
 from edgetrain.errors import EdgetrainError
 
+PROMISE = "A file that is written is the old one or the new one after kill -9 or a full disk"
 REPLACER = """
 import sys
 from pathlib import Path
@@ -30,18 +29,7 @@ while True:
 """
 
 
-@contextlib.contextmanager
-def _small_disk(folder: Path, size: str) -> Iterator[Path]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.mark.promise(
-    "A file that is written is the old one or the new one after kill -9 or a full disk", cases=20
-)
+@pytest.mark.promise(PROMISE, cases=20)
 def test_kill_9_leaves_old_or_new_file(tmp_path: Path) -> None:
     path = tmp_path / "out.bin"
     write_bytes(path, b"a" * 3_000_000)
@@ -80,41 +68,35 @@ def test_an_exception_in_the_block_changes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.promise(
-    "A file that is written is the old one or the new one after kill -9 or a full disk", cases=1
-)
-def test_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
-    with _small_disk(tmp_path, "64k") as disk:
-        path = disk / "out"
-        path.write_bytes(b"old")
-        with pytest.raises(EdgetrainError, match="No space left") as caught:
-            write_bytes(path, bytes(200_000))
-        assert caught.value.exit_code == 1
-        assert path.read_bytes() == b"old"
-        assert list(disk.iterdir()) == [path]
+@pytest.mark.promise(PROMISE, cases=1)
+def test_full_disk_keeps_the_old_file(small_disk: Path) -> None:
+    path = small_disk / "out"
+    path.write_bytes(b"old")
+    with pytest.raises(EdgetrainError, match="No space left") as caught:
+        write_bytes(path, bytes(200_000))
+    assert caught.value.exit_code == 1
+    assert path.read_bytes() == b"old"
+    assert list(small_disk.iterdir()) == [path]
 
 
-@pytest.mark.promise(
-    "A file that is written is the old one or the new one after kill -9 or a full disk", cases=1
-)
+@pytest.mark.promise(PROMISE, cases=1)
 @pytest.mark.parametrize("left", [0, 8000])
-def test_full_disk_under_a_checkpoint(tmp_path: Path, left: int) -> None:
+def test_full_disk_under_a_checkpoint(small_disk: Path, left: int) -> None:
     """torch.save writes in its own way, and fails at the start or in the middle."""
-    with _small_disk(tmp_path, "64k") as disk:
-        (disk / "ballast").write_bytes(bytes(65536 - left))
-        path = disk / "model.pth"
-        checkpoint = Checkpoint(
-            ModelConfig(name="mlp"),
-            {"w": torch.ones(10_000)},
-            {"inputs": InputSpec(shape=(3,))},
-            TaskSpec(name="classification", loss="cross_entropy"),
-        )
-        with pytest.raises(EdgetrainError, match=r"can't write .*model\.pth: No space left on device"):
-            save_checkpoint(path, checkpoint)
-        assert [p.name for p in disk.iterdir()] == ["ballast"]
-        (disk / "ballast").unlink()
+    (small_disk / "ballast").write_bytes(bytes(65536 - left))
+    path = small_disk / "model.pth"
+    checkpoint = Checkpoint(
+        ModelConfig(name="mlp"),
+        {"w": torch.ones(10_000)},
+        {"inputs": InputSpec(shape=(3,))},
+        TaskSpec(name="classification", loss="cross_entropy"),
+    )
+    with pytest.raises(EdgetrainError, match=r"can't write .*model\.pth: No space left on device"):
         save_checkpoint(path, checkpoint)
-        assert torch.equal(load_checkpoint(path).state["w"], torch.ones(10_000))
+    assert [p.name for p in small_disk.iterdir()] == ["ballast"]
+    (small_disk / "ballast").unlink()
+    save_checkpoint(path, checkpoint)
+    assert torch.equal(load_checkpoint(path).state["w"], torch.ones(10_000))
 
 
 @pytest.mark.promise("Where nothing can be written, a command says so before it works")

@@ -173,31 +173,20 @@ def test_files_are_replaced_together_inside_of_temporary_folders(tmp_path: Path)
     assert _hidden(tmp_path) == []
 
 
-@contextmanager
-def _small_disk(folder: Path) -> Iterator[None]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
 @pytest.mark.parametrize("fits", [False, True])
-def test_a_full_disk_is_told_by_the_names_that_users_know(tmp_path: Path, fits: bool) -> None:
+def test_a_full_disk_is_told_by_the_names_that_users_know(small_disk: Path, fits: bool) -> None:
     """Whether a file doesn't fit, or all do and the journal doesn't."""
-    path = tmp_path / "m.ptd"
-    with _small_disk(tmp_path):
-        path.write_bytes(b"old")
-        with pytest.raises(EdgetrainError) as caught, written_together(tmp_path / "m") as folder:  # noqa: PT012
-            write_bytes(folder / "m.ptd", bytes(10 if fits else 100_000))
-            with pytest.raises(OSError, match="No space"):
-                (tmp_path / "ballast").write_bytes(bytes(100_000))
-        named = path if not fits else tmp_path / "m"
-        reason = "No space left on device; choose another place with -o"
-        assert str(caught.value) == f"can't write {named}: {reason}"
-        assert path.read_bytes() == b"old"
-        assert _hidden(tmp_path) == []
+    path = small_disk / "m.ptd"
+    path.write_bytes(b"old")
+    with pytest.raises(EdgetrainError) as caught, written_together(small_disk / "m") as folder:  # noqa: PT012
+        write_bytes(folder / "m.ptd", bytes(10 if fits else 100_000))
+        with pytest.raises(OSError, match="No space"):
+            (small_disk / "ballast").write_bytes(bytes(100_000))
+    named = path if not fits else small_disk / "m"
+    reason = "No space left on device; choose another place with -o"
+    assert str(caught.value) == f"can't write {named}: {reason}"
+    assert path.read_bytes() == b"old"
+    assert _hidden(small_disk) == []
 
 
 @contextmanager
