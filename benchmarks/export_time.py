@@ -1,8 +1,8 @@
 """How long an export takes, station by station.
 
 `python -m benchmarks.export_time` exports models with random weights, each in a process of its own, and
-prints a table of seconds. CPU seconds, of the process and of the one that runs the program for verification,
-say more than those of the clock where others work on the machine, too.
+prints a table of seconds. CPU seconds, of this process and not of the one that runs the program for
+verification, say more than those of the clock where others work on the machine, too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FIDELITY = ROOT / "tests" / "fidelity"
 
 
 def measure(name: str, started: float) -> dict[str, tuple[float, float]]:
-    """Seconds by station, of the clock and of CPUs, in this process, which was started then."""
+    """Seconds by station, of the clock and of this process on CPUs; it was started then."""
     model, shape = MODELS[name]
     found: dict[str, tuple[float, float]] = {}
     last = (started, 0.0)

@@ -56,6 +56,10 @@ class Look:
     def wait(self):
         import time
         time.sleep(60)
+    def compute(self, seconds):
+        import time
+        while time.process_time() < seconds:
+            pass
 
 class Stuck:
     def __init__(self, place):
@@ -242,6 +246,14 @@ def test_what_can_not_be_forked_says_why() -> None:
         assert [int(reading.recv_bytes()) for _ in range(2)] == [0, 1]
         log.seek(0)
         assert b"temporarily unavailable" in log.read()
+
+
+def test_the_time_of_one_that_is_alone_is_added_up(helpers: Any) -> None:
+    """`bench` tells its own work from that of others by this sum."""
+    before = os.times()
+    with Child(helpers.Look, what="computing", started=Started(alone=True)) as child:
+        child.call("compute", 0.5)
+    assert os.times().children_user - before.children_user > 0.4
 
 
 def test_no_code_is_taken_from_the_folder(

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ Prepare = Callable[[], None]
 
 _AHEAD = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+_MOMENT = 0.5  # in which processes end that have nothing left to do [s]
 _LENGTH = struct.Struct("!Q")
 _START = """import sys
 sys.path[:] = sys.argv[3:]
@@ -105,11 +107,18 @@ class _Nursery:
         self._log.seek(0)
         return code, self._log.read()
 
-    def end(self) -> None:
-        """Ends it, and its processes where these die with it."""
+    def end(self, patience: float = 0.0) -> None:
+        """Ends it, and its processes where these die with it.
+
+        Args:
+            patience: seconds for it to end by itself, and to add up the time its processes took.
+        """
         self._socket.close()
-        self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 _shared: _Nursery | None = None
@@ -188,7 +197,7 @@ class Process:
         """Waits for it no longer, which ends it (Linux)."""
         self._status.close()
         if self._alone:
-            self._nursery.end()
+            self._nursery.end(patience=2 * _MOMENT)
 
     def _heard(self, count: int, timeout: float | None) -> bool:
         """Whether that many things are known of it in time."""
@@ -240,6 +249,9 @@ def tend(descriptor: int, owner: int) -> None:
             for file in files:
                 os.close(file)
             _reap()
+    ends = time.monotonic() + _MOMENT
+    while _reap() and time.monotonic() < ends:
+        time.sleep(0.005)
     os._exit(0)
 
 
@@ -256,11 +268,13 @@ def _receive(orders: socket.socket) -> tuple[bytes, list[int]] | None:
     return message, files
 
 
-def _reap() -> None:
-    """Takes note of keepers that have ended."""
+def _reap() -> bool:
+    """Takes note of keepers that have ended, and returns whether others are left."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+        return True
+    return False
 
 
 def _keep(order: _Order, files: list[int], nursery: int) -> None:
