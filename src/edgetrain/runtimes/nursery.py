@@ -39,7 +39,7 @@ Prepare = Callable[[], None]
 
 _AHEAD = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
-_MOMENT = 0.5  # in which processes end that have nothing left to do [s]
+_MOMENT = 1.0  # in which processes end that have nothing left to do [s]
 _LENGTH = struct.Struct("!Q")
 _START = """import sys
 sys.path[:] = sys.argv[3:]
