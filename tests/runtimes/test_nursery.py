@@ -248,6 +248,22 @@ def test_what_can_not_be_forked_says_why() -> None:
         assert b"temporarily unavailable" in log.read()
 
 
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_how_a_process_ended(monkeypatch: pytest.MonkeyPatch, forbidden: bool) -> None:
+    """Containers may forbid what tells at once that nobody listens any more."""
+
+    def refuse(number: int) -> int:
+        raise PermissionError
+
+    if forbidden:
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+    reading, writing = multiprocessing.Pipe(duplex=False)
+    process = subprocess.Popen(["sh", "-c", "exit 3"])
+    process.returncode = os.waitstatus_to_exitcode(nursery._awaited(process.pid, writing.fileno()))
+    assert process.returncode == 3
+    reading.close()
+
+
 def test_the_time_of_one_that_is_alone_is_added_up(helpers: Any) -> None:
     """`bench` tells its own work from that of others by this sum."""
     before = sum(os.times()[2:4])

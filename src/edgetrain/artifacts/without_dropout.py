@@ -9,14 +9,13 @@ takes seconds for large ones.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import InputError
 from ..upstream.files import write_program
-from ..upstream.flat_programs import FlatPlan, flat_plans
+from ..upstream.flat_programs import FlatCall, FlatPlan, flat_plans
 from .atomic import write_bytes
 from .fixed_draws import DRAWS, fix_draws, kernel_calls
 from .manifest import file_record, manifest_path, save_manifest
@@ -24,13 +23,6 @@ from .program import Program, deserialize
 
 _NUMBER = 1  # of the arguments of both operators: the probability, the filling
 _OFF = (0.0, 1.0)  # these, where nothing is dropped
-
-
-class _Call(NamedTuple):
-    """A call in either form; changes to `args` are changes of the program where that was taken apart."""
-
-    operator: str
-    args: list[int]
 
 
 @lru_cache(maxsize=1)
@@ -57,24 +49,22 @@ def _overwritten(program: bytes) -> bytes | None:
     except Exception:  # damaged, which the other way tells better
         return None
     for plan in plans:
-        calls = [_Call(call.operator, call.args) for call in plan.calls]
-        dropouts, fills = _dropouts(calls)
-        if any(call.operator in DRAWS for call in calls):
+        if any(call.operator in DRAWS for call in plan.calls):
             return None
-        for number, chosen in zip(_OFF, (dropouts, fills), strict=True):
-            for place in _places(plan, calls, chosen):
+        for number, chosen in zip(_OFF, _dropouts(plan.calls), strict=True):
+            for place in _places(plan, chosen):
                 if place is None:
                     return None
                 struct.pack_into("<d", changed, place, number)
     return bytes(changed)
 
 
-def _places(plan: FlatPlan, calls: list[_Call], chosen: list[_Call]) -> Iterator[int | None]:
+def _places(plan: FlatPlan, chosen: list[FlatCall]) -> Iterator[int | None]:
     """Where the numbers of some calls lie; None for one that other calls read, too."""
     mine = {id(call) for call in chosen}
     shared = {
         value
-        for call in calls
+        for call in plan.calls
         for place, value in enumerate(call.args)
         if place != _NUMBER or id(call) not in mine
     }
@@ -87,7 +77,8 @@ def _written_anew(program: bytes) -> bytes:
 
     file = deserialize(program)
     for plan in file.program.execution_plan:
-        calls = [_Call(plan.operators[call.op_index].name, call.args) for call in kernel_calls(plan)]
+        # Changes to their arguments are changes of the program.
+        calls = [FlatCall(plan.operators[call.op_index].name, call.args) for call in kernel_calls(plan)]
         for number, chosen in zip(_OFF, _dropouts(calls), strict=True):
             if chosen:
                 # Numbers may share their value with other arguments, so these get a value of their own.
@@ -98,7 +89,7 @@ def _written_anew(program: bytes) -> bytes:
     return write_program(file)
 
 
-def _dropouts(calls: Iterable[_Call]) -> tuple[list[_Call], list[_Call]]:
+def _dropouts(calls: list[FlatCall]) -> tuple[list[FlatCall], list[FlatCall]]:
     """The dropouts of a method, and what fills the tensors that they drop out."""
     dropouts = [call for call in calls if call.operator == "aten::native_dropout"]
     dropped = {call.args[0] for call in dropouts}

@@ -17,8 +17,6 @@ from .kinds import Identified, identify
 from .report import ConvertResult, Failure, FileReport, ignored_step
 from .worker import Failed, Worker
 
-# What is written, the main file first.
-
 
 def convert(
     config: ConvertCommand, files: Sequence[tuple[Path, Path]], *, reporter: Reporter = SILENT

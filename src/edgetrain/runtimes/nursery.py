@@ -287,25 +287,29 @@ def _keep(order: _Order, files: list[int], nursery: int) -> None:
             os.close(status)
             _end_with(keeper)
             _run(order, pipe, log)
+    except OSError as error:
+        _failed(error, log, status)
+        os._exit(0)
+    try:
         os.close(pipe)
         tell = Connection(os.dup(status), readable=False)
         tell.send_bytes(b"%d" % number)
         ended = _awaited(number, status)
         tell.send_bytes(b"%d" % os.waitstatus_to_exitcode(ended))
-    except OSError as error:  # nobody may want to know any more
-        _failed(error, log, status)
-    finally:
+    finally:  # nobody may want to know any more
         os._exit(0)
 
 
 def _awaited(number: int, status: int) -> int:
     """How a process ended, which it does, too, when nobody listens any more."""
     if sys.platform == "linux":
-        events = select.poll()
-        events.register(os.pidfd_open(number), select.POLLIN)
-        events.register(status, 0)  # an error means that the other end is closed
-        if all(descriptor == status for descriptor, _ in events.poll()):
-            os.kill(number, signal.SIGKILL)
+        # Before Linux 5.3, and where a container forbids it, the process is merely waited for.
+        with contextlib.suppress(OSError):
+            events = select.poll()
+            events.register(os.pidfd_open(number), select.POLLIN)
+            events.register(status, 0)  # an error means that the other end is closed
+            if all(descriptor == status for descriptor, _ in events.poll()):
+                os.kill(number, signal.SIGKILL)
     return os.waitpid(number, 0)[1]
 
 
